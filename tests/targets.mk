@@ -1,0 +1,11 @@
+# The targets that people type, beyond `all`.
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile tests/targets.mk | sed -E 's/:.*## /\t/' | expand -t 16
+
+unit: ## every unit test, with sanitizers (ONLY=pattern for some)
+	@$(MAKE) --no-print-directory V=asan build/asan/unit build/asan/unit_uv
+	build/asan/unit $(ONLY)
+	build/asan/unit_uv $(ONLY)
+
+.PHONY: help unit

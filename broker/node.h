@@ -1,0 +1,80 @@
+/* A node: everything that one weir process owns, and how its loops find each other.
+ *
+ *   control   DISK loop: controller, quorum, images, dynamic settings      (control.h)
+ *   net[i]    NET loops: connections, dispatch, handlers                   (net/)
+ *   disk[i]   DISK loops: partitions and their logs                        (replica/)
+ *
+ * Loop:   a loop's struct is touched by its own loop alone, but for what is constant after the start. The
+ *         constants (io, heap, loops, ids) are read by all.
+ * Images: the control loop publishes each committed image to every loop (image_slot); a loop adopts it at the start of
+ *         the message that tells so, calls its listeners with (old, new) and posts the old one back. `image` and
+ *         `config` of a loop are what it has adopted: borrowed, unchanging, good until its next adoption, so a handler
+ *         that waits for a message looks them up again afterwards.
+ * Order:  start: control (recover metadata, first image) → disk loops (list directories) → net loops → listeners open →
+ *         registered, unfenced. Stop: the reverse; no reply that was due is lost. */
+#pragma once
+#include "base/io.h"
+#include "base/map.h"
+#include "broker/config.h"
+#include "metadata/image.h"
+
+struct control;
+struct partitions;
+struct node;
+
+/* The newest published image for one loop. The writer swaps it in; if the old value was not taken yet the writer
+ * takes it back, so at most one adoption is on its way to a loop. */
+struct published {
+    const struct image *image;
+    const struct config *config; /* this broker's settings under that image */
+};
+
+struct image_slot {
+    struct node *node;
+    struct loop *loop;
+    _Atomic(struct published *) newest;
+    struct msg adopt;            /* to the loop; posted when the slot was empty */
+    void (*adopted)(struct image_slot *s, const struct published *old, const struct published *now);
+    struct published *now;       /* the loop's own */
+};
+
+struct net_loop {
+    struct node *node;
+    struct loop *loop;
+    int index;
+    struct image_slot slot;
+    const struct image *image;
+    const struct config *config;
+    struct net *net;             /* connections, budget share (net/net.h) */
+    struct fetch_sessions *sessions;
+    struct codec_cache *codecs;  /* for batch_check() */
+};
+
+struct disk_loop {
+    struct node *node;
+    struct loop *loop;
+    int index;
+    struct image_slot slot;
+    const struct image *image;
+    const struct config *config;
+    struct partitions *partitions; /* replica/manager.h */
+};
+
+struct node {
+    struct io *io;
+    struct heap *heap;
+    int32_t id;
+    char cluster_id[37];
+    const struct config *config; /* as started: what is dynamic is read from a loop's own */
+    struct control *control;
+    struct net_loop **net;
+    int n_net;
+    struct disk_loop **disk;
+    int n_disk;
+    struct principal anonymous;
+    struct net_shared *net_shared; /* listeners and limits that all NET loops share by atomics (net/net.h) */
+    struct log_dirs *log_dirs;
+};
+
+/* Which DISK loop owns a partition. */
+struct disk_loop *node_disk_of(struct node *n, const struct uuid *topic_id, int32_t partition);

@@ -74,7 +74,8 @@ struct sock { void *impl; struct loop *loop; const struct sock_ops *ops; };
 struct sock_ops {
     void (*open)(struct sock *s);                       /* dialled or adopted */
     struct slice (*room)(struct sock *s);               /* where bytes may go; empty: not until sock_more() */
-    void (*came)(struct sock *s, size_t len);           /* into that room */
+    void (*came)(struct sock *s, size_t len);           /* into that room, len > 0. Between a room() and its came()
+                                                         * nothing else runs on the loop: sockets may share a room */
     void (*closed)(struct sock *s, enum err why);       /* last: EOF, RESET, REFUSED, TIMEOUT, CANCELED */
 };
 struct listener { void *impl; void (*arrived)(struct listener *l, int ticket, const struct addr *peer); };

@@ -12,7 +12,7 @@
  * sequences.
  *
  * Loop:   the log's own.
- * Memory: 152 bytes and at most 8 of index a producer seen within producer.id.expiration.ms; nothing when
+ * Memory: 152 bytes and about 10 of index a producer seen within producer.id.expiration.ms; nothing when
  * none was. Order:  producers_check(), write the batch, producers_apply(); check changes nothing, apply can't
  * fail. Always: ids are distinct; batches of a producer are of its epoch, rise in offset, and are at most
  * five. */
@@ -94,6 +94,8 @@ enum err producers_check(const struct producers *p, const struct producer_batch 
                          enum producer_origin origin, struct producer_past *past);
 /* The batch lies in the log (also: met while recovering). Moves p->end past it. */
 void producers_apply(struct producers *p, const struct producer_batch *b);
+/* The log reaches to `end` by batches that speak of no producer. */
+void producers_reach(struct producers *p, int64_t end);
 /* As a snapshot remembers it. An id met twice: the later row counts. */
 void producers_put(struct producers *p, const struct producer *row);
 /* Forgets those without an open transaction whose last batch is `expiration_ms` old or more. How many. */

@@ -17,13 +17,13 @@ void epochs_drop(struct epochs *e)
 
 static void invariant(const struct epochs *e)
 {
-    const struct epoch_row *last = e->rows + e->n - 1;
-
     ASSERT(e->n <= e->room);
     if (e->n)
-        ASSERT(last->epoch >= 0 && last->start >= 0);
-    if (e->n > 1)
+        ASSERT(e->rows[0].epoch >= 0 && e->rows[0].start >= 0);
+    if (e->n > 1) {
+        const struct epoch_row *last = &e->rows[e->n - 1];
         ASSERT(last[-1].epoch < last->epoch && last[-1].start < last->start);
+    }
 }
 
 static void add(struct epochs *e, struct epoch_row row)

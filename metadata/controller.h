@@ -1,0 +1,156 @@
+/* The controller: requests become records. A pure state machine: no clock, file, socket or thread.
+ *
+ *   ctl_submit ─► waiting ─► ctl_turn: decide and replay on tip, propose ─► in flight ─► ctl_committed:
+ *                                      at most 1,000 records                             image moves, replies go
+ *
+ * 1. `tip` is `image` plus every batch in flight plus the draft under way. A request is decided on the tip
+ * alone.
+ * 2. A reply goes when the tip on which it was decided has committed, whether it wrote or not. (With one
+ * voter nobody else can lead, so a reply with nothing in flight goes at once.)
+ * 3. At most CTL_FLIGHT_MAX batches are in flight; each keeps the image that it leads to, so a commit is a
+ * pointer move.
+ * 4. A decision larger than a batch goes out in several, each complete in itself; nothing is decided between
+ * them.
+ * 5. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
+ *
+ * Loop:   the control loop. Callbacks run inside ctl_turn(), ctl_committed(), ctl_lost() and must not call
+ * back into any of these; ctl_submit() is allowed. Memory: requests are embedded in their owners and lent,
+ * with in, out and arena, until `done`. */
+#pragma once
+#include "base/list.h"
+#include "metadata/image.h"
+
+enum { CTL_FLIGHT_MAX = 4, CTL_BATCH_MAX = 1000 };
+
+struct ctl_out;
+struct ctl_request;
+
+/* One setting of a topic as CreateTopics tells it back. */
+struct ctl_topic_config {
+    struct slice name;
+    struct slice value;      /* static or default; may be null */
+    int8_t source;           /* 4 STATIC_BROKER_CONFIG, 5 DEFAULT_CONFIG */
+    const char *broker_name; /* the broker's setting that dynamic broker configs may set; NULL: none */
+    bool sensitive;
+};
+
+/* What the controller must know of settings, put in by the broker: constant data and pure functions. */
+struct ctl_rules {
+    const void *arg;
+    int32_t node_id;            /* whose dynamic settings apply to defaults */
+    int32_t default_partitions; /* num.partitions */
+    int32_t default_replication_factor;
+    bool delete_topics; /* delete.topic.enable */
+    bool auto_create;   /* unused by decide; for callers */
+    /* Is there such a setting of this resource type, and may it have this value (null: unset)? E_OK,
+     * E_INVALID_CONFIG, E_INVALID_REQUEST …; `why` is Kafka's message then. */
+    enum err (*check)(const void *arg, enum config_resource type, struct slice resource, struct slice name,
+                      struct slice value, char *why, size_t room);
+    bool (*is_list)(const void *arg, enum config_resource type,
+                    struct slice name); /* APPEND and SUBTRACT go */
+    /* The value when none is set on the resource itself: static or default; null when there is none. */
+    struct slice (*fallback)(const void *arg, enum config_resource type, struct slice name);
+    /* All resulting settings of a resource together (NULL: always fine). */
+    enum err (*check_all)(const void *arg, enum config_resource type, struct slice resource,
+                          const struct slice *names, const struct slice *values, int n, char *why,
+                          size_t room);
+    bool (*topic_config)(const void *arg, int row,
+                         struct ctl_topic_config *out); /* in name order; false: no such row */
+};
+
+/* What a decision is made of, and what it makes. */
+struct ctl_out {
+    const struct ctl_rules *rules;
+    struct arena *arena; /* for records and reply */
+    int64_t now_ms;      /* wall clock: data */
+    int64_t base_offset; /* of the first record */
+    int16_t version;     /* of the request */
+    uint8_t seed[16];    /* chance, fresh for each decision (topic ids) */
+    uint64_t drawn;
+    struct record *records;
+    bool *glued; /* with the one before, in one batch */
+    int n;
+    int room;
+};
+/* The next record, zeroed. glued: must be in the same batch as the one before it. Valid until the next call.
+ */
+struct record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued);
+uint64_t ctl_random(struct ctl_out *o);
+struct uuid ctl_uuid(struct ctl_out *o);
+
+/* Reads `tip` and `in` (a generated request), writes `out` (its response, defaults filled in) and records.
+ * Pure. */
+typedef void (*ctl_decide_fn)(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
+struct ctl_request {
+    struct list link;
+    ctl_decide_fn decide;
+    const void *in;
+    void *out;
+    int16_t version;
+    struct arena *arena;                               /* the reply's pieces */
+    void (*done)(struct ctl_request *r, enum err err); /* E_OK: `out` is the reply; E_NOT_CONTROLLER */
+    int64_t after;                                     /* the controller's: offset that has to commit first */
+};
+
+/* A batch on its way. Its bytes are one record batch with base offset and epoch filled in. */
+struct ctl_batch {
+    int64_t base_offset;
+    int64_t last_offset;
+    struct bytes bytes;
+    struct image *image; /* what it leads to */
+    int slot;            /* 0 .. CTL_FLIGHT_MAX-1: the shell has as many quorum entries */
+    bool busy;
+};
+
+struct ctl_ops {
+    /* Starts making the batch durable; its bytes are lent until ctl_committed() or ctl_lost(). */
+    void (*propose)(void *arg, struct ctl_batch *b);
+    void (*random)(void *arg, uint8_t seed[16]);
+};
+
+struct controller;
+struct controller *ctl_new(struct heap *h, const struct ctl_rules *rules, const struct ctl_ops *ops,
+                           void *arg);
+void ctl_drop(struct controller *c);           /* nothing may wait or be in flight */
+struct grave *ctl_grave(struct controller *c); /* step it when idle: grave_step(…, 1000) */
+
+/* Committed state, held by the controller until the next commit. Before ctl_load(): an empty image. */
+struct image *ctl_image(const struct controller *c);
+const struct image *ctl_tip(const struct controller *c);
+
+/* The image that the log led to at the start; takes over the reference. */
+void ctl_load(struct controller *c, struct image *image);
+/* This node leads now; the barrier has committed and the next record gets `next_offset`. */
+void ctl_lead(struct controller *c, int32_t epoch, int64_t next_offset);
+void ctl_lost(struct controller *c);
+
+void ctl_submit(struct controller *c,
+                struct ctl_request *r); /* done may run inside if this node doesn't lead */
+/* One step: decides what waits and proposes at most one batch. true: call again in another turn of the loop.
+ */
+bool ctl_turn(struct controller *c, int64_t now_ms);
+/* All up to `offset` is durable. Replies go. true: ctl_image() is another one now: publish it. */
+bool ctl_committed(struct controller *c, int64_t offset);
+/* Another leader's batch has committed here. */
+enum err ctl_follow(struct controller *c, struct slice batch);
+bool ctl_idle(const struct controller *c); /* nothing waits, nothing is in flight */
+
+/* ---- Decisions (decide_*.c): `in` and `out` are the generated structs of that API ---- */
+void decide_create_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_delete_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_create_partitions(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_allocate_producer_ids(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_broker_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_broker_heartbeat(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
+/* The first records of a new cluster; replayed and proposed like any decision. in: struct bootstrap; out:
+ * unused. */
+struct bootstrap {
+    struct slice cluster_id;
+    int16_t metadata_version;
+};
+void decide_bootstrap(const struct image *tip, const void *in, void *out, struct ctl_out *o);

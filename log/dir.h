@@ -11,14 +11,7 @@
  * between directories */
 #pragma once
 #include "base/io.h"
-
-struct uuid {
-    uint8_t b[16];
-};
-enum { UUID_TEXT = 22 }; /* characters of Kafka's base64 form */
-void uuid_text(const struct uuid *id, char out[UUID_TEXT + 1]);
-bool uuid_parse(struct slice text, struct uuid *out);
-bool uuid_is_zero(const struct uuid *id);
+#include "proto/uuid.h"
 
 struct log_dir {
     char *path;

@@ -13,19 +13,22 @@ struct map {
     uint32_t rows_room;
     uint32_t index_mask;
     uint32_t count;
+    uint32_t turn; /* of the next row */
 };
 
 struct map_row {
     struct slice key;
     void *value;
-    uint64_t hash;
+    uint32_t hash;
+    uint32_t turn; /* grows from row to row: a walk keeps its place by it when rows move together */
 };
 
 void map_init(struct map *m, struct heap *h, uint64_t seed);
 void map_drop(struct map *m); /* the values stay their owner's */
 void *map_get(const struct map *m, struct slice key);
-void *map_put(struct map *m, struct slice key, void *value); /* the value that it replaces, or NULL */
-void *map_remove(struct map *m, struct slice key);           /* the value, or NULL; allowed inside map_each */
+/* The value that it replaces, or NULL. The key then lent is the new one; the place in the order is the old one's. */
+void *map_put(struct map *m, struct slice key, void *value);
+void *map_remove(struct map *m, struct slice key); /* the value, or NULL; allowed inside map_each */
 /* The next value from *at on (start with 0), or NULL. Values put meanwhile may or may not be met. */
 void *map_next(const struct map *m, uint32_t *at);
 #define map_each(type, it, m) \

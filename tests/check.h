@@ -21,15 +21,15 @@ struct test_row {
         TEST_PASTE_(fn, _row) = {.group = #g, .name = #nm, .run = fn, .n = (count)};
 
 #define TEST(g, nm)                                  \
-    static void test_##g##_##nm(int i);              \
+    static void test_##g##_##nm(int row_number);     \
     TEST_REGISTER_(g, nm, test_##g##_##nm, 1)        \
-    static void test_##g##_##nm(int i __attribute__((unused)))
+    static void test_##g##_##nm(int row_number __attribute__((unused)))
 
 #define TEST_EACH(g, nm, rows)                                                              \
     static void test_##g##_##nm##_body(const __typeof__((rows)[0]) *row);                   \
-    static void test_##g##_##nm(int i)                                                      \
+    static void test_##g##_##nm(int row_number)                                             \
     {                                                                                       \
-        test_##g##_##nm##_body(&(rows)[i]);                                                 \
+        test_##g##_##nm##_body(&(rows)[row_number]);                                        \
     }                                                                                       \
     TEST_REGISTER_(g, nm, test_##g##_##nm, (int)(sizeof(rows) / sizeof((rows)[0])))         \
     static void test_##g##_##nm##_body(const __typeof__((rows)[0]) *row)

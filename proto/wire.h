@@ -1,12 +1,13 @@
 /* What bytes mean: one engine that reads and writes every message by its table (gen.py makes the tables).
  *
  * Memory: decode lends: strings, bytes and records point into the input; arrays come from the arena. Encode
- * borrows the message for the call only. Always: no input makes decode read outside of it, allocate more than
- * the arena allows or recurse deeper than the schema. What decode accepts, encode writes back; unknown tagged
- * fields are skipped and not kept. Null:   a slice with p == NULL, an array with n == -1, a nullable struct's
- * pointer that is NULL. A message of our own begins with proto_defaults(), an array of structs with
- * PROTO_ARRAY(): then each field that isn't set has Kafka's default, and versions that lack it can be
- * written. */
+ *         borrows the message for the call only.
+ * Always: no input makes decode read outside of it, allocate more than the arena allows or recurse deeper than
+ *         the schema. What decode accepts, encode writes back; unknown tagged fields are skipped and not kept.
+ * Null:   a slice with p == NULL, an array with n == -1, a nullable struct's pointer that is NULL.
+ *
+ * A message of our own begins with proto_defaults(), an array of structs with PROTO_ARRAY_NEW(): then each field
+ * that isn't set has Kafka's default, and versions that lack it can be written. */
 #pragma once
 #include "base/err.h"
 #include "base/mem.h"
@@ -101,10 +102,10 @@ const struct proto_record *proto_record_find(struct slice topic, int16_t type);
 /* ---- Values ---- */
 
 void proto_defaults(const struct proto_type *t, void *msg); /* all of *msg is overwritten */
-void *proto_new(const struct proto_type *t, struct arena *a,
-                int32_t n); /* n with defaults; NULL: past the limit */
-bool proto_equal(const struct proto_type *t, const void *a,
-                 const void *b); /* deep; null differs from empty */
+/* n structs with defaults, or NULL past the arena's limit. */
+void *proto_new(const struct proto_type *t, struct arena *a, int32_t n);
+/* Deep; null differs from empty. */
+bool proto_equal(const struct proto_type *t, const void *a, const void *b);
 
 /* Gives the array field `array` (not a pointer to it) n elements of defaults:
  * PROTO_ARRAY_NEW(a, FetchResponse_PartitionData, topic->partitions, 3). For arenas without a limit. */
@@ -123,9 +124,9 @@ enum err proto_decode(const struct proto_type *t, int version, struct slice in, 
 enum err proto_decode_prefix(const struct proto_type *t, int version, struct slice in, struct arena *a,
                              void *msg, size_t *used);
 
-/* Records that go out without being copied: `at` counts bytes of the output before it, cuts not included.
- * Set p to PROTO_ELSEWHERE for records that aren't in memory (a range of a file): their length is written,
- * and the caller puts them there; the cuts come in the order of the message. */
+/* Records that go out without being copied: `at` is where they belong, as an index into
+ * the output. Set p to PROTO_ELSEWHERE for records that aren't in memory (a range of a file): their length is written, and
+ * the caller puts them there; the cuts come in the order of the message. Begin with {.arena = …}. */
 struct proto_cut {
     size_t at;
     struct slice records;
@@ -141,9 +142,11 @@ extern const uint8_t proto_elsewhere[1];
 enum { PROTO_CUT_MIN = 256 }; /* shorter records in memory are copied */
 
 /* Appends the message. cuts == NULL: records are copied (and none is elsewhere).
- * E_UNSUPPORTED_VERSION  no such version, or it can't say this: a field that it lacks is set and not
- * ignorable, or null where it isn't allowed E_MESSAGE_TOO_LARGE    a string of more than 32767 bytes, or more
- * than 2 GiB After an error, *out is as it was; cuts are not. */
+ * E_UNSUPPORTED_VERSION  no such version, or it can't say this: a field that it lacks is set and not ignorable,
+ *                        or null where it isn't allowed
+ * E_MESSAGE_TOO_LARGE    a string of more than 32767 bytes, or more than 2 GiB in all
+ * E_NOMEM                the limit of the cuts' arena
+ * After an error, *out is as it was; cuts are not. */
 enum err proto_encode(const struct proto_type *t, int version, const void *msg, struct bytes *out,
                       struct proto_cuts *cuts);
 
@@ -163,13 +166,12 @@ struct proto_request {
 
 /* `frame` is what follows the length.
  * E_INVALID_REQUEST      no such API: nothing after the client id can be known; key and version are set
- * E_UNSUPPORTED_VERSION  all is set, but the body can't be decoded (ApiVersions answers this in its version
- * 0) */
+ * E_UNSUPPORTED_VERSION  all is set, but the body can't be decoded (ApiVersions answers this in its v0) */
 enum err proto_request_header(struct slice frame, struct proto_request *out);
 enum err proto_request_body(const struct proto_request *r, struct arena *a, void *msg);
 
-/* Whole frames, length first, appended to *out. `cuts` count from the frame's first byte on; the length
- * includes them. */
+/* Whole frames, length first, appended to *out. The length counts what is cut out as well. Errors:
+ * proto_encode()'s. */
 enum err proto_request_frame(const struct proto_api *api, int version, int32_t correlation_id,
                              struct slice client_id, const void *msg, struct bytes *out,
                              struct proto_cuts *cuts);

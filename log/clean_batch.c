@@ -1,9 +1,5 @@
 #include "log/clean_batch.h"
 #include "base/check.h"
-#include "proto/bigend.h"
-#include <limits.h>
-
-enum { LENGTH_AT = 8, CRC_AT = 17, ATTRIBUTES_AT = 21, BASE_TIMESTAMP_AT = 27, COUNT_AT = 57 };
 
 enum err clean_batch_map(struct clean_map *m, struct heap *h, struct codec_cache *codecs,
                          const struct batch_view *v, int64_t from, size_t record_max, bool *full)
@@ -55,18 +51,19 @@ static enum err look(const struct clean_rules *rules, const struct batch_view *v
     return err == E_EOF ? E_OK : err;
 }
 
-/* Kafka's empty batch: the header, uncompressed, without base timestamp. */
-static void add_header(const struct batch_view *v, struct bytes *out)
+/* All that the batch keeps whatever becomes of its records. */
+static void spec_of(const struct batch_view *v, struct batch_spec *s)
 {
-    uint16_t keep = BATCH_APPEND_TIME | BATCH_TRANSACTIONAL | BATCH_CONTROL;
-    uint8_t *p = bytes_more(out, BATCH_HEAD);
-
-    memcpy(p, v->p, BATCH_HEAD);
-    put_be32(p + LENGTH_AT, BATCH_HEAD - BATCH_PREFIX);
-    put_be16(p + ATTRIBUTES_AT, v->attributes & keep);
-    put_be64(p + BASE_TIMESTAMP_AT, UINT64_MAX);
-    put_be32(p + COUNT_AT, 0);
-    put_be32(p + CRC_AT, crc32c(0, p + BATCH_CRC_FROM, BATCH_HEAD - BATCH_CRC_FROM));
+    batch_spec_init(s);
+    s->base_offset = v->base_offset;
+    s->producer_id = v->producer_id;
+    s->leader_epoch = v->leader_epoch;
+    s->base_sequence = v->base_sequence;
+    s->last_offset_delta = v->last_offset_delta;
+    s->producer_epoch = v->producer_epoch;
+    s->attributes = v->attributes & (BATCH_APPEND_TIME | BATCH_TRANSACTIONAL);
+    s->sparse = true;
+    s->max_timestamp = v->max_timestamp;
 }
 
 static enum err copy_headers(struct arena *a, const struct record *r, const struct batch_header **out)
@@ -121,18 +118,8 @@ static enum err rewrite(const struct clean_rules *rules, const struct batch_view
     enum err err = copy_staying(rules, v, &a, records, s->stay);
     if (err)
         goto out;
-    batch_spec_init(&spec);
-    spec.base_offset = v->base_offset;
-    spec.producer_id = v->producer_id;
-    spec.leader_epoch = v->leader_epoch;
-    spec.base_sequence = v->base_sequence;
-    spec.last_offset_delta = v->last_offset_delta;
-    spec.producer_epoch = v->producer_epoch;
-    spec.attributes = v->attributes & (BATCH_APPEND_TIME | BATCH_TRANSACTIONAL);
-    spec.sparse = true;
+    spec_of(v, &spec);
     spec.codec = batch_codec(v);
-    spec.level = INT_MIN;
-    spec.max_timestamp = v->max_timestamp;
     if (had_horizon)
         spec.delete_horizon = v->base_timestamp;
     else if (s->tombstones)
@@ -168,8 +155,10 @@ enum err clean_batch(const struct clean_rules *rules, const struct batch_view *v
         return err;
     *records = s.stay;
     if (s.stay == 0) {
+        struct batch_spec empty;
+        spec_of(v, &empty);
         if (header_stays(rules, v))
-            add_header(v, out);
+            batch_build(NULL, &empty, out);
         return E_OK;
     }
     if (s.stay == v->count && (!s.tombstones || v->attributes & BATCH_DELETE_HORIZON)) {

@@ -13,21 +13,21 @@ static int64_t segment_end(const struct clean_view *v, uint32_t i)
 }
 
 /* The base of the first segment that must not be cleaned. */
-static int64_t uncleanable(const struct clean_view *v, const struct clean_config *c, int64_t from,
+static int64_t uncleanable(const struct clean_view *v, const struct log_config *c, int64_t from,
                            int64_t now_ms)
 {
     for (uint32_t i = 0; i + 1 < v->n; i++) {
         const struct clean_segment *s = &v->segments[i];
         bool unstable = segment_end(v, i) > v->stable_end;
-        bool young =
-            c->min_lag_ms > 0 && segment_end(v, i) > from && s->largest_timestamp > now_ms - c->min_lag_ms;
+        bool young = c->min_compaction_lag_ms > 0 && segment_end(v, i) > from &&
+                     s->largest_timestamp > now_ms - c->min_compaction_lag_ms;
         if (unstable || young)
             return s->base;
     }
     return v->segments[v->n - 1].base;
 }
 
-struct clean_range clean_range_of(const struct clean_view *v, const struct clean_config *c, int64_t now_ms)
+struct clean_range clean_range_of(const struct clean_view *v, const struct log_config *c, int64_t now_ms)
 {
     ASSERT(v->n > 0);
     struct clean_range r = {.from = dirty_from(v)};
@@ -44,12 +44,12 @@ struct clean_range clean_range_of(const struct clean_view *v, const struct clean
         }
         if (s->base < r.upto)
             r.dirty_bytes += s->bytes;
-        overdue |=
-            s->first_timestamp > 0 && c->max_lag_ms < now_ms && s->first_timestamp < now_ms - c->max_lag_ms;
+        overdue |= s->first_timestamp > 0 && c->max_compaction_lag_ms < now_ms &&
+                   s->first_timestamp < now_ms - c->max_compaction_lag_ms;
     }
     if (r.dirty_bytes > 0)
         r.ratio = (double)r.dirty_bytes / (double)(r.clean_bytes + r.dirty_bytes);
-    r.due = r.dirty_bytes > 0 && (overdue || r.ratio > c->min_ratio);
+    r.due = r.dirty_bytes > 0 && (overdue || r.ratio > c->min_cleanable_dirty_ratio);
     return r;
 }
 
@@ -63,7 +63,7 @@ int clean_choose(const struct clean_range *v, int n)
     return best;
 }
 
-uint32_t clean_group(const struct clean_view *v, const struct clean_config *c, uint32_t first, int64_t upto)
+uint32_t clean_group(const struct clean_view *v, const struct log_config *c, uint32_t first, int64_t upto)
 {
     int64_t bytes = v->segments[first].bytes, index_bytes = v->segments[first].index_bytes;
     uint32_t n = 1;
@@ -72,7 +72,7 @@ uint32_t clean_group(const struct clean_view *v, const struct clean_config *c, u
     for (uint32_t i = first + 1; i < v->n && v->segments[i].base < upto; i++, n++) {
         bytes += v->segments[i].bytes;
         index_bytes += v->segments[i].index_bytes;
-        if (bytes > c->segment_bytes || index_bytes > c->index_bytes_max ||
+        if (bytes > c->segment_bytes || index_bytes > c->segment_index_bytes ||
             segment_end(v, i) - 1 - v->segments[first].base > INT32_MAX)
             break;
     }

@@ -5,7 +5,7 @@
  * and what is younger than min.compaction.lag.ms lie behind it. The dirty part of the bytes below it is the
  * log's ratio. */
 #pragma once
-#include "base/mem.h"
+#include "log/log.h"
 
 /* A segment as the choice sees it. Offsets are of the log, times are Kafka's milliseconds, -1: no record. */
 struct clean_segment {
@@ -26,15 +26,6 @@ struct clean_view {
     int64_t checkpoint; /* -1: never cleaned */
 };
 
-struct clean_config {
-    double min_ratio;
-    int64_t min_lag_ms;
-    int64_t max_lag_ms; /* INT64_MAX: none */
-    int64_t delete_retention_ms;
-    int64_t segment_bytes;
-    int64_t index_bytes_max;
-};
-
 struct clean_range {
     int64_t from; /* first dirty offset */
     int64_t upto; /* exclusive; the base of a segment, or `from` */
@@ -44,9 +35,9 @@ struct clean_range {
     bool due; /* dirty enough, or dirty for longer than max.compaction.lag.ms */
 };
 
-struct clean_range clean_range_of(const struct clean_view *v, const struct clean_config *c, int64_t now_ms);
+struct clean_range clean_range_of(const struct clean_view *v, const struct log_config *c, int64_t now_ms);
 /* The row with the highest ratio among those that are due, the first of equals; -1: none is. */
 int clean_choose(const struct clean_range *v, int n);
 /* How many segments from `first` on become one: together within segment.bytes, segment.index.bytes and 2^31-1
  * offsets, none of them at or behind `upto`. At least one. */
-uint32_t clean_group(const struct clean_view *v, const struct clean_config *c, uint32_t first, int64_t upto);
+uint32_t clean_group(const struct clean_view *v, const struct log_config *c, uint32_t first, int64_t upto);

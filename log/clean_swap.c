@@ -1,6 +1,7 @@
 #include "log/clean_swap.h"
 #include "base/check.h"
 #include "log/log_internal.h"
+#include "log/snapshot_files.h"
 #include "log/whole_file.h"
 #include <stdio.h>
 

@@ -56,6 +56,7 @@ struct log {
     int64_t unsynced_ms; /* when the oldest unsynced append came */
     int64_t active_ms;   /* when the active segment was made, as far as known */
     int32_t jitter_ms;
+    uint32_t cuts;     /* truncations and restarts so far: a cleaning that began before one ends */
     bool made;         /* the directory is there */
     bool names_loose;  /* names in it aren't durable yet */
     bool parent_loose; /* its own name isn't */

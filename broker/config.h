@@ -10,16 +10,7 @@
  *         name) is left out of the values, and the layer below counts. */
 #pragma once
 #include "base/io.h"
-
-/* The resources that own settings, by Kafka's numbers. */
-enum config_resource {
-    CONFIG_UNKNOWN = 0,
-    CONFIG_TOPIC = 2,
-    CONFIG_BROKER = 4,
-    CONFIG_BROKER_LOGGER = 8,
-    CONFIG_CLIENT_METRICS = 16,
-    CONFIG_GROUP = 32,
-};
+#include "metadata/image.h"
 
 /* Kafka's numbers, as DescribeConfigs answers them. */
 enum config_type {

@@ -158,7 +158,8 @@ struct log_range {
     struct file *file; /* counted: the caller's to unref; NULL when len is 0 */
     int64_t at;
     size_t len;
-    int64_t base_offset; /* of the first batch */
+    int64_t base_offset; /* of the first batch … */
+    size_t first_len;    /* … and all its bytes, however many of them `len` takes */
 };
 /* From the batch that holds `offset`, or the first one behind it, within one segment.
  * E_OFFSET_OUT_OF_RANGE: outside start … end. At the end or past up_to: E_OK, nothing. */

@@ -10,7 +10,9 @@
 #include "metadata/pmap.h"
 #include "metadata/record.h"
 
+/* The resources that own settings, by Kafka's numbers. */
 enum config_resource {
+    CONFIG_UNKNOWN = 0,
     CONFIG_TOPIC = 2,
     CONFIG_BROKER = 4, /* "" is the default of all brokers */
     CONFIG_BROKER_LOGGER = 8,

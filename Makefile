@@ -31,7 +31,7 @@ LIB_SRC := $(sort $(shell find base proto log metadata quorum broker tools -name
 	! -path 'base/io_uv*.c' ! -path tools/weir.c ! -path 'tools/console/*'))
 UV_SRC := $(sort $(wildcard base/io_uv*.c))
 SIM_SRC := $(sort $(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c)))
-UNIT_SRC := $(sort $(shell find tests/unit -name '*.c'))
+UNIT_SRC := $(sort $(shell find tests/unit tests/wire -name '*.c'))
 UNIT_UV_SRC := $(sort $(shell find tests/unit_uv -name '*.c'))
 CONSOLE_SRC := $(sort $(wildcard tools/console/*.c))
 GEN_SRC := $(GEN)/proto_gen.c $(GEN)/records.pb-c.c

@@ -40,9 +40,11 @@ static inline bool varint64_read(const uint8_t **p, const uint8_t *end, uint64_t
 
         v |= (uint64_t)(b & 127) << shift;
         if (b < 128) {
+            if (!(shift < 63 || b < 2))
+                return false;
             *p = at;
             *out = v;
-            return shift < 63 || b < 2;
+            return true;
         }
     }
     return false;
@@ -59,9 +61,11 @@ static inline bool varint32_read(const uint8_t **p, const uint8_t *end, uint32_t
 
         v |= (uint32_t)(b & 127) << shift;
         if (b < 128) {
+            if (!(shift < 28 || b < 16))
+                return false;
             *p = at;
             *out = v;
-            return shift < 28 || b < 16;
+            return true;
         }
     }
     return false;

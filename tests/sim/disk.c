@@ -132,7 +132,8 @@ static void pages_resize(struct pages *p, int64_t size)
 }
 
 /* used and limit: NULL where space doesn't matter. Says how many bytes found room. */
-static size_t pages_write(struct pages *p, int64_t at, const uint8_t *from, size_t len, int64_t *used, int64_t limit)
+static size_t pages_write(struct pages *p, int64_t at, const uint8_t *from, size_t len, int64_t *used,
+                          int64_t limit)
 {
     size_t done = 0;
 
@@ -650,7 +651,8 @@ void disk_sync_dir(struct disk *d, struct inode *dir)
     d->n_names = kept;
 }
 
-static void walk(struct inode *dir, struct bytes *path, void (*each)(void *, const char *, struct inode *), void *arg)
+static void walk(struct inode *dir, struct bytes *path, void (*each)(void *, const char *, struct inode *),
+                 void *arg)
 {
     size_t len = path->len;
 
@@ -820,7 +822,8 @@ void disk_power(struct disk *d, struct chance *chance)
         if (kept && !(nc->ino && nc->ino->moved))
             name_apply(nc);
         else if (nc->ino)
-            nc->ino->moved = true; /* where a move was lost, the next one of the same file has nothing to move */
+            nc->ino->moved =
+                true; /* where a move was lost, the next one of the same file has nothing to move */
         free(nc->name);
         free(nc->name2);
     }

@@ -37,16 +37,17 @@ int inode_names(const struct inode *dir);
 const char *inode_name(const struct inode *dir, int i, struct inode **out); /* in name order */
 int64_t inode_size(const struct inode *ino);
 size_t inode_read(const struct inode *ino, int64_t at, void *to, size_t len); /* short at the end */
-size_t inode_write(struct disk *d, struct inode *ino, int64_t at, struct slice bytes); /* short: the disk is full */
+size_t inode_write(struct disk *d, struct inode *ino, int64_t at,
+                   struct slice bytes); /* short: the disk is full */
 void inode_resize(struct disk *d, struct inode *ino, int64_t size);
 enum page_state inode_page(const struct inode *ino, int64_t at); /* WARM past the end */
 void inode_page_set(struct inode *ino, int64_t at, size_t len, enum page_state st);
 void inode_flip(struct inode *ino, int64_t at, uint8_t bits); /* on the platter too */
 
-uint64_t inode_mark(const struct inode *ino);                 /* what a sync that begins now must cover */
-void inode_sync(struct inode *ino, uint64_t mark);            /* everything up to the mark is durable */
-void inode_write_back(struct inode *ino, struct chance *c);   /* some of the oldest are */
-void inode_sync_failed(struct inode *ino, struct chance *c);  /* some are, the rest never will be */
+uint64_t inode_mark(const struct inode *ino);                /* what a sync that begins now must cover */
+void inode_sync(struct inode *ino, uint64_t mark);           /* everything up to the mark is durable */
+void inode_write_back(struct inode *ino, struct chance *c);  /* some of the oldest are */
+void inode_sync_failed(struct inode *ino, struct chance *c); /* some are, the rest never will be */
 
 /* Handles. `failed`: a sync failed while it was open; it is forgotten when the last handle closes. */
 void inode_open(struct inode *ino);

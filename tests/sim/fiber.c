@@ -7,9 +7,9 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define SWITCH_START(save, bottom, size)  __sanitizer_start_switch_fiber(save, bottom, size)
-#define SWITCH_END(fake, bottom, size)    __sanitizer_finish_switch_fiber(fake, bottom, size)
-#define STACK_CLEAN(stack, size)          __asan_unpoison_memory_region(stack, size)
+#define SWITCH_START(save, bottom, size) __sanitizer_start_switch_fiber(save, bottom, size)
+#define SWITCH_END(fake, bottom, size)   __sanitizer_finish_switch_fiber(fake, bottom, size)
+#define STACK_CLEAN(stack, size)         __asan_unpoison_memory_region(stack, size)
 #else
 #define SWITCH_START(save, bottom, size) (void)(save)
 #define SWITCH_END(fake, bottom, size)   (void)(fake)

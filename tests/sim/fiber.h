@@ -15,6 +15,6 @@ struct fibers {
 };
 struct fiber *fiber_new(struct fibers *fs, void (*run)(void *arg), void *arg); /* run() never returns */
 void fiber_enter(struct fibers *fs, struct fiber *f);
-void fiber_leave(struct fibers *fs); /* from inside: back to who entered */
+void fiber_leave(struct fibers *fs);                 /* from inside: back to who entered */
 void fiber_drop(struct fibers *fs, struct fiber *f); /* wherever it stands; not from inside */
 void fibers_drop(struct fibers *fs);

@@ -26,9 +26,9 @@ enum cost { COST_FILE, COST_DISK };
 
 /* What is to become of a file call. */
 struct fate {
-    enum err err;    /* what it returns, if not E_OK */
-    bool crash;      /* in the middle of it */
-    bool half;       /* a crash: part of its effect comes first */
+    enum err err; /* what it returns, if not E_OK */
+    bool crash;   /* in the middle of it */
+    bool half;    /* a crash: part of its effect comes first */
     enum sim_crash how;
 };
 
@@ -423,7 +423,8 @@ static struct disk *disk_at(struct sim *s, int node)
     return s->hosts[node].disk;
 }
 
-enum err sim_file_read(struct sim *s, int node, const char *path, int64_t at, void *to, size_t len, size_t *got)
+enum err sim_file_read(struct sim *s, int node, const char *path, int64_t at, void *to, size_t len,
+                       size_t *got)
 {
     struct inode *ino = disk_find(disk_at(s, node), path);
 

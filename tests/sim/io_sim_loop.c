@@ -313,7 +313,8 @@ static void call_run(struct task *task)
     c->done = true;
 }
 
-bool sim_call(struct sim *s, struct io *io, enum loop_kind kind, void (*fn)(struct loop *loop, void *arg), void *arg)
+bool sim_call(struct sim *s, struct io *io, enum loop_kind kind, void (*fn)(struct loop *loop, void *arg),
+              void *arg)
 {
     struct call c = {.task.run = call_run, .fn = fn, .arg = arg};
 

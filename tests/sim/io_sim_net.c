@@ -21,26 +21,26 @@ enum end_state {
 
 struct pipe {
     uint8_t *p;
-    size_t head, len, room;            /* the queue: p[head .. head + len) */
-    size_t here, wire;                 /* of it: at the receiver, between them; the rest in the sender's kernel */
-    size_t held;                       /* of wire: arrived at a partition, goes on when that ends */
+    size_t head, len, room; /* the queue: p[head .. head + len) */
+    size_t here, wire;      /* of it: at the receiver, between them; the rest in the sender's kernel */
+    size_t held;            /* of wire: arrived at a partition, goes on when that ends */
     size_t kernel_max, here_max;
     int64_t last_arrival;
     bool fin, fin_sent, fin_held, fin_here; /* the sender has closed */
     bool rst_held;
-    int64_t silent_since;              /* the receiver's machine doesn't answer; -1: it does */
+    int64_t silent_since; /* the receiver's machine doesn't answer; -1: it does */
 };
 
 struct end {
     struct task task;
     struct conn *conn;
-    int side;  /* its own pipe is conn->pipe[side]: what it sends */
+    int side; /* its own pipe is conn->pipe[side]: what it sends */
     int node;
     struct io *io; /* NULL: the node is gone */
     enum end_state state;
     enum err why;
-    bool opened;   /* open() is to be called */
-    bool paused;   /* room() was empty */
+    bool opened; /* open() is to be called */
+    bool paused; /* room() was empty */
     struct loop *loop;
     struct sock *sock;
     int ticket;
@@ -375,8 +375,8 @@ static bool out_copy(struct end *e, struct pipe *q, const struct part *part)
         queue_add(q, p, n);
         world_fold_bytes(e->conn->s, p, n);
         if (e->conn->s->tap)
-            e->conn->s->tap(e->conn->s->tap_arg, e->conn->id, e->node, other(e)->node, e->conn->port, e->side == 0,
-                            slice_of(p, n));
+            e->conn->s->tap(e->conn->s->tap_arg, e->conn->id, e->node, other(e)->node, e->conn->port,
+                            e->side == 0, slice_of(p, n));
         e->skip += n;
     }
     return true;
@@ -658,7 +658,8 @@ void sock_dial(struct loop *loop, struct sock *sock, const struct sock_ops *ops,
     int node = addr_node(to, loop->io->node);
 
     own_loop(loop);
-    *c = (struct conn){.s = s, .id = ++s->next_conn, .port = to->port, .to = *to, .dialled_at = s->now, .refs = 1};
+    *c = (struct conn){
+        .s = s, .id = ++s->next_conn, .port = to->port, .to = *to, .dialled_at = s->now, .refs = 1};
     list_add(&s->conns, &c->link);
     for (int i = 0; i < 2; i++) {
         uint64_t span = s->opt.buffer_max - s->opt.buffer_min + 1;
@@ -779,7 +780,8 @@ void sock_send(struct sock *sock, struct out *out)
 
     ASSERT(out->done && out->n >= 0);
     out->next = NULL;
-    if (e->state == END_CLOSING) { /* it comes after those before it, which may still be sent, and is cancelled */
+    if (e->state ==
+        END_CLOSING) { /* it comes after those before it, which may still be sent, and is cancelled */
         *e->late_last = out;
         e->late_last = &out->next;
         return;

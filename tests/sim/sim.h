@@ -18,21 +18,21 @@ struct sim_range {
 /* Probabilities are in millionths, each for one occasion. */
 struct sim_options {
     uint64_t seed;
-    bool print;                 /* the trace as lines on standard output */
-    struct sim_range cost;      /* of a callback */
-    struct sim_range post;      /* from a message to the loop that slept */
-    struct sim_range file;      /* a file call that only the page cache serves */
-    struct sim_range disk;      /* a sync, a cold read */
-    struct sim_range net;       /* one way, one segment */
-    struct sim_range skew;      /* of a node's wall clock, drawn at its start */
-    struct sim_range stall;     /* how long a stall lasts, of a disk or a connection */
-    int64_t tcp_timeout;        /* a dial or unacknowledged bytes end with E_TIMEOUT after it */
-    uint32_t disk_stall_ppm;    /* a file call is stalled */
-    uint32_t disk_error_ppm;    /* a file call fails with E_IO */
-    uint32_t cold_ppm;          /* a page that was only written has left the page cache when file_peek() looks */
-    uint32_t net_reset_ppm;     /* a segment resets its connection */
-    uint32_t net_stall_ppm;     /* a segment is lost and comes again after a stall */
-    uint32_t buffer_min;        /* bytes of a socket's kernel buffer, drawn for each connection */
+    bool print;              /* the trace as lines on standard output */
+    struct sim_range cost;   /* of a callback */
+    struct sim_range post;   /* from a message to the loop that slept */
+    struct sim_range file;   /* a file call that only the page cache serves */
+    struct sim_range disk;   /* a sync, a cold read */
+    struct sim_range net;    /* one way, one segment */
+    struct sim_range skew;   /* of a node's wall clock, drawn at its start */
+    struct sim_range stall;  /* how long a stall lasts, of a disk or a connection */
+    int64_t tcp_timeout;     /* a dial or unacknowledged bytes end with E_TIMEOUT after it */
+    uint32_t disk_stall_ppm; /* a file call is stalled */
+    uint32_t disk_error_ppm; /* a file call fails with E_IO */
+    uint32_t cold_ppm;       /* a page that was only written has left the page cache when file_peek() looks */
+    uint32_t net_reset_ppm;  /* a segment resets its connection */
+    uint32_t net_stall_ppm;  /* a segment is lost and comes again after a stall */
+    uint32_t buffer_min;     /* bytes of a socket's kernel buffer, drawn for each connection */
     uint32_t buffer_max;
 };
 
@@ -45,14 +45,16 @@ void sim_options_print(const struct sim_options *o);
 struct sim *sim_new(uint64_t seed); /* plain */
 struct sim *sim_new_with(const struct sim_options *o);
 void sim_drop(struct sim *s);
-void sim_calm(struct sim *s); /* no more random faults: for the phase in which progress is promised. Anywhere. */
+void sim_calm(
+    struct sim *s); /* no more random faults: for the phase in which progress is promised. Anywhere. */
 /* Anywhere: nodes' callbacks and judges draw from it too. */
 uint64_t sim_random(struct sim *s);
 uint64_t sim_below(struct sim *s, uint64_t n); /* 0 .. n-1 */
 bool sim_chance(struct sim *s, uint32_t ppm);
 int64_t sim_now(const struct sim *s); /* ns since the start */
 uint64_t sim_trace_hash(const struct sim *s);
-void sim_note(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* a line of the trace */
+void sim_note(struct sim *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3))); /* a line of the trace */
 
 /* Nodes: 1 .. SIM_NODES_MAX - 1, at 10.0.0.<node>. Each has a disk of its own that outlives its crashes. */
 enum { SIM_NODES_MAX = 250 };
@@ -72,7 +74,8 @@ void sim_exit(struct sim *s, int node);
 /* Runs fn as one callback of a loop of that kind, and the world with it until fn has returned. All calls for one
  * start of a node and one kind share one loop, which goes on living in sim_run(): what fn opened there can be used
  * in the next call, its timers fire, its messages come. False: the node crashed inside; `fn` never returned. */
-bool sim_call(struct sim *s, struct io *io, enum loop_kind kind, void (*fn)(struct loop *loop, void *arg), void *arg);
+bool sim_call(struct sim *s, struct io *io, enum loop_kind kind, void (*fn)(struct loop *loop, void *arg),
+              void *arg);
 /* Runs events until the condition holds (looked at after each event) or `bound_ns` have passed; says whether it
  * holds. Without a condition: until the bound. */
 bool sim_run(struct sim *s, bool (*until)(void *arg), void *arg, int64_t bound_ns);
@@ -86,12 +89,14 @@ void sim_disk_stall(struct sim *s, int node, int64_t until_ns); /* file calls be
 int sim_files_open(const struct sim *s, int node);
 
 /* Looks and changes from outside, past the node: for judges. Anywhere; they cost no time. */
-enum err sim_file_read(struct sim *s, int node, const char *path, int64_t at, void *to, size_t len, size_t *got);
+enum err sim_file_read(struct sim *s, int node, const char *path, int64_t at, void *to, size_t len,
+                       size_t *got);
 int64_t sim_file_size(struct sim *s, int node, const char *path); /* -1: no such file */
 /* All files and directories below path, depth first, in name order; `path` is whole. */
 void sim_files(struct sim *s, int node, const char *path,
                void (*each)(void *arg, const char *path, bool is_dir, int64_t size), void *arg);
-enum err sim_file_put(struct sim *s, int node, const char *path, const void *p, size_t len); /* with its parents */
+enum err sim_file_put(struct sim *s, int node, const char *path, const void *p,
+                      size_t len); /* with its parents */
 enum err sim_file_flip(struct sim *s, int node, const char *path, int64_t at, uint8_t bits); /* bit rot */
 
 /* The network. Anywhere. */
@@ -100,5 +105,6 @@ void sim_partition(struct sim *s, int from, int to, bool on); /* one way: nothin
 void sim_heal(struct sim *s);                                 /* all partitions off */
 void sim_reset(struct sim *s, int a, int b);                  /* every connection between them */
 /* The bytes that `from` gave to its kernel, in order; dialler says which side of connection `conn` sent them. */
-typedef void (*sim_tap)(void *arg, uint64_t conn, int from, int to, uint16_t port, bool dialler, struct slice bytes);
+typedef void (*sim_tap)(void *arg, uint64_t conn, int from, int to, uint16_t port, bool dialler,
+                        struct slice bytes);
 void sim_tap_set(struct sim *s, sim_tap tap, void *arg);

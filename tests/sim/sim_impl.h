@@ -16,7 +16,6 @@ struct event {
     int64_t n;
 };
 
-
 /* A machine: its disk and its place in the network, whether a node runs on it or not. */
 struct host {
     struct disk *disk; /* NULL: never started */
@@ -40,9 +39,9 @@ struct sim {
     struct chance chance;
     uint64_t hash;
     struct host hosts[SIM_NODES_MAX];
-    struct list ios;    /* every start of every node, dead ones too */
-    struct loop *cur;   /* whose callback runs */
-    bool running;       /* inside sim_run or sim_call */
+    struct list ios;     /* every start of every node, dead ones too */
+    struct loop *cur;    /* whose callback runs */
+    bool running;        /* inside sim_run or sim_call */
     struct io *crash_io; /* its own callback asked for the crash */
     enum sim_crash crash_how;
     struct fibers fibers;
@@ -90,8 +89,8 @@ struct loop {
     int64_t free_at;
     struct msg *first, **last; /* mailbox */
     int n_msgs;
-    struct list timers;   /* by due time, then by when they were set */
-    int64_t *alarms;      /* events for timers, falling */
+    struct list timers; /* by due time, then by when they were set */
+    int64_t *alarms;    /* events for timers, falling */
     int n_alarms, alarms_room;
     struct list tasks;    /* callbacks of sockets and of sim_call */
     int n_socks;          /* sockets and listeners that are open */

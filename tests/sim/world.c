@@ -81,8 +81,8 @@ void sim_options_print(const struct sim_options *o)
     range_print("net", o->net);
     range_print("skew", o->skew);
     range_print("stall", o->stall);
-    printf("  ppm        disk_stall %u, disk_error %u, cold %u, net_reset %u, net_stall %u\n", o->disk_stall_ppm,
-           o->disk_error_ppm, o->cold_ppm, o->net_reset_ppm, o->net_stall_ppm);
+    printf("  ppm        disk_stall %u, disk_error %u, cold %u, net_reset %u, net_stall %u\n",
+           o->disk_stall_ppm, o->disk_error_ppm, o->cold_ppm, o->net_reset_ppm, o->net_stall_ppm);
     printf("  buffer     %u .. %u bytes\n", o->buffer_min, o->buffer_max);
 }
 

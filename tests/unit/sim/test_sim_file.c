@@ -261,8 +261,9 @@ TEST(sim, sweep_crashes_at_every_file_call)
             if (!whole) {
                 crashes++;
                 CHECK(!sim_up(t.s, 1));
-                CHECK(nth > 2 ? holds(&t, "/d/a", "new!") : holds(&t, "/d/a", "new!") || holds(&t, "/d/a", "old!") ||
-                                                              how == SIM_CRASH_PROCESS);
+                CHECK(nth > 2 ? holds(&t, "/d/a", "new!")
+                              : holds(&t, "/d/a", "new!") || holds(&t, "/d/a", "old!") ||
+                                    how == SIM_CRASH_PROCESS);
                 t.io = sim_node(t.s, 1);
                 t.n = 0;
                 t.s = t.s;

@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern const struct test_row __start_weir_tests[], __stop_weir_tests[];
+extern const struct test_row __start_weir_tests[] __attribute__((weak)),
+    __stop_weir_tests[] __attribute__((weak));
 
 _Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
 {

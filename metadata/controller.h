@@ -67,14 +67,14 @@ struct ctl_out {
     int16_t version;     /* of the request */
     uint8_t seed[16];    /* chance, fresh for each decision (topic ids) */
     uint64_t drawn;
-    struct record *records;
+    struct meta_record *records;
     bool *glued; /* with the one before, in one batch */
     int n;
     int room;
 };
 /* The next record, zeroed. glued: must be in the same batch as the one before it. Valid until the next call.
  */
-struct record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued);
+struct meta_record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued);
 uint64_t ctl_random(struct ctl_out *o);
 struct uuid ctl_uuid(struct ctl_out *o);
 

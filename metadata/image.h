@@ -155,7 +155,7 @@ static inline struct ids partition_isr(const struct image_partition *p)
 }
 struct uuids partition_dirs(const struct image_partition *p);
 /* All of it; the lists are lent by the image. */
-void partition_record(const struct image_topic *t, const struct image_partition *p, struct record *out);
+void partition_record(const struct image_topic *t, const struct image_partition *p, struct meta_record *out);
 bool ids_has(struct ids ids, int32_t id);
 
 /* ---- Holding ---- */
@@ -170,7 +170,7 @@ struct image *image_draft(const struct image *base, struct grave *g); /* equal t
 void image_seal(struct image *draft);
 /* The record at `offset` happens to the draft. Asserts that it makes sense: decide emits no other, and files
  * are checked before. */
-void image_replay(struct image *draft, struct grave *g, const struct record *r);
+void image_replay(struct image *draft, struct grave *g, const struct meta_record *r);
 
 /* ---- Comparing ---- */
 

@@ -143,7 +143,7 @@ struct record_cluster {
     struct slice id;
 };
 
-struct record {
+struct meta_record {
     enum record_type type;
     union {
 #define RECORD(NAME, name, message, number) struct record_##name name;
@@ -154,9 +154,9 @@ struct record {
 };
 
 /* Appends the record's value: frame and message. */
-void record_encode(const struct record *r, struct bytes *out);
+void record_encode(const struct meta_record *r, struct bytes *out);
 /* E_UNSUPPORTED_VERSION  a frame version or record type that this version doesn't know
  * E_MALFORMED            not what encode writes
  * E_NOMEM                the arena's limit */
-enum err record_decode(struct slice value, struct arena *a, struct record *out);
+enum err record_decode(struct slice value, struct arena *a, struct meta_record *out);
 const char *record_name(enum record_type type); /* "PARTITION"; NULL: no such type */

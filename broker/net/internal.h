@@ -1,0 +1,173 @@
+/* What the files of this folder share; nobody else includes it. */
+#pragma once
+#include "base/check.h"
+#include "base/map.h"
+#include "base/trace.h"
+#include "broker/net/net.h"
+#include <stdatomic.h>
+
+enum {
+    CONN_REQUESTS_MAX = 64,        /* of one connection in flight */
+    CONN_UNSENT_MAX = 64 * 1024,   /* bytes of encoded answers after which a connection isn't read */
+    SCRATCH_BYTES = 16 * 1024,     /* what a first read may bring; larger bodies are read into their frame */
+    POOL_MAX = 256,                /* requests that a loop keeps for the next ones */
+    POOL_BYTES_MAX = 4096,         /* and the frame and reply buffers in them */
+    FRAME_MIN = 10,                /* key, version, correlation, client id */
+    PARTS_INLINE = 4,
+};
+
+/* ---- The budget for frames (budget.c) ---- */
+
+/* The budget of all loops. A loop that waits stands in `waiting` once; who gives back takes all of them off and wakes
+ * them. */
+struct budget {
+    int64_t max;
+    _Atomic int64_t used;
+    _Atomic(struct budget_loop *) waiting;
+};
+
+struct budget_loop {
+    struct budget *budget;
+    struct loop *loop;
+    struct msg wake;
+    struct budget_loop *next;
+    bool asked;   /* it stands in `waiting`, or its wake is on the way */
+    bool passing; /* a frame beyond the budget is out */
+    struct list queue;
+    void (*granted)(struct list *waiter, bool pass); /* off the queue, its size taken */
+    int64_t (*size)(struct list *waiter);
+};
+
+void budget_loop_init(struct budget_loop *b, struct budget *budget, struct loop *loop);
+/* Takes bytes for a frame; false: not now. *pass: it is the one frame beyond. Not past others who wait. */
+bool budget_take(struct budget_loop *b, int64_t bytes, bool *pass);
+/* Queues a waiter. `granted` comes in order, never inside this call. It leaves the queue by list_remove(). */
+void budget_wait(struct budget_loop *b, struct list *waiter);
+void budget_force(struct budget_loop *b, int64_t bytes); /* what was read ahead counts too */
+void budget_give(struct budget_loop *b, int64_t bytes, bool pass);
+
+/* ---- Connections (conn.c) ---- */
+
+struct net {
+    struct net_shared *shared;
+    struct net_loop *owner;
+    struct loop *loop;
+    struct io *io;
+    struct heap *heap;
+    struct budget_loop budget;
+    struct list conns; /* the one that was quiet for longest first */
+    int n_conns;
+    int n_let_in;   /* the acceptor's count */
+    int n_requests; /* orphans included */
+    struct timer idle;
+    struct timer grace;
+    struct list pool;
+    int n_pool;
+    bool stopping;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    uint8_t scratch[SCRATCH_BYTES];
+};
+
+/* A request with what only this folder sees of it. */
+struct net_request {
+    struct request r;
+    struct net *net;
+    struct bytes buf;   /* the frame's memory; its room is kept in the pool while small */
+    struct bytes reply; /* the encoded answer without what is elsewhere */
+    struct part inline_parts[PARTS_INLINE];
+    struct part *parts;
+    int n_parts;
+    int ranges_room;
+    size_t reply_bytes; /* with what is elsewhere */
+    int64_t charged;
+    bool pass;
+};
+
+enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSING };
+
+struct conn {
+    struct sock sock;
+    struct net *net;
+    struct door *door;
+    struct addr peer;
+    struct msg msg;  /* from the acceptor to its loop; back when it has closed */
+    int ticket;
+    enum conn_state state;
+    bool corked;     /* several frames are being parsed: their answers leave together */
+    bool sending;
+    uint8_t got;     /* bytes of head */
+    uint8_t head[4];
+    int n_requests;
+    struct list link;     /* net's conns; before that, door's waiting */
+    struct list wait;     /* in the queue for budget */
+    struct list requests; /* in order of arrival */
+    struct list in_send;  /* those whose answers are with the socket */
+    struct net_request *reading;
+    size_t read;          /* bytes of its frame */
+    uint8_t *stash;       /* what came ahead of what may be parsed */
+    size_t stash_at, stash_len;
+    size_t unsent;
+    int64_t touched;
+};
+
+void conn_adopt(struct msg *msg); /* on its own loop */
+void conn_close(struct conn *c);  /* at once: replies that are due are dropped */
+void conn_flush(struct conn *c);  /* sends what is ready and next in order */
+void conn_resume(struct conn *c); /* goes on reading if it may */
+void conn_wait_granted(struct list *waiter, bool pass);
+int64_t conn_wait_size(struct list *waiter);
+void net_check_stopped(struct net *net);
+
+/* ---- Requests (dispatch.c, reply.c) ---- */
+
+struct net_request *request_new(struct net *net, size_t frame_bytes);
+void request_free(struct net_request *q);
+/* The frame is complete. False: the connection must be closed, and the request is gone. */
+bool dispatch(struct net_request *q);
+void request_end(struct net_request *q); /* ended, its answer encoded or none due */
+
+/* ---- Listeners (listener.c) ---- */
+
+/* A bucket of permissions that fills evenly, one second's worth deep. */
+struct rate {
+    int32_t per_second;
+    int64_t next; /* ns: when the permission after the last one's is earned, at most a second behind now */
+};
+
+struct door {
+    struct listener listener;
+    struct net_shared *shared;
+    const struct listener_config *config;
+    int32_t connections_max;
+    int n_conns;
+    struct rate rate;
+    struct list waiting;
+    int n_waiting;
+    bool open;
+};
+
+struct ip_count {
+    uint8_t ip[16];
+    int32_t n;
+};
+
+struct net_shared {
+    struct node *node;
+    struct io *io;
+    struct heap *heap;
+    struct net_limits limits;
+    struct budget budget;
+    /* the acceptor's: */
+    struct loop *loop;
+    struct door *doors;
+    int n_doors;
+    struct net **targets;
+    int n_targets;
+    struct map ips;
+    int n_conns;
+    struct rate rate;
+    struct timer again; /* when the next waiting connection may come in */
+};
+
+void door_conn_closed(struct msg *msg); /* on the acceptor's loop: counts it out and frees it */

@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/map.h"
 #include "broker/config.h"
+#include "broker/request.h"
 #include "metadata/image.h"
 
 struct control;

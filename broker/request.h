@@ -21,7 +21,7 @@
 
 struct conn;
 struct net_loop;
-struct listener_config;
+struct config_listener;
 
 /* Who asks. Until security comes everybody is User:ANONYMOUS, whom authorize() allows all. */
 struct principal {
@@ -33,7 +33,7 @@ struct request {
     struct net_loop *net;             /* its loop and what lives there (node.h) */
     struct conn *conn;                /* NULL once the connection has closed */
     const struct handler *handler;
-    const struct listener_config *listener; /* where it came in: Metadata answers with that listener's addresses */
+    const struct config_listener *listener; /* where it came in: Metadata answers with that listener's addresses */
     const struct principal *principal;
     const struct addr *peer;
     int16_t version;

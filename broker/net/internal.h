@@ -138,7 +138,7 @@ struct rate {
 struct door {
     struct listener listener;
     struct net_shared *shared;
-    const struct listener_config *config;
+    const struct config_listener *config;
     int32_t connections_max;
     int n_conns;
     struct rate rate;

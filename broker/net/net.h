@@ -41,7 +41,7 @@ struct net_limits {
 
 /* One listener to open. */
 struct listener_open {
-    const struct listener_config *config; /* lent; requests that come in here point to it */
+    const struct config_listener *config; /* lent; requests that come in here point to it */
     struct addr at;                       /* port 0 is filled in */
     int32_t connections_max;              /* listener.name.<name>.max.connections */
     int32_t creation_rate;

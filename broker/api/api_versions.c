@@ -54,8 +54,10 @@ static void tell_features(struct request *r, struct ApiVersionsResponse *out)
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_SupportedFeatureKey, out->supported_features, SUPPORTED);
     for (int i = 0; i < SUPPORTED; i++)
         if (r->version >= 4 || supported[i].min > 0)
-            out->supported_features.v[n++] = (struct ApiVersionsResponse_SupportedFeatureKey){
-                .name = SLICE(supported[i].name), .min_version = supported[i].min, .max_version = supported[i].max};
+            out->supported_features.v[n++] =
+                (struct ApiVersionsResponse_SupportedFeatureKey){.name = SLICE(supported[i].name),
+                                                                 .min_version = supported[i].min,
+                                                                 .max_version = supported[i].max};
     out->supported_features.n = n;
     if (!image)
         return;
@@ -75,7 +77,8 @@ void api_versions(struct request *r)
     const struct ApiVersionsRequest *in = r->in;
     struct ApiVersionsResponse *out = r->out;
 
-    if (r->version >= 3 && (!software_ok(in->client_software_name) || !software_ok(in->client_software_version))) {
+    if (r->version >= 3 &&
+        (!software_ok(in->client_software_name) || !software_ok(in->client_software_version))) {
         out->error_code = err_wire(E_INVALID_REQUEST);
     } else {
         tell_apis(r, out);

@@ -48,7 +48,8 @@ static void client_fire(struct timer *timer)
         meta_ask(c);
     }
     list_init(&seen);
-    while (!list_empty(&c->all)) { /* a call's end may start others or end others: begin again from the front */
+    while (
+        !list_empty(&c->all)) { /* a call's end may start others or end others: begin again from the front */
         struct client_call *call = container_of(c->all.next, struct client_call, all);
 
         list_remove(&call->all);

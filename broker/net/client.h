@@ -35,12 +35,12 @@ struct peer;
 
 struct client_options {
     struct io *io;
-    struct loop *net;          /* the client's */
-    struct loop *disk;         /* looks up names */
-    const char *bootstrap;     /* host:port, separated by commas; [v6]:port */
+    struct loop *net;      /* the client's */
+    struct loop *disk;     /* looks up names */
+    const char *bootstrap; /* host:port, separated by commas; [v6]:port */
     const char *client_id;
     const char *software_version; /* told in ApiVersions, beside the name weir */
-    int64_t timeout_ns;        /* of a call, dialling included */
+    int64_t timeout_ns;           /* of a call, dialling included */
 };
 
 enum client_target { CLIENT_ANY, CLIENT_NODE, CLIENT_CONTROLLER, CLIENT_LEADER };
@@ -87,14 +87,14 @@ struct client_call {
     /* the client's */
     struct client *client;
     struct peer *peer; /* once it has one */
-    struct list link; /* where it stands: fresh, lost, or a connection's waiting or pending */
-    struct list all; /* of the client's calls */
+    struct list link;  /* where it stands: fresh, lost, or a connection's waiting or pending */
+    struct list all;   /* of the client's calls */
     int64_t deadline;
     int32_t correlation;
-    int asked_in;  /* the number of the Metadata request that asks for it */
+    int asked_in; /* the number of the Metadata request that asks for it */
     enum client_stage stage;
-    bool looked;   /* that has been answered */
-    bool sending;  /* the socket has not given the request back */
+    bool looked;  /* that has been answered */
+    bool sending; /* the socket has not given the request back */
     struct bytes frame;
     struct part part;
     struct out sent;
@@ -102,7 +102,8 @@ struct client_call {
 
 /* E_INVALID_REQUEST: the bootstrap list isn't one. */
 enum err client_new(const struct client_options *options, struct client **out);
-void client_close(struct client *c, void (*closed)(void *arg), void *arg); /* ends all calls; then it is gone */
+void client_close(struct client *c, void (*closed)(void *arg),
+                  void *arg); /* ends all calls; then it is gone */
 
 void client_call_init(struct client_call *call, int16_t api_key, struct client_route route, const void *in,
                       struct arena *arena);
@@ -114,5 +115,6 @@ void client_stale(struct client *c);
 struct arena *client_arena(struct client *c);
 void *client_in(struct client *c, int16_t api_key); /* a request with defaults */
 struct client_call *client_ask(struct client *c, struct client_route route, int16_t api_key, const void *in);
-void client_then(struct client *c, void (*next)(void *arg), void *arg); /* when all that was asked has ended */
+void client_then(struct client *c, void (*next)(void *arg),
+                 void *arg);                          /* when all that was asked has ended */
 const char *client_bootstrap(const struct client *c); /* for messages */

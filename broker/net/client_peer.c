@@ -49,8 +49,8 @@ static void peer_transmit(struct peer *p, struct client_call *call)
     bytes_init(&call->frame, p->client->heap);
     call->correlation = p->next_correlation++;
     if (!err)
-        err = proto_request_frame(call->api, call->version, call->correlation, SLICE(p->client->client_id), call->in,
-                                  &call->frame, NULL);
+        err = proto_request_frame(call->api, call->version, call->correlation, SLICE(p->client->client_id),
+                                  call->in, &call->frame, NULL);
     if (err) {
         call_end(call, err);
         return;
@@ -146,7 +146,8 @@ static enum err frame_decode(struct peer *p, struct client_call *call)
         return err;
     if (correlation != call->correlation)
         return E_MALFORMED;
-    if (call == &p->asking && p->frame.len >= 6 && get_be16(p->frame.p + 4) == err_wire(E_UNSUPPORTED_VERSION))
+    if (call == &p->asking && p->frame.len >= 6 &&
+        get_be16(p->frame.p + 4) == err_wire(E_UNSUPPORTED_VERSION))
         version = 0;
     call->out = proto_new(call->api->response, call->arena, 1);
     return proto_response_body(call->api, version, p->frame, call->arena, call->out);

@@ -39,7 +39,7 @@ struct peer {
     struct client_call asking; /* ApiVersions */
     struct ApiVersionsRequest asking_in;
     const struct ApiVersionsResponse *versions; /* what the node has */
-    struct arena arena; /* for the above, since the last dial */
+    struct arena arena;                         /* for the above, since the last dial */
     uint8_t head[4];
     uint8_t got;
     struct slice frame;
@@ -65,7 +65,7 @@ struct client {
     bool meta_busy;
     int meta_asked; /* how often */
     struct arena meta_arena;
-    struct map topics; /* name -> topic_leaders */
+    struct map topics;  /* name -> topic_leaders */
     int32_t controller; /* -1: unknown */
     struct arena arena; /* tools' */
     int n_asked;

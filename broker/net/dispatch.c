@@ -7,12 +7,12 @@
  * fattest struct that it becomes some hundred. */
 enum { DECODE_FACTOR = 64, DECODE_LEAST = 64 * 1024, DECODE_MOST = 256 * 1024 * 1024 };
 
-#define HANDLER(name, min, max, function) \
-    {.key = API_##name,                   \
-     .version_min = (min),                \
-     .version_max = (max),                \
-     .in = &name##Request_type,           \
-     .out = &name##Response_type,         \
+#define HANDLER(name, min, max, function)                                                                    \
+    {.key = API_##name,                                                                                      \
+     .version_min = (min),                                                                                   \
+     .version_max = (max),                                                                                   \
+     .in = &name##Request_type,                                                                              \
+     .out = &name##Response_type,                                                                            \
      .run = (function)},
 static const struct handler handlers[] = {
 #define X HANDLER
@@ -81,7 +81,7 @@ bool dispatch(struct net_request *q)
     struct proto_request head = {.key = -1, .version = -1};
     enum err err = proto_request_header(r->frame, &head);
 
-    r->handler = err && err != E_UNSUPPORTED_VERSION ? NULL : handler_find(head.key);
+    r->handler = err && err != E_UNSUPPORTED_VERSION ? NULL : r->conn->door->serve(head.key);
     if (!r->handler)
         return refuse(q, err ? err : E_INVALID_REQUEST, head.key, head.version);
     r->version = head.version;

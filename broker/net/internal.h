@@ -7,12 +7,12 @@
 #include <stdatomic.h>
 
 enum {
-    CONN_REQUESTS_MAX = 64,        /* of one connection in flight */
-    CONN_UNSENT_MAX = 64 * 1024,   /* bytes of encoded answers after which a connection isn't read */
-    SCRATCH_BYTES = 16 * 1024,     /* what a first read may bring; larger bodies are read into their frame */
-    POOL_MAX = 256,                /* requests that a loop keeps for the next ones */
-    POOL_BYTES_MAX = 4096,         /* and the frame and reply buffers in them */
-    FRAME_MIN = 10,                /* key, version, correlation, client id */
+    CONN_REQUESTS_MAX = 64,      /* of one connection in flight */
+    CONN_UNSENT_MAX = 64 * 1024, /* bytes of encoded answers after which a connection isn't read */
+    SCRATCH_BYTES = 16 * 1024,   /* what a first read may bring; larger bodies are read into their frame */
+    POOL_MAX = 256,              /* requests that a loop keeps for the next ones */
+    POOL_BYTES_MAX = 4096,       /* and the frame and reply buffers in them */
+    FRAME_MIN = 10,              /* key, version, correlation, client id */
     PARTS_INLINE = 4,
 };
 
@@ -91,12 +91,12 @@ struct conn {
     struct net *net;
     struct door *door;
     struct addr peer;
-    struct msg msg;  /* from the acceptor to its loop; back when it has closed */
+    struct msg msg; /* from the acceptor to its loop; back when it has closed */
     int ticket;
     enum conn_state state;
-    bool corked;     /* several frames are being parsed: their answers leave together */
+    bool corked; /* several frames are being parsed: their answers leave together */
     bool sending;
-    uint8_t got;     /* bytes of head */
+    uint8_t got; /* bytes of head */
     uint8_t head[4];
     int n_requests;
     struct list link;     /* net's conns; before that, door's waiting */
@@ -104,8 +104,8 @@ struct conn {
     struct list requests; /* in order of arrival */
     struct list in_send;  /* those whose answers are with the socket */
     struct net_request *reading;
-    size_t read;          /* bytes of its frame */
-    uint8_t *stash;       /* what came ahead of what may be parsed */
+    size_t read;    /* bytes of its frame */
+    uint8_t *stash; /* what came ahead of what may be parsed */
     size_t stash_at, stash_len;
     size_t unsent;
     int64_t touched;
@@ -139,6 +139,7 @@ struct door {
     struct listener listener;
     struct net_shared *shared;
     const struct config_listener *config;
+    const struct handler *(*serve)(int16_t key);
     int32_t connections_max;
     int n_conns;
     struct rate rate;

@@ -225,6 +225,7 @@ enum err listeners_open(struct net_shared *s, struct net_loop *acceptor, struct 
 
         d->shared = s;
         d->config = v[i].config;
+        d->serve = v[i].serve;
         d->connections_max = v[i].connections_max;
         d->listener.arrived = door_arrived;
         rate_init(&d->rate, v[i].creation_rate);

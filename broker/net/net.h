@@ -28,13 +28,13 @@ struct ip_limit {
 
 /* What is allowed; from the settings whose names are beside. Those marked * may change while the node runs. */
 struct net_limits {
-    int32_t request_bytes_max;  /* socket.request.max.bytes */
-    int64_t queued_bytes_max;   /* queued.max.request.bytes, or ours where that is -1 */
-    int64_t idle_ns;            /* connections.max.idle.ms; 0: never */
-    int32_t backlog;            /* socket.listen.backlog.size: how many wait to be let in */
-    int32_t connections_max;    /* * max.connections */
-    int32_t per_ip_max;         /* * max.connections.per.ip */
-    int32_t creation_rate;      /* * max.connection.creation.rate, a second */
+    int32_t request_bytes_max;     /* socket.request.max.bytes */
+    int64_t queued_bytes_max;      /* queued.max.request.bytes, or ours where that is -1 */
+    int64_t idle_ns;               /* connections.max.idle.ms; 0: never */
+    int32_t backlog;               /* socket.listen.backlog.size: how many wait to be let in */
+    int32_t connections_max;       /* * max.connections */
+    int32_t per_ip_max;            /* * max.connections.per.ip */
+    int32_t creation_rate;         /* * max.connection.creation.rate, a second */
     const struct ip_limit *per_ip; /* * lent until net_limits_set() gives another */
     int n_per_ip;
 };
@@ -43,9 +43,15 @@ struct net_limits {
 struct listener_open {
     const struct config_listener *config; /* lent; requests that come in here point to it */
     struct addr at;                       /* port 0 is filled in */
-    int32_t connections_max;              /* listener.name.<name>.max.connections */
+    const struct handler *(*serve)(
+        int16_t key);        /* what is served here: handler_find, or fewer; NULL: not here */
+    int32_t connections_max; /* listener.name.<name>.max.connections */
     int32_t creation_rate;
 };
+
+/* From a broker's settings. A DISK loop: the overrides may name hosts; what can't be resolved is left out and said.
+ * Memory: per_ip is the heap's; free it when net_limits_set() has given another, or after net_shared_drop(). */
+void net_limits_of(struct io *io, struct heap *h, const struct config *c, struct net_limits *out);
 
 /* Any thread, before the loops know of it. `limits` is copied but for what it lends. */
 struct net_shared *net_shared_new(struct node *n, const struct net_limits *limits);
@@ -65,8 +71,8 @@ void listeners_close(struct net_shared *s); /* new connections are refused; the 
 /* From now on, new connections go to these loops, evenly. Others keep what they have. Their order may not matter. */
 void listeners_spread(struct net_shared *s, struct net_loop *const *v, int n);
 void net_limits_set(struct net_shared *s, const struct net_limits *limits); /* what is marked * above */
-int64_t net_budget_used(const struct net_shared *s); /* any thread */
+int64_t net_budget_used(const struct net_shared *s);                        /* any thread */
 
 /* Dispatch (dispatch.c): the handlers in key order, as ApiVersions announces them. */
-const struct handler *handler_find(int16_t key); /* NULL: unknown here */
+const struct handler *handler_find(int16_t key);             /* NULL: unknown here */
 const struct handler *handler_next(const struct handler *h); /* NULL: from the first; after the last, NULL */

@@ -92,12 +92,14 @@ static void parts_set(struct net_request *q, const struct proto_cuts *cuts)
     int most = 2 * cuts->n + 1, n = 0, range = 0;
     size_t at = 0;
 
-    q->parts = most <= PARTS_INLINE ? q->inline_parts : arena_alloc(&q->r.arena, (size_t)most * sizeof(*q->parts));
+    q->parts =
+        most <= PARTS_INLINE ? q->inline_parts : arena_alloc(&q->r.arena, (size_t)most * sizeof(*q->parts));
     for (int i = 0; i < cuts->n; i++) {
         const struct proto_cut *cut = &cuts->v[i];
 
         if (cut->at > at)
-            q->parts[n++] = (struct part){.mem = slice_of(q->reply.p + at, cut->at - at), .len = cut->at - at};
+            q->parts[n++] =
+                (struct part){.mem = slice_of(q->reply.p + at, cut->at - at), .len = cut->at - at};
         at = cut->at;
         if (cut->records.p != PROTO_ELSEWHERE) {
             q->parts[n++] = (struct part){.mem = cut->records, .len = cut->records.len};
@@ -108,7 +110,8 @@ static void parts_set(struct net_request *q, const struct proto_cuts *cuts)
     }
     ASSERT(range == q->r.n_ranges);
     if (q->reply.len > at)
-        q->parts[n++] = (struct part){.mem = slice_of(q->reply.p + at, q->reply.len - at), .len = q->reply.len - at};
+        q->parts[n++] =
+            (struct part){.mem = slice_of(q->reply.p + at, q->reply.len - at), .len = q->reply.len - at};
     q->n_parts = n;
     q->reply_bytes = q->reply.len + cuts->len;
 }
@@ -121,7 +124,8 @@ static enum err encode(struct net_request *q)
 
     if (r->throttle_ms)
         throttle_set(r);
-    err = proto_response_frame(proto_api(r->handler->key), r->version, r->correlation, r->out, &q->reply, &cuts);
+    err = proto_response_frame(proto_api(r->handler->key), r->version, r->correlation, r->out, &q->reply,
+                               &cuts);
     if (!err)
         parts_set(q, &cuts);
     return err;

@@ -9,3 +9,11 @@ unit: ## every unit test, with sanitizers (ONLY=pattern for some)
 	build/asan/unit_uv $(ONLY)
 
 .PHONY: help unit
+
+SEEDS ?= 200
+sim: ## SEEDS=n seeds of every scenario, and one seed twice in different processes (FIRST=n)
+	@$(MAKE) --no-print-directory V=asan build/asan/sim
+	tests/sim/test_repeat.sh build/asan/sim
+	build/asan/sim $(SEEDS) $(FIRST)
+
+.PHONY: sim

@@ -34,6 +34,8 @@ struct msg { struct msg *next; void (*run)(struct msg *msg); };
 struct timer { struct list link; int64_t due; void (*fire)(struct timer *timer); };
 struct loop *loop_start(struct io *io, enum loop_kind kind, const char *name);
 void loop_post(struct loop *to, struct msg *msg);       /* never fails, never waits: its owner was admitted before */
+/* Runs what was posted before, ends what sockets are still open with E_CANCELED, forgets timers and later posts, and
+ * then posts `stopped` to another loop; tell may be NULL. */
 void loop_stop(struct loop *loop, struct loop *tell, struct msg *stopped);
 void io_on_stop(struct io *io, struct loop *loop, struct msg *stop); /* SIGTERM or SIGINT, once */
 /* Own loop. */

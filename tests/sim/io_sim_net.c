@@ -513,6 +513,19 @@ static bool at_eof(const struct end *e)
     return e->state == END_OPEN && !e->paused && q->fin_here && q->here == 0;
 }
 
+/* An end is found by reading, and so only where there is room. */
+static void call_eof(struct end *e)
+{
+    struct conn *c = e->conn;
+
+    e->paused = e->sock->ops->room(e->sock).len == 0;
+    if (e->paused || e->state != END_OPEN)
+        return;
+    c->pipe[e->side].fin = true;
+    end_over(e, E_EOF);
+    pump(c, e->side);
+}
+
 static void end_run(struct task *task)
 {
     struct end *e = container_of(task, struct end, task);
@@ -530,9 +543,7 @@ static void end_run(struct task *task)
     } else if (readable(e)) {
         call_came(e);
     } else if (at_eof(e)) {
-        c->pipe[e->side].fin = true;
-        end_over(e, E_EOF);
-        pump(c, e->side);
+        call_eof(e);
     } else if (e->state == END_ENDED) {
         call_closed(e);
     }

@@ -23,25 +23,6 @@ _Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
     _exit(1);
 }
 
-void test_random_init(struct test_random *r, uint64_t seed)
-{
-    r->state = seed;
-}
-
-/* splitmix64 */
-uint64_t test_random_next(struct test_random *r)
-{
-    uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-uint64_t test_random_below(struct test_random *r, uint64_t n)
-{
-    return test_random_next(r) % n;
-}
-
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st, (void)type, (void)ftw;

@@ -60,7 +60,25 @@ _Noreturn void test_fail(const char *file, int line, const char *fmt, ...) __att
 struct test_random {
     uint64_t state;
 };
-void test_random_init(struct test_random *r, uint64_t seed);
-uint64_t test_random_next(struct test_random *r);
-uint64_t test_random_below(struct test_random *r, uint64_t n); /* 0 .. n-1 */
+static inline void test_random_init(struct test_random *r, uint64_t seed)
+{
+    r->state = seed;
+}
+
+/* splitmix64 */
+static inline uint64_t test_random_next(struct test_random *r)
+{
+    uint64_t z = (r->state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* 0 .. n-1 */
+static inline uint64_t test_random_below(struct test_random *r, uint64_t n)
+{
+    return test_random_next(r) % n;
+}
+
 const char *test_dir(void); /* a directory on the real disk, empty at the start of each test; for unit_uv */

@@ -89,7 +89,9 @@ static void decode_slice(struct dec *d, const struct proto_field *f, bool nullab
     *out = SLICE_NULL;
     if (d->err)
         return;
-    if (len >= 0)
+    if (f->kind == PROTO_STRING && len > PROTO_STRING_MAX)
+        fail(d, E_MALFORMED); /* the compact form could be longer, but Kafka's strings are not */
+    else if (len >= 0)
         *out = slice_of(take(d, (size_t)len), (size_t)len);
     else if (nullable)
         decode_null(d, f);
@@ -245,6 +247,17 @@ static void decode_tags(struct dec *d, const struct proto_type *t, void *msg)
     }
 }
 
+/* A struct that may be null, but isn't by default, has to be made; proto_defaults() can't, and leaves null. */
+static void decode_absent(struct dec *d, const struct proto_field *f, void *at)
+{
+    proto_field_default(f, at);
+    if ((f->flags & (PROTO_POINTER | PROTO_NULL_DEFAULT)) != PROTO_POINTER)
+        return;
+    *(proto_pointer *)at = proto_new(f->sub, d->arena, 1);
+    if (!*(proto_pointer *)at)
+        fail(d, E_NOMEM);
+}
+
 static void decode_struct(struct dec *d, const struct proto_type *t, void *msg)
 {
     for (const struct proto_field *f = t->fields, *end = f + t->n_fields; f < end; f++) {
@@ -253,7 +266,7 @@ static void decode_struct(struct dec *d, const struct proto_type *t, void *msg)
         if (proto_in(f->versions, d->version) && !proto_in(f->tagged, d->version))
             decode_field(d, f, at);
         else
-            proto_field_default(f, at);
+            decode_absent(d, f, at);
     }
     if (d->flexible)
         decode_tags(d, t, msg);

@@ -6,7 +6,7 @@
 
 const uint8_t proto_elsewhere[1];
 
-enum { STRING_MAX = 32767, ROOM_MORE = 512 };
+enum { ROOM_MORE = 512 };
 
 struct enc {
     uint8_t *p, *end; /* room in `out` */
@@ -117,7 +117,7 @@ static void encode_slice(struct enc *e, const struct proto_field *f, bool nullab
             put_length(e, compact, wide, -1);
         return;
     }
-    if (s->len > (f->kind == PROTO_STRING ? STRING_MAX : INT32_MAX)) {
+    if (s->len > (f->kind == PROTO_STRING ? PROTO_STRING_MAX : INT32_MAX)) {
         fail(e, E_MESSAGE_TOO_LARGE);
         return;
     }

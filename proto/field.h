@@ -2,6 +2,8 @@
 #pragma once
 #include "proto/wire.h"
 
+enum { PROTO_STRING_MAX = 32767 }; /* bytes of a string, in either form */
+
 /* Any field that points to a struct. */
 typedef void *proto_pointer __attribute__((may_alias));
 

@@ -126,8 +126,6 @@ class Message(Struct):
             for f in s.fields:
                 if f.is_struct() and f.kind not in self.structs:
                     raise Bad(f'{s.c_name}: no struct {f.kind}')
-                if f.is_struct() and not f.array and f.nullable != NEVER and f.default != 'null':
-                    raise Bad(f'{f.name}: a struct that may be null must be null by default')
                 if f.is_struct() and not f.array and f.nullable not in (NEVER, f.versions):
                     raise Bad(f'{f.name}: a struct may be null in all of its versions or in none')
                 if f.tagged != NEVER and f.kind == 'records':

@@ -2,6 +2,8 @@
 #include "proto/field.h"
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static void json_struct(const struct proto_type *t, int version, const void *msg, struct bytes *out);
 
@@ -67,6 +69,19 @@ static void json_uuid(const struct uuid *u, struct bytes *out)
     bytes_printf(out, "\"%s\"", text);
 }
 
+/* The shortest digits that say the same number; always with a point or an exponent. */
+static void json_finite(double v, struct bytes *out)
+{
+    char text[40];
+
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    bytes_printf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
 /* JSON has no number for what isn't finite; Kafka's converter writes those as strings too. */
 static void json_double(double v, struct bytes *out)
 {
@@ -75,7 +90,7 @@ static void json_double(double v, struct bytes *out)
     else if (isinf(v))
         bytes_printf(out, "\"%sInfinity\"", v < 0 ? "-" : "");
     else
-        bytes_printf(out, "%.17g", v);
+        json_finite(v, out);
 }
 
 static void json_value(const struct proto_field *f, int version, const void *at, struct bytes *out)

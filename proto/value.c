@@ -120,8 +120,11 @@ bool proto_field_is_default(const struct proto_field *f, const void *at)
 
     if (f->flags & PROTO_ARRAY)
         return ((const struct proto_array *)at)->n == (null ? -1 : 0);
-    if (f->flags & PROTO_POINTER)
-        return *(const proto_pointer *)at == NULL;
+    if (f->flags & PROTO_POINTER) {
+        const void *sub = *(const proto_pointer *)at;
+
+        return null ? !sub : sub && all_default(f->sub, sub);
+    }
     switch ((enum proto_kind)f->kind) {
     case PROTO_STRING:
     case PROTO_BYTES:

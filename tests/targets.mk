@@ -17,3 +17,6 @@ sim: ## SEEDS=n seeds of every scenario, and one seed twice in different process
 	build/asan/sim $(SEEDS) $(FIRST)
 
 .PHONY: sim
+
+$(B)/wire_gen: $(call obj,tests/interop/wire/wire_gen.c tests/wire/random.c) $(LIB)
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)

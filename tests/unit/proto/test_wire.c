@@ -268,7 +268,7 @@ TEST(proto, a_version_that_cannot_say_it_is_refused)
 /* A string of 32768 bytes has no form on the wire. */
 TEST(proto, strings_end_at_32767_bytes)
 {
-    struct DescribeTopicPartitionsRequest req;
+    struct DescribeTopicPartitionsRequest req, back;
     struct world w;
     uint8_t *text;
 
@@ -278,6 +278,9 @@ TEST(proto, strings_end_at_32767_bytes)
     PROTO_ARRAY_NEW(&w.arena, DescribeTopicPartitionsRequest_TopicRequest, req.topics, 1);
     req.topics.v[0].name = slice_of(text, 32767);
     CHECK_OK(proto_encode(&DescribeTopicPartitionsRequest_type, 0, &req, &w.out, NULL));
+    w.out.p[1] += 1; /* 00 80 02 is the length: now 32768 */
+    CHECK_EQ(proto_decode(&DescribeTopicPartitionsRequest_type, 0, bytes_slice(&w.out), &w.arena, &back),
+             E_MALFORMED);
     req.topics.v[0].name.len++;
     CHECK_EQ(proto_encode(&DescribeTopicPartitionsRequest_type, 0, &req, &w.out, NULL), E_MESSAGE_TOO_LARGE);
     world_drop(&w);

@@ -55,10 +55,16 @@ static void alarm_ring(struct sim *s, void *arg, int64_t due)
     wake(l, 0);
 }
 
-static void stop_run(struct loop *l)
+/* Sockets end first; the loop runs until they have. */
+static void stop_begin(struct loop *l)
 {
-    ASSERT(l->n_socks == 0); /* sockets and listeners are closed before their loop stops */
-    ASSERT(!l->first && list_empty(&l->tasks));
+    l->stopping = true;
+    if (l->kind == LOOP_NET)
+        net_close_loop(l);
+}
+
+static void stop_end(struct loop *l)
+{
     world_event(l->io->s, "stop", l->io->node, l->id, 0);
     if (l->tell_msg)
         loop_post(l->tell, l->tell_msg);
@@ -91,7 +97,7 @@ static void callback(struct loop *l)
     m->next = NULL;
     world_event(l->io->s, "msg", l->io->node, l->id, l->n_msgs);
     if (m == &l->stop_mark)
-        stop_run(l);
+        stop_begin(l);
     else
         m->run(m);
 }
@@ -102,6 +108,8 @@ static void callback_done(struct loop *l)
 
     l->in_callback = false;
     l->free_at = s->now + world_draw(s, s->opt.cost);
+    if (l->stopping && l->n_socks == 0 && !l->first && list_empty(&l->tasks))
+        stop_end(l);
     if (l->stopped && l->fiber) {
         fiber_drop(&s->fibers, l->fiber);
         l->fiber = NULL;
@@ -251,7 +259,6 @@ struct loop *loop_start(struct io *io, enum loop_kind kind, const char *name)
 void loop_post(struct loop *to, struct msg *msg)
 {
     ASSERT(!to->stopped && !to->io->dead); /* whoever posts knows that the loop lives */
-    ASSERT(!to->tell_msg);                 /* nothing comes after loop_stop() */
     ASSERT(msg->run || msg == &to->stop_mark);
     if (to->n_msgs < 64) /* lent until it runs: not a second time */
         for (struct msg *m = to->first; m; m = m->next)
@@ -265,7 +272,7 @@ void loop_post(struct loop *to, struct msg *msg)
 
 void loop_stop(struct loop *l, struct loop *tell, struct msg *stopped)
 {
-    ASSERT(tell != l && (tell == NULL) == (stopped == NULL));
+    ASSERT(tell != l && (tell == NULL) == (stopped == NULL) && !l->tell_msg && !l->stopping);
     loop_post(l, &l->stop_mark);
     l->tell = tell;
     l->tell_msg = stopped;

@@ -495,6 +495,8 @@ static void call_closed(struct end *e)
     enum err why = e->why;
 
     world_event(e->conn->s, "closed", e->node, (int64_t)e->conn->id, why);
+    if (e->conn->pipe[!e->side].here > 0) /* bytes that nobody will read: a kernel tells the peer so */
+        reset_send(e->conn, e->side);
     e->loop->n_socks--;
     sock->impl = NULL;
     end_gone(e);
@@ -738,7 +740,7 @@ static void hearing_close(struct hearing *h)
     h->l = NULL;
 }
 
-/* Those that arrived() has told of and nobody has adopted yet stay adoptable: a message may be on its way with one. */
+/* Those that arrived() has told of and nobody has adopted stay adoptable: a message may be on its way with one. */
 void listener_close(struct listener *l)
 {
     struct hearing *h = l->impl;
@@ -831,6 +833,27 @@ void sock_close(struct sock *sock)
     if (e->state == END_CLOSING)
         reset_send(e->conn, e->side);
     end_over(e, E_CANCELED);
+}
+
+void net_close_loop(struct loop *loop)
+{
+    struct sim *s = loop->io->s;
+
+    list_each (it, &s->listeners) {
+        struct hearing *h = container_of(it, struct hearing, link);
+        if (h->l && h->loop == loop)
+            listener_close(h->l);
+    }
+    list_each (it, &s->conns) {
+        struct conn *c = container_of(it, struct conn, link);
+        for (int i = 0; i < 2; i++) {
+            if (c->end[i].state == END_GONE || c->end[i].loop != loop)
+                continue;
+            c->pipe[i].fin = true;
+            end_over(&c->end[i], E_CANCELED);
+            pump(c, i);
+        }
+    }
 }
 
 /* ---- from outside ---- */

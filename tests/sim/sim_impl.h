@@ -82,7 +82,7 @@ struct loop {
     struct io *io;
     enum loop_kind kind;
     int id; /* within its node, in order of starts */
-    bool stopped;
+    bool stopping, stopped;
     bool in_callback; /* a DISK loop's may be waiting for its disk */
     bool turn_due;    /* an event will run its next callback */
     int64_t now;
@@ -124,5 +124,6 @@ void loop_unwind(struct loop *loop);                  /* own DISK loop: leaves t
 void files_kill(struct io *io);
 void net_kill(struct io *io, enum sim_crash how);
 void net_drop(struct sim *s);
+void net_close_loop(struct loop *loop); /* own loop: ends its listeners and sockets */
 /* The next bytes of a file part as sendfile would find them; warm or assert. Short: the file has been cut. */
 size_t file_send(struct file *f, int64_t at, void *to, size_t len);

@@ -247,3 +247,35 @@ TEST(sim, peers_see_crashes)
     CHECK(p.n_got < BYTES && !p.reader_closed);
     pair_end(&p);
 }
+
+static void stop_reader(struct loop *loop, void *arg)
+{
+    loop_stop(pair_of->loop[2], loop, arg);
+}
+
+static void loop_gone(struct msg *msg)
+{
+    CHECK(pair_of->reader_closed); /* first the sockets, then the loop */
+    msg->run = NULL;
+}
+
+/* A loop that stops ends its sockets first, and its listener refuses from then on. */
+TEST(sim, stopped_loop_closes_its_sockets)
+{
+    struct pair p;
+    struct msg gone = {.run = loop_gone};
+
+    pair_begin(&p, 1);
+    p.read_max = 100;
+    pair_dial(&p);
+    pass(&p, 1000);
+    CHECK(sim_call(p.s, p.io[2], LOOP_DISK, stop_reader, &gone));
+    pass(&p, 1000);
+    CHECK(gone.run == NULL && p.reader_why == E_CANCELED);
+    CHECK(p.sender_closed);
+    p.sender_closed = false;
+    CHECK(sim_call(p.s, p.io[1], LOOP_NET, dial_now, &p));
+    pass(&p, 1000);
+    CHECK(p.sender_closed && p.sender_why == E_REFUSED);
+    pair_end(&p);
+}

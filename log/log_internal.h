@@ -14,7 +14,16 @@ struct log_file {
     int64_t used_ms;
 };
 
-struct index_page; /* index.c */
+/* 4 KB of an index as read: whole rows. */
+struct index_page {
+    struct list link;        /* env->pages, least recently used first */
+    struct index_page *next; /* of the segment's, most recently used first */
+    struct segment *segment;
+    enum segment_file kind;
+    uint32_t number;
+    uint32_t rows;
+    uint8_t bytes[4096];
+};
 
 /* A path whose time to go comes. */
 struct log_removal {
@@ -31,6 +40,7 @@ struct log_env {
     int64_t now_ms;    /* the wall clock as last told */
     struct list files; /* least recently used first */
     int files_n;
+    bool trimming;     /* closing descriptors, which may open others */
     struct list pages; /* of index.c, likewise */
     int pages_n;
     struct list removals; /* by due_ms */
@@ -69,6 +79,10 @@ static inline struct segment *log_active(const struct log *log)
 {
     return log->segments_n ? log->segments[log->segments_n - 1] : NULL;
 }
+static inline bool log_unsynced(const struct log *log)
+{
+    return log->synced < log->end;
+}
 char *log_path(const struct log *log); /* dir/name; the caller frees it */
 struct segment *log_segment_at(const struct log *log,
                                int64_t offset); /* the last with base <= offset; or NULL */
@@ -85,17 +99,21 @@ void log_remove_later(struct log_env *env, char *path, int64_t due_ms); /* takes
  * caller of log.h sees. */
 enum err log_failed(struct log *log, enum err err, const char *doing);
 void log_check(const struct log *log);                               /* the invariants of log.c */
-enum err log_recover(struct log *log, const struct log_start *from); /* recover.c */
-enum err log_producers_rebuild(struct log *log,
-                               int64_t up_to); /* from the newest snapshot and the batches behind it */
+void log_segment_push(struct log *log, struct segment *s);
+enum err log_make(struct log *log); /* the directory, for the first append */
+/* recover.c. `agree` is asked once the directory is known to be there, before anything in it is touched. */
+enum err log_recover(struct log *log, const struct log_start *from, enum err (*agree)(struct log *log));
+/* From the newest snapshot and the batches behind it. trust: where there is no snapshot there was nobody. */
+enum err log_producers_rebuild(struct log *log, bool trust);
 void producer_batch_of(const struct batch_view *v, struct producer_batch *b);
 
 /* ---- files.c ---- */
-enum err files_get(struct segment *s, enum segment_file kind, int how, struct file **out);
 void files_close(struct log_file *f);
-int files_trim(struct log_env *env, int keep, int64_t unused_since_ms);
+/* Logs whose descriptors nobody used since then are put to rest. */
+void files_rest(struct log_env *env, int64_t unused_since_ms);
 
 /* ---- index.c: rows of a segment's two indexes ---- */
+enum err index_rows_load(struct segment *s); /* how many there are, from the files' sizes */
 struct index_row {
     int64_t offset;
     int64_t at;
@@ -106,7 +124,7 @@ struct time_row {
 };
 struct segment_tail {
     int64_t since_row; /* bytes appended since the last row */
-    int64_t time_last; /* timestamp of the last time row; INT64_MIN: not loaded */
+    int64_t time_last; /* timestamp of the last time row; -1: none */
     uint32_t index_n;
     uint32_t time_n;
     struct index_row index[INDEX_TAIL_MAX];

@@ -15,9 +15,11 @@
 
 enum segment_file { SEGMENT_LOG, SEGMENT_INDEX, SEGMENT_TIME, SEGMENT_FILES };
 enum { INDEX_ROW = 8, TIME_ROW = 12, INDEX_TAIL_MAX = 64 };
+#define INDEX_UNKNOWN UINT32_MAX
 
 struct log_file;
 struct segment_tail;
+struct index_page;
 
 struct segment {
     struct log *log;
@@ -28,10 +30,12 @@ struct segment {
                          rest) */
     int64_t max_timestamp; /* -1: none; INT64_MIN: not loaded */
     int64_t max_timestamp_offset;
-    int64_t first_timestamp; /* of its first batch, for rolling; INT64_MIN: not loaded */
-    uint32_t index_n;        /* rows, those in the tail included */
+    int64_t first_timestamp;  /* of its first batch, for rolling; INT64_MIN: not loaded */
+    struct index_page *pages; /* cached, of both indexes */
+    uint32_t index_n;         /* rows, those in the tail included; INDEX_UNKNOWN: not loaded */
     uint32_t time_n;
     uint8_t unsynced; /* a bit per segment_file */
+    bool no_index;            /* found without one: recovery makes it */
     bool grown;       /* preallocated: the file is longer than `size` */
     struct log_file *files[SEGMENT_FILES];
     struct segment_tail *tail; /* NULL at rest */
@@ -57,9 +61,11 @@ enum err segment_append(struct segment *s, const struct slice *bytes, int n,
                         const struct segment_batch *batches, int batches_n);
 /* What an append notes of one batch that already lies at `at` in .log: recovery calls it alone. */
 enum err segment_note(struct segment *s, const struct segment_batch *b, int64_t at);
+enum err segment_tail(struct segment *s);       /* makes sure that there is one */
 enum err segment_tail_write(struct segment *s); /* waiting rows go to their files */
 enum err segment_finish(struct segment *s);     /* rolled or closed: last time row, tail, preallocated rest */
 enum err segment_cut(struct segment *s, int64_t offset); /* to the start of the batch that holds it */
+void segment_rest(struct segment *s);                    /* writes the tail if it can, closes everything */
 enum err segment_indexes_clear(struct segment *s);
 enum err segment_rename(struct segment *s, const char *suffix); /* all its files; those that lack are fine */
 

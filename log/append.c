@@ -49,7 +49,8 @@ static void marker_epoch(const struct batch_view *v, struct producer_batch *b)
 
 static bool roll_by_time(const struct log *log, const struct segment *s, int64_t timestamp, int64_t now_ms)
 {
-    int64_t waited = s->first_timestamp >= 0 && timestamp >= 0 ? timestamp - s->first_timestamp : now_ms - log->active_ms;
+    int64_t waited =
+        s->first_timestamp >= 0 && timestamp >= 0 ? timestamp - s->first_timestamp : now_ms - log->active_ms;
 
     return s->size > 0 && waited > log->config->segment_ms - log->jitter_ms;
 }
@@ -58,8 +59,8 @@ static bool indexes_full(const struct log *log, const struct segment *s)
 {
     uint32_t bytes = (uint32_t)log->config->segment_index_bytes;
 
-    return s->index_n != INDEX_UNKNOWN && (s->index_n >= bytes / INDEX_ROW || s->time_n + 1 >= bytes / TIME_ROW) &&
-           s->size > 0;
+    return s->index_n != INDEX_UNKNOWN &&
+           (s->index_n >= bytes / INDEX_ROW || s->time_n + 1 >= bytes / TIME_ROW) && s->size > 0;
 }
 
 static enum err roll_if_due(struct log *log, const struct batch_view *v, int64_t last_offset, int64_t now_ms)
@@ -72,8 +73,9 @@ static enum err roll_if_due(struct log *log, const struct batch_view *v, int64_t
     err = segment_times(s);
     if (err)
         return log_failed(log, err, "reading timestamps");
-    if ((s->size > 0 && s->size + (int64_t)v->len > log->config->segment_bytes) || last_offset - s->base > INT32_MAX ||
-        indexes_full(log, s) || roll_by_time(log, s, v->max_timestamp, now_ms))
+    if ((s->size > 0 && s->size + (int64_t)v->len > log->config->segment_bytes) ||
+        last_offset - s->base > INT32_MAX || indexes_full(log, s) ||
+        roll_by_time(log, s, v->max_timestamp, now_ms))
         return log_roll(log, log->end, now_ms);
     return E_OK;
 }
@@ -300,8 +302,8 @@ enum err log_append(struct log *log, struct log_append *a)
     if (err == E_EOF)
         err = a->base_offset < 0 ? E_CORRUPT_MESSAGE : E_OK;
     log->env->counters.appends++;
-    a->flush_due = log_unsynced(log) &&
-                   (log->config->durable || log->end - log->synced >= log->config->flush_messages);
+    a->flush_due =
+        log_unsynced(log) && (log->config->durable || log->end - log->synced >= log->config->flush_messages);
     log_check(log);
     return err;
 }

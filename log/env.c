@@ -10,7 +10,8 @@ struct log_env *log_env_new(const struct log_env_config *config)
     struct log_env *env = heap_alloc(heap, sizeof *env);
 
     ASSERT(config->files_max >= SEGMENT_FILES && config->index_pages_max >= 1);
-    *env = (struct log_env){.config = *config, .io = config->io, .heap = heap, .now_ms = io_wall_ms(config->io)};
+    *env =
+        (struct log_env){.config = *config, .io = config->io, .heap = heap, .now_ms = io_wall_ms(config->io)};
     io_random(env->io, &env->seed, sizeof env->seed);
     list_init(&env->files);
     list_init(&env->pages);
@@ -29,7 +30,8 @@ static void removal_free(struct log_env *env, struct log_removal *r)
 void log_env_drop(struct log_env *env)
 {
     ASSERT(list_empty(&env->logs) && env->files_n == 0 && env->pages_n == 0);
-    list_each_safe (it, &env->removals) /* what is left is removed when the log, or the directory, is next opened */
+    list_each_safe (
+        it, &env->removals) /* what is left is removed when the log, or the directory, is next opened */
         removal_free(env, container_of(it, struct log_removal, link));
     for (int i = 0; i < env->dirs_n; i++) {
         heap_free(env->heap, env->dirs[i]->path);

@@ -45,7 +45,8 @@ void log_check(const struct log *log)
     ASSERT(log->start <= log->end);
     ASSERT(log->recovered <= log->synced && log->synced <= log->end);
     ASSERT(log->producers.end == log->end);
-    ASSERT(log->epochs.n == 0 || log->epochs.rows[log->epochs.n - 1].start < log->end || log->end == log->start);
+    ASSERT(log->epochs.n == 0 || log->epochs.rows[log->epochs.n - 1].start < log->end ||
+           log->end == log->start);
     if (!s)
         return;
     ASSERT(log->segments[0]->base <= log->start || log->segments_n == 1);
@@ -61,7 +62,8 @@ char *log_path(const struct log *log)
     return path_join(log->env->heap, log->dir->path, log->name);
 }
 
-void log_segments_splice(struct log *log, uint32_t first, uint32_t n, struct segment *const *fresh, uint32_t fresh_n)
+void log_segments_splice(struct log *log, uint32_t first, uint32_t n, struct segment *const *fresh,
+                         uint32_t fresh_n)
 {
     uint32_t count = log->segments_n - n + fresh_n;
 

@@ -79,8 +79,8 @@ enum err log_read(struct log *log, int64_t offset, const struct log_limits *limi
 /* ---- time ---- */
 
 /* The first record of a batch at or after `timestamp`; `exact`: the first that has it. */
-static enum err record_at_time(struct log *log, struct batch_view *v, int64_t timestamp, bool exact, int64_t least,
-                               struct log_at *out)
+static enum err record_at_time(struct log *log, struct batch_view *v, int64_t timestamp, bool exact,
+                               int64_t least, struct log_at *out)
 {
     struct record_iter it;
     struct record r;

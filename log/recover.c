@@ -231,7 +231,8 @@ static enum err segment_scan(struct segment *s, int64_t at, int64_t *good, int64
     }
     segment_walk_close(&w);
     s->log->env->counters.recovered_bytes += (uint64_t)(*good - at);
-    return err == E_EOF || err == E_TRUNCATED || err == E_CORRUPT_MESSAGE || err == E_UNSUPPORTED_FOR_MESSAGE_FORMAT
+    return err == E_EOF || err == E_TRUNCATED || err == E_CORRUPT_MESSAGE ||
+                   err == E_UNSUPPORTED_FOR_MESSAGE_FORMAT
                ? E_OK
                : err;
 }
@@ -316,7 +317,8 @@ static enum err scan(struct log *log, int64_t from)
         bool whole = true;
 
         /* A hole: the names between were lost with the power. Compaction leaves holes on purpose. */
-        if (s->base < next || (s->base > next && s != first && s->base > from && !log->config->cleanup_compact))
+        if (s->base < next ||
+            (s->base > next && s != first && s->base > from && !log->config->cleanup_compact))
             break;
         next = s->base;
         err = scan_one(s, from, &next, &whole);
@@ -325,7 +327,8 @@ static enum err scan(struct log *log, int64_t from)
     }
     if (!err && i < log->segments_n)
         err = segments_lose(log, i);
-    log->end = next > log->segments[log->segments_n - 1]->base ? next : log->segments[log->segments_n - 1]->base;
+    log->end =
+        next > log->segments[log->segments_n - 1]->base ? next : log->segments[log->segments_n - 1]->base;
     log->names_loose = true;
     log->parent_loose = true;
     TRACE(log->env->io, log_recovered, log->name, (long long)from, (long long)log->end);
@@ -338,7 +341,8 @@ static int64_t last_row(struct segment *s)
     struct index_row row;
     uint32_t index_n, time_n;
 
-    if (s->no_index || rows_good(s, INT64_MAX, &index_n, &time_n) || index_n == 0 || index_get(s, index_n - 1, &row))
+    if (s->no_index || rows_good(s, INT64_MAX, &index_n, &time_n) || index_n == 0 ||
+        index_get(s, index_n - 1, &row))
         return s->base;
     return row.offset;
 }
@@ -373,7 +377,8 @@ static bool world_failed(enum err err)
 
 /* ---- producers and epochs ---- */
 
-static enum err heads_walk(struct log *log, int64_t from, void (*each)(struct log *log, const struct batch_view *v))
+static enum err heads_walk(struct log *log, int64_t from,
+                           void (*each)(struct log *log, const struct batch_view *v))
 {
     struct segment *s = log_segment_at(log, from);
     enum err err = E_OK;

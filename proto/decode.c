@@ -185,10 +185,18 @@ static void decode_array(struct dec *d, const struct proto_field *f, struct prot
         decode_value(d, f, false, at);
 }
 
+/* One byte says whether the struct is there: -1 or 1, but in a tagged field 0 or 1, as a varint. */
+static bool take_present(struct dec *d, const struct proto_field *f)
+{
+    if (proto_in(f->tagged, d->version))
+        return take_varint(d) > 0;
+    return (int8_t)take_number(d, 1) >= 0;
+}
+
 static void decode_pointer(struct dec *d, const struct proto_field *f, proto_pointer *out)
 {
     *out = NULL;
-    if ((int8_t)take_number(d, 1) < 0) {
+    if (!take_present(d, f)) {
         decode_null(d, f);
         return;
     }

@@ -191,7 +191,7 @@ static void encode_field(struct enc *e, const struct proto_field *f, const void 
 
         if (!sub && !null_is_fine(e, f))
             return;
-        put_number(e, 1, sub ? 1 : 255);
+        put_number(e, 1, sub ? 1 : proto_in(f->tagged, e->version) ? 0 : 255);
         if (sub)
             encode_struct(e, f->sub, sub);
     } else {

@@ -183,8 +183,11 @@ public class WireDiff {
         if (type instanceof TaggedFields) {
             Map<Integer, Object> tags = new TreeMap<>();
             ((TaggedFields) type).fields().forEach((tag, field) -> {
+                // A tagged null struct is -1 by Kafka's schema, but 0 by its class, which is what counts.
+                Object value = field.type instanceof NullableSchema
+                    ? randomStruct((Schema) field.type, depth + 1) : randomValue(field.type, depth + 1);
                 if (random.nextInt(3) > 0) {
-                    tags.put(tag, randomValue(field.type, depth + 1));
+                    tags.put(tag, value);
                 }
             });
             return tags;

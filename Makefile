@@ -18,6 +18,7 @@ WERROR ?= -Werror
 CFLAGS.opt := -O2 -g1 -fno-omit-frame-pointer
 CFLAGS.asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS.tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS.fuzz := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS.asan := -fsanitize=address,undefined
 LDFLAGS.tsan := -fsanitize=thread
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -isystem $(GEN) $(WARN) $(WERROR) $(CFLAGS.$(V)) -fno-common -pthread \

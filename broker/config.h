@@ -54,7 +54,7 @@ struct config_value {
 };
 
 /* One of `listeners`, with what clients are told to dial instead. */
-struct config_listener {
+struct listener_config {
     const char *name;            /* PLAINTEXT, CONTROLLER … */
     const char *host;            /* "" for every address */
     uint16_t port;               /* 0: any free one */
@@ -74,7 +74,7 @@ double config_double(const struct config *c, enum config_id id);
 const char *config_str(const struct config *c, enum config_id id);
 struct config_list config_list(const struct config *c, enum config_id id);
 bool config_is_null(const struct config *c, enum config_id id);
-const struct config_listener *config_listeners(const struct config *c, int *n);
+const struct listener_config *config_listeners(const struct config *c, int *n);
 struct config_list config_log_dirs(const struct config *c);  /* log.dirs, else log.dir */
 const char *config_metadata_dir(const struct config *c);     /* metadata.log.dir, else the first log dir */
 
@@ -99,23 +99,30 @@ struct config_load {
 };
 /* E_INVALID_CONFIG or the file's error: `why` says file, line, name, value and reason, a line for each fault found. */
 enum err config_load(struct heap *h, const struct config_load *from, struct bytes *why, struct config **out);
-enum err config_read_file(struct io *io, struct heap *h, const char *path, struct bytes *to); /* DISK loop */
+enum err config_read_file(struct io *io, const char *path, struct bytes *to); /* DISK loop */
 void config_drop(struct config *c);
 
 /* The same static settings under the image's dynamic ones: a new value. */
 struct config *config_with(const struct config *c, const struct config_entry *cluster, int n_cluster,
                            const struct config_entry *broker, int n_broker);
 
-/* A topic's settings in force: its own entries over the broker's. */
-struct config_value config_topic(const struct config *c, const struct config_entry *own, int n, enum config_id id);
+/* A topic's (group's, subscription's) setting in force: its own entries over the broker's; lists are from the arena. */
+struct config_value config_topic(const struct config *c, const struct config_entry *own, int n, enum config_id id,
+                                 struct arena *a);
 
-/* Whether `now` may become all of a resource's own entries, where `old` are those that it has. `why` is a sentence for
- * the client, from the arena.
- * E_INVALID_CONFIG   a topic, group or subscription entry breaks a rule
+/* The log's part of the same. */
+struct log_config;
+void config_log(const struct config *c, const struct config_entry *own, int n, struct log_config *out);
+int64_t config_request_budget(const struct config *c); /* bytes of requests in flight: queued.max.request.bytes */
+
+/* Whether a resource may have this entry (value.p == NULL: none). `why` is a sentence for the client.
+ * E_INVALID_CONFIG   a topic, group or subscription entry breaks a rule, or has no such name
  * E_INVALID_REQUEST  the resource's name does, or a broker entry (Kafka's code for it, kept for scripts) */
-enum err config_check(const struct config *c, enum config_resource resource, struct slice name,
-                      const struct config_entry *old, int n_old, const struct config_entry *now, int n_now,
-                      struct arena *a, const char **why);
+enum err config_check(const struct config *c, enum config_resource type, struct slice resource, struct slice name,
+                      struct slice value, char *why, size_t room);
+/* The same for all that the resource will have, together: only rules between entries. */
+enum err config_check_all(const struct config *c, enum config_resource type, struct slice resource,
+                          const struct slice *names, const struct slice *values, int n, char *why, size_t room);
 bool config_is_list(enum config_resource resource, struct slice name); /* APPEND and SUBTRACT need it */
 const char *config_default(enum config_resource resource, struct slice name); /* NULL: null or no such setting */
 bool config_is_sensitive(enum config_resource resource, struct slice name);   /* unknown names of brokers too */
@@ -142,6 +149,10 @@ struct config_described {
 struct config_described *config_describe(const struct config *c, enum config_resource resource, bool cluster_default,
                                          const struct config_entry *own, int n, struct arena *a, int *n_out);
 
+/* What the controller asks of settings (metadata/controller.h); `c` is lent to it. */
+struct ctl_rules;
+void config_rules(const struct config *c, struct ctl_rules *out);
+
 /* A row, for tools and tests. */
 struct config_row {
     enum config_resource resource;
@@ -153,7 +164,7 @@ struct config_row {
     double min;
     double max;
     const char *words;   /* the values, or elements of a list, that are allowed; NULL: any */
-    unsigned rules;      /* CONFIG_RULE_* in config_rows.h */
+    unsigned rules;      /* config_rows.h */
     const char *later;   /* the feature that is missing; NULL: it works */
     const char *builtin; /* values other than the default that are built in: comma-separated */
     const char *doc;

@@ -1,0 +1,269 @@
+/* Values in force: layers laid over each other, and how code asks for them. */
+#include "broker/config_rows.h"
+#include "base/check.h"
+#include "log/log.h"
+#include <limits.h>
+
+struct config *config_new(struct heap *h)
+{
+    struct config *c = heap_alloc(h, sizeof(*c));
+
+    c->heap = h;
+    arena_init(&c->arena, h, SIZE_MAX);
+    return c;
+}
+
+void config_drop(struct config *c)
+{
+    if (!c)
+        return;
+    arena_drop(&c->arena);
+    heap_free(c->heap, c);
+}
+
+/* Connections are accepted where the start opened them. */
+bool config_at_start_only(enum config_id id)
+{
+    return id == C_listeners || id == C_listener_security_protocol_map;
+}
+
+void config_put(struct config *c, enum config_layer layer, struct slice name, struct slice value)
+{
+    enum config_id id = config_find(CONFIG_BROKER, name);
+    const char *text = arena_str(&c->arena, value.p ? value : SLICE(""));
+    struct config_unknown *grown;
+
+    if (id != CONFIG_COUNT) {
+        c->text[layer][id] = value.p ? text : NULL;
+        return;
+    }
+    for (int i = 0; i < c->n_unknown; i++)
+        if (c->unknown[i].layer == layer && slice_is(name, c->unknown[i].name)) {
+            c->unknown[i].value = text;
+            return;
+        }
+    grown = arena_alloc(&c->arena, (size_t)(c->n_unknown + 1) * sizeof(*grown));
+    if (c->n_unknown)
+        memcpy(grown, c->unknown, (size_t)c->n_unknown * sizeof(*grown));
+    grown[c->n_unknown++] =
+        (struct config_unknown){.name = arena_str(&c->arena, name), .value = text, .layer = layer};
+    c->unknown = grown;
+}
+
+static void resolve_broker(struct config *c, enum config_id id)
+{
+    const struct config_row *row = config_row(id);
+    bool fixed = row->update == CONFIG_READ_ONLY || config_at_start_only(id);
+    char why[256];
+
+    for (int layer = fixed ? LAYER_FILE : 0; layer < LAYER_COUNT; layer++)
+        if (c->text[layer][id] &&
+            config_parse(row, SLICE(c->text[layer][id]), &c->arena, &c->value[id], why, sizeof(why)))
+            return;
+    c->value[id] = (struct config_value){.null = true};
+    if (row->preset)
+        ASSERT(config_parse(row, SLICE(row->preset), &c->arena, &c->value[id], why, sizeof(why)));
+}
+
+/* What a topic or group gets where it says nothing: the first synonym that isn't null, else the row's default. */
+static void resolve_other(struct config *c, enum config_id id)
+{
+    const struct config_row *row = config_row(id);
+    char why[256];
+
+    for (int i = 0; i < config_synonyms_count; i++) {
+        const struct config_synonym_row *s = &config_synonyms[i];
+        if (s->of != id || c->value[s->broker].null)
+            continue;
+        c->value[id] = c->value[s->broker];
+        if (s->factor != 1)
+            c->value[id].i *= s->factor;
+        if (id == T_retention_ms && c->value[id].i < 0)
+            c->value[id].i = -1;
+        return;
+    }
+    c->value[id] = (struct config_value){.null = true};
+    if (row->preset)
+        ASSERT(config_parse(row, SLICE(row->preset), &c->arena, &c->value[id], why, sizeof(why)));
+}
+
+void config_resolve(struct config *c)
+{
+    for (int id = 0; id < CONFIG_COUNT; id++)
+        if (config_row((enum config_id)id)->resource == CONFIG_BROKER)
+            resolve_broker(c, (enum config_id)id);
+    if (c->value[C_node_id].null && c->text[LAYER_FILE][C_broker_id])
+        c->value[C_node_id] = c->value[C_broker_id];
+    for (int id = 0; id < CONFIG_COUNT; id++)
+        if (config_row((enum config_id)id)->resource != CONFIG_BROKER)
+            resolve_other(c, (enum config_id)id);
+}
+
+struct config *config_with(const struct config *c, const struct config_entry *cluster, int n_cluster,
+                           const struct config_entry *broker, int n_broker)
+{
+    struct config *w = config_new(c->heap);
+    char why[256];
+
+    for (int id = 0; id < CONFIG_COUNT; id++)
+        if (c->text[LAYER_FILE][id])
+            w->text[LAYER_FILE][id] = arena_str(&w->arena, SLICE(c->text[LAYER_FILE][id]));
+    for (int i = 0; i < c->n_unknown; i++)
+        if (c->unknown[i].layer == LAYER_FILE)
+            config_put(w, LAYER_FILE, SLICE(c->unknown[i].name), SLICE(c->unknown[i].value));
+    for (int i = 0; i < n_cluster; i++)
+        config_put(w, LAYER_CLUSTER, cluster[i].name, cluster[i].value);
+    for (int i = 0; i < n_broker; i++)
+        config_put(w, LAYER_BROKER, broker[i].name, broker[i].value);
+    config_resolve(w);
+    if (!config_listeners_resolve(w, why, sizeof(why)))
+        w->n_listeners = 0; /* only where c had none either: they come from the file alone */
+    return w;
+}
+
+static const struct config_value *value_of(const struct config *c, enum config_id id)
+{
+    ASSERT(id < CONFIG_COUNT);
+    return &c->value[id];
+}
+
+int64_t config_int(const struct config *c, enum config_id id)
+{
+    enum config_type type = config_row(id)->type;
+
+    ASSERT(type == CONFIG_INT || type == CONFIG_LONG || type == CONFIG_SHORT);
+    ASSERT(!value_of(c, id)->null);
+    return value_of(c, id)->i;
+}
+
+bool config_bool(const struct config *c, enum config_id id)
+{
+    ASSERT(config_row(id)->type == CONFIG_BOOLEAN && !value_of(c, id)->null);
+    return value_of(c, id)->i != 0;
+}
+
+double config_double(const struct config *c, enum config_id id)
+{
+    ASSERT(config_row(id)->type == CONFIG_DOUBLE && !value_of(c, id)->null);
+    return value_of(c, id)->d;
+}
+
+const char *config_str(const struct config *c, enum config_id id)
+{
+    enum config_type type = config_row(id)->type;
+
+    ASSERT(type == CONFIG_STRING || type == CONFIG_CLASS || type == CONFIG_PASSWORD);
+    return value_of(c, id)->null ? NULL : value_of(c, id)->s;
+}
+
+struct config_list config_list(const struct config *c, enum config_id id)
+{
+    ASSERT(config_row(id)->type == CONFIG_LIST);
+    return value_of(c, id)->null ? (struct config_list){0} : value_of(c, id)->list;
+}
+
+bool config_is_null(const struct config *c, enum config_id id)
+{
+    return value_of(c, id)->null;
+}
+
+const struct listener_config *config_listeners(const struct config *c, int *n)
+{
+    *n = c->n_listeners;
+    return c->listeners;
+}
+
+struct config_list config_log_dirs(const struct config *c)
+{
+    return config_list(c, config_is_null(c, C_log_dirs) ? C_log_dir : C_log_dirs);
+}
+
+const char *config_metadata_dir(const struct config *c)
+{
+    const char *own = config_str(c, C_metadata_log_dir);
+
+    return own ? own : config_log_dirs(c).v[0];
+}
+
+int64_t config_request_budget(const struct config *c)
+{
+    int64_t bytes = config_int(c, C_queued_max_request_bytes);
+
+    return bytes > 0 ? bytes : config_int(c, C_queued_request_budget_bytes);
+}
+
+struct config_value config_topic(const struct config *c, const struct config_entry *own, int n, enum config_id id,
+                                 struct arena *a)
+{
+    const struct config_row *row = config_row(id);
+    struct config_value v;
+    char why[256];
+
+    for (int i = 0; i < n; i++)
+        if (own[i].value.p && slice_is(own[i].name, row->name) &&
+            config_parse(row, own[i].value, a, &v, why, sizeof(why)))
+            return v;
+    return *value_of(c, id);
+}
+
+static void log_codec(const struct config *c, const struct config_entry *own, int n, struct arena *a,
+                      struct log_config *out)
+{
+    const char *type = config_topic(c, own, n, T_compression_type, a).s;
+    int64_t level = INT_MIN;
+
+    out->recompress = strcmp(type, "producer") != 0;
+    out->codec = CODEC_NONE;
+    if (out->recompress && strcmp(type, "uncompressed") != 0)
+        ASSERT(codec_find(SLICE(type), &out->codec));
+    if (out->codec == CODEC_GZIP && config_topic(c, own, n, T_compression_gzip_level, a).i != -1)
+        level = config_topic(c, own, n, T_compression_gzip_level, a).i;
+    else if (out->codec == CODEC_LZ4)
+        level = config_topic(c, own, n, T_compression_lz4_level, a).i;
+    else if (out->codec == CODEC_ZSTD)
+        level = config_topic(c, own, n, T_compression_zstd_level, a).i;
+    out->codec_level = (int)level;
+}
+
+void config_log(const struct config *c, const struct config_entry *own, int n, struct log_config *out)
+{
+    struct arena a;
+    struct config_value v;
+    struct config_list policy;
+
+    arena_init(&a, c->heap, SIZE_MAX);
+#define TOPIC_INT(id) config_topic(c, own, n, T_##id, &a).i
+    *out = (struct log_config){
+        .segment_bytes = (int32_t)TOPIC_INT(segment_bytes),
+        .segment_index_bytes = (int32_t)TOPIC_INT(segment_index_bytes),
+        .index_interval_bytes = (int32_t)TOPIC_INT(index_interval_bytes),
+        .max_message_bytes = (int32_t)TOPIC_INT(max_message_bytes),
+        .segment_ms = TOPIC_INT(segment_ms),
+        .segment_jitter_ms = TOPIC_INT(segment_jitter_ms),
+        .retention_ms = TOPIC_INT(retention_ms),
+        .retention_bytes = TOPIC_INT(retention_bytes),
+        .file_delete_delay_ms = TOPIC_INT(file_delete_delay_ms),
+        .flush_messages = TOPIC_INT(flush_messages),
+        .flush_ms = TOPIC_INT(flush_ms),
+        .delete_retention_ms = TOPIC_INT(delete_retention_ms),
+        .min_compaction_lag_ms = TOPIC_INT(min_compaction_lag_ms),
+        .max_compaction_lag_ms = TOPIC_INT(max_compaction_lag_ms),
+        .timestamp_before_max_ms = TOPIC_INT(message_timestamp_before_max_ms),
+        .timestamp_after_max_ms = TOPIC_INT(message_timestamp_after_max_ms),
+        .min_cleanable_dirty_ratio = config_topic(c, own, n, T_min_cleanable_dirty_ratio, &a).d,
+        .append_time = strcmp(config_topic(c, own, n, T_message_timestamp_type, &a).s, "LogAppendTime") == 0,
+        .preallocate = TOPIC_INT(preallocate) != 0,
+        .durable = TOPIC_INT(log_durable) != 0,
+    };
+#undef TOPIC_INT
+    v = config_topic(c, own, n, T_internal_segment_bytes, &a);
+    if (!v.null)
+        out->segment_bytes = (int32_t)v.i;
+    policy = config_topic(c, own, n, T_cleanup_policy, &a).list;
+    for (int i = 0; i < policy.n; i++) {
+        out->cleanup_delete |= strcmp(policy.v[i], "delete") == 0;
+        out->cleanup_compact |= strcmp(policy.v[i], "compact") == 0;
+    }
+    log_codec(c, own, n, &a, out);
+    arena_drop(&a);
+}

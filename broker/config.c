@@ -1,6 +1,6 @@
 /* Values in force: layers laid over each other, and how code asks for them. */
-#include "broker/config_rows.h"
 #include "base/check.h"
+#include "broker/config_rows.h"
 #include "log/log.h"
 #include <limits.h>
 
@@ -97,6 +97,8 @@ void config_resolve(struct config *c)
     for (int id = 0; id < CONFIG_COUNT; id++)
         if (config_row((enum config_id)id)->resource != CONFIG_BROKER)
             resolve_other(c, (enum config_id)id);
+    for (int id = 0; id < CONFIG_COUNT; id++)
+        c->shown[id] = config_print(config_row((enum config_id)id), &c->value[id], &c->arena);
 }
 
 struct config *config_with(const struct config *c, const struct config_entry *cluster, int n_cluster,
@@ -167,7 +169,7 @@ bool config_is_null(const struct config *c, enum config_id id)
     return value_of(c, id)->null;
 }
 
-const struct listener_config *config_listeners(const struct config *c, int *n)
+const struct config_listener *config_listeners(const struct config *c, int *n)
 {
     *n = c->n_listeners;
     return c->listeners;
@@ -192,8 +194,8 @@ int64_t config_request_budget(const struct config *c)
     return bytes > 0 ? bytes : config_int(c, C_queued_request_budget_bytes);
 }
 
-struct config_value config_topic(const struct config *c, const struct config_entry *own, int n, enum config_id id,
-                                 struct arena *a)
+struct config_value config_topic(const struct config *c, const struct config_entry *own, int n,
+                                 enum config_id id, struct arena *a)
 {
     const struct config_row *row = config_row(id);
     struct config_value v;

@@ -14,21 +14,34 @@
 
 /* Kafka's numbers, as DescribeConfigs answers them. */
 enum config_type {
-    CONFIG_BOOLEAN = 1, CONFIG_STRING, CONFIG_INT, CONFIG_SHORT, CONFIG_LONG, CONFIG_DOUBLE, CONFIG_LIST,
-    CONFIG_CLASS, CONFIG_PASSWORD,
+    CONFIG_BOOLEAN = 1,
+    CONFIG_STRING,
+    CONFIG_INT,
+    CONFIG_SHORT,
+    CONFIG_LONG,
+    CONFIG_DOUBLE,
+    CONFIG_LIST,
+    CONFIG_CLASS,
+    CONFIG_PASSWORD,
 };
 enum config_source {
-    CONFIG_FROM_TOPIC = 1, CONFIG_FROM_DYNAMIC_BROKER, CONFIG_FROM_DYNAMIC_DEFAULT, CONFIG_FROM_FILE,
-    CONFIG_FROM_DEFAULT, CONFIG_FROM_LOGGER, CONFIG_FROM_CLIENT_METRICS, CONFIG_FROM_GROUP,
+    CONFIG_FROM_TOPIC = 1,
+    CONFIG_FROM_DYNAMIC_BROKER,
+    CONFIG_FROM_DYNAMIC_DEFAULT,
+    CONFIG_FROM_FILE,
+    CONFIG_FROM_DEFAULT,
+    CONFIG_FROM_LOGGER,
+    CONFIG_FROM_CLIENT_METRICS,
+    CONFIG_FROM_GROUP,
 };
 enum config_importance { CONFIG_HIGH, CONFIG_MEDIUM, CONFIG_LOW };
 enum config_update { CONFIG_READ_ONLY, CONFIG_PER_BROKER, CONFIG_CLUSTER_WIDE, CONFIG_DYNAMIC };
 
 /* A setting's number: C_num_io_threads, T_retention_ms, G_consumer_session_timeout_ms, M_interval_ms. */
 enum config_id {
-#define BROKER(id, ...) C_##id,
-#define TOPIC(id, ...) T_##id,
-#define GROUP(id, ...) G_##id,
+#define BROKER(id, ...)  C_##id,
+#define TOPIC(id, ...)   T_##id,
+#define GROUP(id, ...)   G_##id,
 #define METRICS(id, ...) M_##id,
 #include "broker/config.def"
 #undef BROKER
@@ -54,7 +67,7 @@ struct config_value {
 };
 
 /* One of `listeners`, with what clients are told to dial instead. */
-struct listener_config {
+struct config_listener {
     const char *name;            /* PLAINTEXT, CONTROLLER … */
     const char *host;            /* "" for every address */
     uint16_t port;               /* 0: any free one */
@@ -74,9 +87,9 @@ double config_double(const struct config *c, enum config_id id);
 const char *config_str(const struct config *c, enum config_id id);
 struct config_list config_list(const struct config *c, enum config_id id);
 bool config_is_null(const struct config *c, enum config_id id);
-const struct listener_config *config_listeners(const struct config *c, int *n);
-struct config_list config_log_dirs(const struct config *c);  /* log.dirs, else log.dir */
-const char *config_metadata_dir(const struct config *c);     /* metadata.log.dir, else the first log dir */
+const struct config_listener *config_listeners(const struct config *c, int *n);
+struct config_list config_log_dirs(const struct config *c); /* log.dirs, else log.dir */
+const char *config_metadata_dir(const struct config *c);    /* metadata.log.dir, else the first log dir */
 
 /* A name and its value, as the image stores overrides; value.p == NULL is null. Lent. */
 struct config_entry {
@@ -86,8 +99,8 @@ struct config_entry {
 
 /* Loading. What lies outside comes through these calls; main() gives them. */
 struct config_world {
-    const char *(*env)(void *arg, const char *name);                       /* NULL: not set */
-    enum err (*read)(void *arg, const char *path, struct bytes *to);       /* config_read_file() on a DISK loop */
+    const char *(*env)(void *arg, const char *name);                 /* NULL: not set */
+    enum err (*read)(void *arg, const char *path, struct bytes *to); /* config_read_file() on a DISK loop */
     void (*warn)(void *arg, const char *line);
     void *arg;
 };
@@ -107,25 +120,28 @@ struct config *config_with(const struct config *c, const struct config_entry *cl
                            const struct config_entry *broker, int n_broker);
 
 /* A topic's (group's, subscription's) setting in force: its own entries over the broker's; lists are from the arena. */
-struct config_value config_topic(const struct config *c, const struct config_entry *own, int n, enum config_id id,
-                                 struct arena *a);
+struct config_value config_topic(const struct config *c, const struct config_entry *own, int n,
+                                 enum config_id id, struct arena *a);
 
 /* The log's part of the same. */
 struct log_config;
 void config_log(const struct config *c, const struct config_entry *own, int n, struct log_config *out);
-int64_t config_request_budget(const struct config *c); /* bytes of requests in flight: queued.max.request.bytes */
+int64_t config_request_budget(
+    const struct config *c); /* bytes of requests in flight: queued.max.request.bytes */
 
 /* Whether a resource may have this entry (value.p == NULL: none). `why` is a sentence for the client.
  * E_INVALID_CONFIG   a topic, group or subscription entry breaks a rule, or has no such name
  * E_INVALID_REQUEST  the resource's name does, or a broker entry (Kafka's code for it, kept for scripts) */
-enum err config_check(const struct config *c, enum config_resource type, struct slice resource, struct slice name,
-                      struct slice value, char *why, size_t room);
+enum err config_check(const struct config *c, enum config_resource type, struct slice resource,
+                      struct slice name, struct slice value, char *why, size_t room);
 /* The same for all that the resource will have, together: only rules between entries. */
 enum err config_check_all(const struct config *c, enum config_resource type, struct slice resource,
-                          const struct slice *names, const struct slice *values, int n, char *why, size_t room);
+                          const struct slice *names, const struct slice *values, int n, char *why,
+                          size_t room);
 bool config_is_list(enum config_resource resource, struct slice name); /* APPEND and SUBTRACT need it */
-const char *config_default(enum config_resource resource, struct slice name); /* NULL: null or no such setting */
-bool config_is_sensitive(enum config_resource resource, struct slice name);   /* unknown names of brokers too */
+const char *config_default(enum config_resource resource,
+                           struct slice name); /* NULL: null or no such setting */
+bool config_is_sensitive(enum config_resource resource, struct slice name); /* unknown names of brokers too */
 
 /* What DescribeConfigs tells. */
 struct config_synonym {
@@ -139,15 +155,16 @@ struct config_described {
     enum config_source source;
     bool read_only;
     bool sensitive;
-    int8_t type;       /* enum config_type; 0: an unknown name */
+    int8_t type; /* enum config_type; 0: an unknown name */
     const char *doc;
     struct config_synonym *synonyms; /* the one in force first */
     int n_synonyms;
 };
 /* Every setting of a resource with its own entries. `cluster_default`: BROKER with the empty name, whose
  * own entries alone are told. Memory: from the arena. */
-struct config_described *config_describe(const struct config *c, enum config_resource resource, bool cluster_default,
-                                         const struct config_entry *own, int n, struct arena *a, int *n_out);
+struct config_described *config_describe(const struct config *c, enum config_resource resource,
+                                         bool cluster_default, const struct config_entry *own, int n,
+                                         struct arena *a, int *n_out);
 
 /* What the controller asks of settings (metadata/controller.h); `c` is lent to it. */
 struct ctl_rules;
@@ -170,4 +187,5 @@ struct config_row {
     const char *doc;
 };
 const struct config_row *config_row(enum config_id id);
-enum config_id config_find(enum config_resource resource, struct slice name); /* CONFIG_COUNT: no such setting */
+enum config_id config_find(enum config_resource resource,
+                           struct slice name); /* CONFIG_COUNT: no such setting */

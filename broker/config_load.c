@@ -11,7 +11,8 @@ struct loading {
     int faults;
 };
 
-static void fault(struct loading *l, const char *where, const char *name, const char *value, const char *reason)
+static void fault(struct loading *l, const char *where, const char *name, const char *value,
+                  const char *reason)
 {
     bool hidden = config_is_sensitive(CONFIG_BROKER, SLICE(name));
 
@@ -39,11 +40,13 @@ static void meet_unknown(struct loading *l, const char *where, const char *name,
     size_t len = strlen(name);
 
     if (starts_with(name, "listener.name."))
-        fault(l, where, name, value, "settings of a single listener aren't there yet: they come with security");
+        fault(l, where, name, value,
+              "settings of a single listener aren't there yet: they come with security");
     else if (starts_with(name, "config.providers.") && len > 6 && strcmp(name + len - 6, ".class") == 0 &&
              strcmp(value, "org.apache.kafka.common.config.provider.EnvVarConfigProvider") != 0 &&
              strcmp(value, "org.apache.kafka.common.config.provider.FileConfigProvider") != 0)
-        fault(l, where, name, value, "this Java class isn't built in: ${env:…} and ${file:…} are, without being named");
+        fault(l, where, name, value,
+              "this Java class isn't built in: ${env:…} and ${file:…} are, without being named");
     else if (!starts_with(name, "config.providers."))
         warn_unknown(l, where, name);
 }
@@ -121,8 +124,9 @@ static void check_rows(struct loading *l)
             fault(l, l->where[id], row->name, text, why);
         else if (row->later && !config_is_preset(row, &v, a))
             fault(l, l->where[id], row->name, text,
-                  arena_printf(a, "this belongs to %s, which isn't there yet: only the default (%s) can be given",
-                               row->later, row->preset ? row->preset : "nothing"));
+                  arena_printf(
+                      a, "this belongs to %s, which isn't there yet: only the default (%s) can be given",
+                      row->later, row->preset ? row->preset : "nothing"));
     }
 }
 
@@ -142,7 +146,8 @@ enum err config_load(struct heap *h, const struct config_load *from, struct byte
     check_rows(&l);
     if (l.faults == 0) {
         config_resolve(l.c);
-        if (!config_listeners_resolve(l.c, reason, sizeof(reason)) || !config_agrees(l.c, reason, sizeof(reason))) {
+        if (!config_listeners_resolve(l.c, reason, sizeof(reason)) ||
+            !config_agrees(l.c, reason, sizeof(reason))) {
             bytes_printf(why, "%s: %s\n", name, reason);
             l.faults++;
         }

@@ -83,13 +83,15 @@ static bool unescape(struct slice *s)
             if (high < 0)
                 return false;
             i += 4;
-            if (high >= 0xd800 && high < 0xdc00 && s->len - i > 6 && s->p[i + 1] == '\\' && s->p[i + 2] == 'u')
+            if (high >= 0xd800 && high < 0xdc00 && s->len - i > 6 && s->p[i + 1] == '\\' &&
+                s->p[i + 2] == 'u')
                 low = hex4(s->p + i + 3, s->len - i - 3);
             if (low >= 0xdc00 && low < 0xe000)
                 i += 6;
-            to += utf8(s->p + to, low >= 0xdc00 && low < 0xe000
-                                      ? 0x10000u + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00)
-                                      : (uint32_t)high);
+            to +=
+                utf8(s->p + to, low >= 0xdc00 && low < 0xe000
+                                    ? 0x10000u + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00)
+                                    : (uint32_t)high);
             continue;
         }
         s->p[to++] = c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 'f' ? '\f' : c;
@@ -114,7 +116,8 @@ static void split(struct slice line, struct slice *name, struct slice *value)
     *value = slice_of(line.p + from, line.len - from);
 }
 
-bool config_properties(struct slice text, struct arena *a, config_pair_cb each, void *arg, char *why, size_t room)
+bool config_properties(struct slice text, struct arena *a, config_pair_cb each, void *arg, char *why,
+                       size_t room)
 {
     struct slice rest = text, line, name, value;
     int number = 0;
@@ -164,8 +167,8 @@ static void look_for(void *arg, int line, struct slice name, struct slice value)
         w->found = value;
 }
 
-static bool from_file(const struct config_world *w, struct slice what, struct arena *a, struct slice *out, char *why,
-                      size_t room)
+static bool from_file(const struct config_world *w, struct slice what, struct arena *a, struct slice *out,
+                      char *why, size_t room)
 {
     size_t at = what.len;
     struct wanted wanted;
@@ -192,8 +195,8 @@ static bool from_file(const struct config_world *w, struct slice what, struct ar
     return wanted.found.p != NULL;
 }
 
-static bool from_env(const struct config_world *w, struct slice name, struct arena *a, struct slice *out, char *why,
-                     size_t room)
+static bool from_env(const struct config_world *w, struct slice name, struct arena *a, struct slice *out,
+                     char *why, size_t room)
 {
     const char *text = arena_str(a, name), *value = w->env(w->arg, text);
 
@@ -205,8 +208,8 @@ static bool from_env(const struct config_world *w, struct slice name, struct are
     return true;
 }
 
-bool config_expand(const struct config_world *w, struct slice in, struct arena *a, struct slice *out, char *why,
-                   size_t room)
+bool config_expand(const struct config_world *w, struct slice in, struct arena *a, struct slice *out,
+                   char *why, size_t room)
 {
     struct bytes all;
     bool ok = true;

@@ -1,27 +1,27 @@
-#include "base/check.h"
 #include "broker/config_rows.h"
+#include "base/check.h"
 #include <math.h>
 #include <stdlib.h>
 
-#define ANY            .min = -INFINITY, .max = INFINITY
-#define AT_LEAST(n)    .min = (n), .max = INFINITY
-#define BETWEEN(a, b)  .min = (double)(a), .max = (double)(b)
-#define RULE(r)        ANY, .rules = (r)
-#define ONE_OF(w)      ANY, .words = (w)
-#define ONE_OF_CASELESS(w) ANY, .words = (w), .rules = CASELESS
-#define LIST_OF(w, r)  ANY, .words = (w), .rules = (r)
-#define WORKS          .later = NULL
-#define LATER(feature) .later = (feature)
+#define ANY                      .min = -INFINITY, .max = INFINITY
+#define AT_LEAST(n)              .min = (n), .max = INFINITY
+#define BETWEEN(a, b)            .min = (double)(a), .max = (double)(b)
+#define RULE(r)                  ANY, .rules = (r)
+#define ONE_OF(w)                ANY, .words = (w)
+#define ONE_OF_CASELESS(w)       ANY, .words = (w), .rules = CASELESS
+#define LIST_OF(w, r)            ANY, .words = (w), .rules = (r)
+#define WORKS                    .later = NULL
+#define LATER(feature)           .later = (feature)
 #define BUILTIN(values, feature) .builtin = (values), .later = (feature)
-#define FIELDS_(n, t, p, i, u, d)                                                                             \
+#define FIELDS_(n, t, p, i, u, d)                                                                            \
     .name = (n), .type = CONFIG_##t, .preset = (p), .importance = CONFIG_##i, .update = CONFIG_##u, .doc = (d)
-#define BROKER(id, n, t, p, i, u, check, state, d)                                                            \
+#define BROKER(id, n, t, p, i, u, check, state, d)                                                           \
     [C_##id] = {.resource = CONFIG_BROKER, FIELDS_(n, t, p, i, u, d), check, state},
-#define TOPIC(id, n, t, p, i, u, check, state, d)                                                             \
+#define TOPIC(id, n, t, p, i, u, check, state, d)                                                            \
     [T_##id] = {.resource = CONFIG_TOPIC, FIELDS_(n, t, p, i, u, d), check, state},
-#define GROUP(id, n, t, p, i, u, check, state, d)                                                             \
+#define GROUP(id, n, t, p, i, u, check, state, d)                                                            \
     [G_##id] = {.resource = CONFIG_GROUP, FIELDS_(n, t, p, i, u, d), check, state},
-#define METRICS(id, n, t, p, i, u, check, state, d)                                                           \
+#define METRICS(id, n, t, p, i, u, check, state, d)                                                          \
     [M_##id] = {.resource = CONFIG_CLIENT_METRICS, FIELDS_(n, t, p, i, u, d), check, state},
 static const struct config_row rows[CONFIG_COUNT] = {
 #include "broker/config.def"

@@ -31,10 +31,12 @@ struct config {
     struct heap *heap;
     struct arena arena;
     const char *text[LAYER_COUNT][CONFIG_COUNT]; /* as given; NULL: not in this layer */
-    struct config_value value[CONFIG_COUNT];     /* in force; topics and groups: where they say nothing themselves */
+    struct config_value
+        value[CONFIG_COUNT];         /* in force; topics and groups: where they say nothing themselves */
+    const char *shown[CONFIG_COUNT]; /* those as text; NULL: null */
     struct config_unknown *unknown;
     int n_unknown;
-    struct listener_config *listeners;
+    struct config_listener *listeners;
     int n_listeners;
 };
 
@@ -53,8 +55,8 @@ int config_family(enum config_id id, enum config_id to[3]);
 const char *config_nearest(struct slice name);
 
 /* The typed value of a text, from the arena. false: `why` is a clause. */
-bool config_parse(const struct config_row *row, struct slice text, struct arena *a, struct config_value *out, char *why,
-                  size_t room);
+bool config_parse(const struct config_row *row, struct slice text, struct arena *a, struct config_value *out,
+                  char *why, size_t room);
 bool config_is_preset(const struct config_row *row, const struct config_value *v,
                       struct arena *a); /* the default, or built in */
 /* The text of a value as Kafka writes it, from the arena; NULL for null. */
@@ -83,12 +85,14 @@ bool config_host_port(struct slice text, struct slice *host, uint16_t *port);
 
 /* java.util.Properties: calls `each` for every pair, in order; false: `why` tells (a bad \\u). */
 typedef void (*config_pair_cb)(void *arg, int line, struct slice name, struct slice value);
-bool config_properties(struct slice text, struct arena *a, config_pair_cb each, void *arg, char *why, size_t room);
+bool config_properties(struct slice text, struct arena *a, config_pair_cb each, void *arg, char *why,
+                       size_t room);
 /* ${env:NAME} and ${file:path:key} replaced. false: `why` is a clause. */
-bool config_expand(const struct config_world *w, struct slice in, struct arena *a, struct slice *out, char *why,
-                   size_t room);
+bool config_expand(const struct config_world *w, struct slice in, struct arena *a, struct slice *out,
+                   char *why, size_t room);
 
 struct slice slice_trim(struct slice s);
-bool slice_cut(struct slice *rest, uint8_t at, struct slice *head); /* the part before `at`; false: nothing is left */
+bool slice_cut(struct slice *rest, uint8_t at,
+               struct slice *head); /* the part before `at`; false: nothing is left */
 bool slice_is(struct slice s, const char *text);
 bool slice_int(struct slice s, int64_t min, int64_t max, int64_t *out); /* as Java reads it */

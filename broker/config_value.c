@@ -87,7 +87,8 @@ bool config_endpoint(struct slice text, struct config_endpoint *out)
 {
     struct slice rest = text;
 
-    if (!slice_cut(&rest, ':', &out->name) || out->name.len == 0 || rest.len < 2 || memcmp(rest.p, "//", 2) != 0)
+    if (!slice_cut(&rest, ':', &out->name) || out->name.len == 0 || rest.len < 2 ||
+        memcmp(rest.p, "//", 2) != 0)
         return false;
     for (size_t i = 0; i < out->name.len; i++)
         if (!isalnum(out->name.p[i]) && !strchr("_.-", out->name.p[i]))
@@ -100,8 +101,8 @@ static bool is_pair_of_numbers(struct slice s)
     struct slice rest = s, a, b;
     int64_t n;
 
-    return slice_cut(&rest, ':', &a) && slice_cut(&rest, ':', &b) && !rest.p && slice_int(a, 0, INT_MAX, &n) &&
-           slice_int(b, 0, INT_MAX, &n);
+    return slice_cut(&rest, ':', &a) && slice_cut(&rest, ':', &b) && !rest.p &&
+           slice_int(a, 0, INT_MAX, &n) && slice_int(b, 0, INT_MAX, &n);
 }
 
 static bool is_voter(struct slice s)
@@ -116,8 +117,9 @@ static bool is_voter(struct slice s)
 
 static bool is_match(struct slice s)
 {
-    static const char *const names = ",client_instance_id,client_id,client_software_name,client_software_version,"
-                                     "client_source_address,client_source_port,";
+    static const char *const names =
+        ",client_instance_id,client_id,client_software_name,client_software_version,"
+        "client_source_address,client_source_port,";
     struct slice rest = s, name;
     char pattern[512], wanted[64];
     regex_t re;
@@ -181,7 +183,8 @@ static const char *element_fault(const struct config_row *row, struct slice s, i
     if ((row->rules & SERVERS) && (!config_host_port(s, &host, &port) || host.len == 0))
         return "it must be a list of host:port";
     if ((row->rules & CLIENT_MATCH) && !is_match(s))
-        return "it must be a list of name=regular expression, with names like client_id or client_software_name";
+        return "it must be a list of name=regular expression, with names like client_id or "
+               "client_software_name";
     return NULL;
 }
 
@@ -208,7 +211,8 @@ static const char *string_fault(const struct config_row *row, struct slice s)
             while (memchr(one.p, ':', one.len)) /* an IPv6 address has more of them */
                 (void)slice_cut(&one, ':', &name);
         if (!pair || ((row->rules & IP_OVERRIDES) && !slice_int(slice_trim(one), 0, INT_MAX, &n)))
-            return row->rules & IP_OVERRIDES ? "it must be a list of host:count" : "it must be a list of name:protocol";
+            return row->rules & IP_OVERRIDES ? "it must be a list of host:count"
+                                             : "it must be a list of name:protocol";
     }
     return NULL;
 }
@@ -246,8 +250,8 @@ static bool parse_list(const struct config_row *row, struct slice s, struct aren
     return true;
 }
 
-static bool parse_number(const struct config_row *row, struct slice s, struct arena *a, struct config_value *out,
-                         char *why, size_t room)
+static bool parse_number(const struct config_row *row, struct slice s, struct arena *a,
+                         struct config_value *out, char *why, size_t room)
 {
     static const struct {
         const char *name;
@@ -285,8 +289,8 @@ static bool parse_number(const struct config_row *row, struct slice s, struct ar
     return false;
 }
 
-bool config_parse(const struct config_row *row, struct slice text, struct arena *a, struct config_value *out, char *why,
-                  size_t room)
+bool config_parse(const struct config_row *row, struct slice text, struct arena *a, struct config_value *out,
+                  char *why, size_t room)
 {
     struct slice s = slice_trim(text);
     const char *fault = NULL;

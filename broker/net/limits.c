@@ -40,13 +40,12 @@ out:
 
 void net_limits_of(struct io *io, struct heap *h, const struct config *c, struct net_limits *out)
 {
-    int64_t queued = config_int(c, C_queued_max_request_bytes);
     int64_t idle_ms = config_int(c, C_connections_max_idle_ms);
     const char *at = config_str(c, C_max_connections_per_ip_overrides);
 
     *out = (struct net_limits){
         .request_bytes_max = (int32_t)config_int(c, C_socket_request_max_bytes),
-        .queued_bytes_max = queued < 0 ? config_int(c, C_queued_request_budget_bytes) : queued,
+        .queued_bytes_max = config_request_budget(c),
         .idle_ns = idle_ms < 0 || idle_ms > INT64_MAX / 2000000 ? 0 : idle_ms * 1000000,
         .backlog = (int32_t)config_int(c, C_socket_listen_backlog_size),
         .connections_max = (int32_t)config_int(c, C_max_connections),

@@ -1,0 +1,223 @@
+/* Listeners, and what settings must agree on with each other. */
+#include "broker/config_rows.h"
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <strings.h>
+
+static bool no(char *why, size_t room, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static bool no(char *why, size_t room, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(why, room, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+/* Names of listeners are the same in any case. */
+static const char *upper(struct arena *a, struct slice s)
+{
+    char *text = arena_str(a, s);
+
+    for (char *p = text; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    return text;
+}
+
+static bool is_controllers(const struct config *c, const char *name)
+{
+    struct config_list names = config_list(c, C_controller_listener_names);
+
+    for (int i = 0; i < names.n; i++)
+        if (strcasecmp(names.v[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* What listener.security.protocol.map says of a name; NULL: nothing. Where the map is the default, a controller's
+ * listener speaks PLAINTEXT. */
+static const char *protocol_of(const struct config *c, const char *name, struct arena *a)
+{
+    struct slice rest = SLICE(config_str(c, C_listener_security_protocol_map)), one, who;
+
+    while (slice_cut(&rest, ',', &one)) {
+        if (!slice_cut(&one, ':', &who) || !one.p)
+            continue;
+        if (strcmp(upper(a, slice_trim(who)), name) == 0)
+            return upper(a, slice_trim(one));
+    }
+    return !c->text[LAYER_FILE][C_listener_security_protocol_map] && is_controllers(c, name) ? "PLAINTEXT"
+                                                                                             : NULL;
+}
+
+static bool same_place(const struct config_listener *a, const struct config_listener *b)
+{
+    return a->port == b->port && a->port != 0 && !strchr(a->host, ':') == !strchr(b->host, ':');
+}
+
+static bool read_listeners(struct config *c, char *why, size_t room)
+{
+    struct config_list texts = config_list(c, C_listeners);
+    struct arena *a = &c->arena;
+    struct config_endpoint ep;
+
+    c->listeners = arena_alloc(a, (size_t)texts.n * sizeof(*c->listeners));
+    c->n_listeners = 0;
+    for (int i = 0; i < texts.n; i++) {
+        struct config_listener *l = &c->listeners[i];
+        if (!config_endpoint(SLICE(texts.v[i]), &ep))
+            return no(why, room, "listeners: %s must be name://host:port", texts.v[i]);
+        *l = (struct config_listener){
+            .name = upper(a, ep.name), .host = arena_str(a, ep.host), .port = ep.port, .advertised_host = ""};
+        l->controller = is_controllers(c, l->name);
+        l->protocol = protocol_of(c, l->name, a);
+        if (!l->protocol)
+            return no(why, room, "listeners: listener.security.protocol.map names no protocol for %s",
+                      l->name);
+        if (strcmp(l->protocol, "PLAINTEXT") != 0)
+            return no(why, room, "listeners: %s speaks %s, which isn't there yet: it comes with security",
+                      l->name, l->protocol);
+        for (int j = 0; j < i; j++) {
+            if (strcmp(c->listeners[j].name, l->name) == 0)
+                return no(why, room, "listeners: each must have a name of its own, and %s is there twice",
+                          l->name);
+            if (same_place(&c->listeners[j], l))
+                return no(why, room, "listeners: each must have a port of its own, and %u is there twice",
+                          l->port);
+        }
+        c->n_listeners++;
+    }
+    return true;
+}
+
+static bool advertise(struct config *c, const char *text, char *why, size_t room)
+{
+    struct config_endpoint ep;
+    const char *name;
+
+    if (!config_endpoint(SLICE(text), &ep))
+        return no(why, room, "advertised.listeners: %s must be name://host:port", text);
+    name = upper(&c->arena, ep.name);
+    if (slice_is(ep.host, "0.0.0.0"))
+        return no(why, room,
+                  "advertised.listeners: nobody can dial 0.0.0.0; name an address that clients reach");
+    for (int i = 0; i < c->n_listeners; i++) {
+        struct config_listener *l = &c->listeners[i];
+        if (strcmp(l->name, name) != 0)
+            continue;
+        l->advertised = !l->controller;
+        l->advertised_host = arena_str(&c->arena, ep.host);
+        l->advertised_port = ep.port;
+        return true;
+    }
+    return no(why, room, "advertised.listeners: %s is none of listeners", name);
+}
+
+bool config_listeners_resolve(struct config *c, char *why, size_t room)
+{
+    struct config_list advertised = config_list(c, C_advertised_listeners);
+    int told = 0;
+
+    if (!read_listeners(c, why, room))
+        return false;
+    for (int i = 0; i < advertised.n; i++)
+        if (!advertise(c, advertised.v[i], why, room))
+            return false;
+    for (int i = 0; i < c->n_listeners; i++) {
+        struct config_listener *l = &c->listeners[i];
+        if (config_is_null(c, C_advertised_listeners) && !l->controller) {
+            if (strcmp(l->host, "0.0.0.0") == 0)
+                return no(why, room, "listeners: clients can't dial 0.0.0.0; set advertised.listeners for %s",
+                          l->name);
+            l->advertised = true;
+            l->advertised_host = l->host;
+            l->advertised_port = l->port;
+        }
+        told += l->advertised;
+    }
+    if (told == 0)
+        return no(why, room,
+                  "listeners: clients need one, and all are in controller.listener.names or not advertised");
+    return true;
+}
+
+static bool has_word(struct config_list list, const char *word)
+{
+    for (int i = 0; i < list.n; i++)
+        if (strcmp(list.v[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* One node is its own quorum, so far. */
+static bool quorum_agrees(const struct config *c, char *why, size_t room)
+{
+    struct config_list voters = config_list(c, C_controller_quorum_voters);
+    struct config_list servers = config_list(c, C_controller_quorum_bootstrap_servers);
+    struct config_list roles = config_list(c, C_process_roles);
+    bool listens = false;
+
+    if (config_is_null(c, C_process_roles) || config_is_null(c, C_node_id))
+        return no(why, room, "process.roles and node.id must be given");
+    if (config_int(c, C_broker_id) != -1 && config_int(c, C_broker_id) != config_int(c, C_node_id))
+        return no(why, room, "broker.id and node.id must be the same");
+    if (!has_word(roles, "broker") || !has_word(roles, "controller"))
+        return no(why, room,
+                  "process.roles must be broker,controller: processes of one role come with the quorum");
+    if (config_is_null(c, C_controller_listener_names))
+        return no(why, room, "controller.listener.names must be given");
+    for (int i = 0; i < c->n_listeners; i++)
+        listens |= c->listeners[i].controller;
+    if (!listens)
+        return no(why, room, "controller.listener.names must name one of listeners");
+    if (voters.n == 0 && servers.n == 0)
+        return no(why, room, "controller.quorum.bootstrap.servers or controller.quorum.voters must be given");
+    if (voters.n > 1 || servers.n > 1)
+        return no(why, room,
+                  "controller.quorum.%s: several controllers come with the quorum; only one can be given",
+                  voters.n > 1 ? "voters" : "bootstrap.servers");
+    if (voters.n == 1) {
+        struct slice rest = SLICE(voters.v[0]), id;
+        int64_t n = -1;
+        if (!slice_cut(&rest, '@', &id) || !slice_int(id, 0, INT32_MAX, &n) || n != config_int(c, C_node_id))
+            return no(why, room, "controller.quorum.voters: %s must be this node, %lld", voters.v[0],
+                      (long long)config_int(c, C_node_id));
+    }
+    return true;
+}
+
+static bool times_agree(const struct config *c, char *why, size_t room)
+{
+    if (c->value[T_retention_ms].i == 0)
+        return no(why, room, "log.retention.ms (or minutes, hours) must be at least 1, or -1 for ever");
+    if (c->value[T_segment_ms].i < 1)
+        return no(why, room, "log.roll.ms must be at least 1");
+    if (c->value[T_segment_jitter_ms].i < 0)
+        return no(why, room, "log.roll.jitter.ms must be at least 0");
+    return true;
+}
+
+bool config_agrees(const struct config *c, char *why, size_t room)
+{
+    int64_t threads = config_int(c, C_log_cleaner_threads), bytes = config_int(c, C_queued_max_request_bytes);
+    const char *between = config_str(c, C_inter_broker_listener_name);
+    bool found = !between;
+
+    if (!quorum_agrees(c, why, room) || !times_agree(c, why, room))
+        return false;
+    for (int i = 0; i < c->n_listeners && !found; i++)
+        found = strcasecmp(c->listeners[i].name, between) == 0 && c->listeners[i].advertised;
+    if (!found)
+        return no(why, room, "inter.broker.listener.name: %s is no listener that is advertised", between);
+    if (bytes > 0 && bytes < config_int(c, C_socket_request_max_bytes))
+        return no(why, room, "queued.max.request.bytes must be at least socket.request.max.bytes");
+    if (config_int(c, C_max_connections_per_ip) == 0 && !*config_str(c, C_max_connections_per_ip_overrides))
+        return no(why, room,
+                  "max.connections.per.ip can be 0 only where max.connections.per.ip.overrides is set");
+    if (config_int(c, C_log_cleaner_dedupe_buffer_size) / (threads > 0 ? threads : 1) < 1024 * 1024)
+        return no(why, room,
+                  "log.cleaner.dedupe.buffer.size must be at least 1 MiB for each of log.cleaner.threads");
+    return true;
+}

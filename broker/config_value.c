@@ -188,11 +188,21 @@ static const char *element_fault(const struct config_row *row, struct slice s, i
     return NULL;
 }
 
+/* The last colon counts: an address of version 6 has more of them. */
+static bool is_host_count(struct slice s)
+{
+    size_t at = s.len;
+    int64_t n;
+
+    while (at > 0 && s.p[at - 1] != ':')
+        at--;
+    return at > 1 && slice_int(slice_of(s.p + at, s.len - at), 0, INT_MAX, &n);
+}
+
 /* Texts that are lists in Kafka's code, though it calls them strings: name:what,name:what */
 static const char *string_fault(const struct config_row *row, struct slice s)
 {
     struct slice rest = s, one, name;
-    int64_t n;
 
     if (s.len == 0)
         return row->rules & FILLED ? "it must not be empty" : NULL;
@@ -206,13 +216,11 @@ static const char *string_fault(const struct config_row *row, struct slice s)
     if (!(row->rules & (PROTOCOL_MAP | IP_OVERRIDES)))
         return element_fault(row, s, 1);
     while (slice_cut(&rest, ',', &one)) {
-        bool pair = slice_cut(&one, ':', &name) && one.p && slice_trim(name).len > 0;
-        if (pair && (row->rules & IP_OVERRIDES))
-            while (memchr(one.p, ':', one.len)) /* an IPv6 address has more of them */
-                (void)slice_cut(&one, ':', &name);
-        if (!pair || ((row->rules & IP_OVERRIDES) && !slice_int(slice_trim(one), 0, INT_MAX, &n)))
-            return row->rules & IP_OVERRIDES ? "it must be a list of host:count"
-                                             : "it must be a list of name:protocol";
+        if ((row->rules & IP_OVERRIDES) && !is_host_count(slice_trim(one)))
+            return "it must be a list of host:count";
+        if ((row->rules & PROTOCOL_MAP) &&
+            (!slice_cut(&one, ':', &name) || !one.p || slice_trim(name).len == 0))
+            return "it must be a list of name:protocol";
     }
     return NULL;
 }

@@ -257,7 +257,7 @@ static enum err rows_below(struct segment *s, enum segment_file kind, int64_t of
 enum err index_cut(struct segment *s, int64_t offset)
 {
     struct file *file;
-    uint32_t index_n, time_n;
+    uint32_t index_n = 0, time_n = 0;
     enum err err = segment_tail_write(s);
 
     if (!err)

@@ -120,7 +120,7 @@ static bool take_number(struct slice *s, char after, int64_t max, int64_t *out)
 
     for (; i < s->len && s->p[i] >= '0' && s->p[i] <= '9'; i++) {
         int64_t digit = s->p[i] - '0';
-        if (v > (max - digit) / 10)
+        if (digit > max || v > (max - digit) / 10)
             return false;
         v = v * 10 + digit;
     }

@@ -41,7 +41,7 @@ static bool holds(const struct producers *p, int n)
 TEST(snapshot_files, golden_bytes)
 {
     static const uint8_t golden[] = {
-        0,    1,    0xd3, 0x4d, 0x5f, 0x7d, 0,    0,    0,    1, /* version, CRC, count */
+        0,    1,    0xd4, 0x33, 0xcf, 0x87, 0,    0,    0,    1, /* version, CRC, count */
         0,    0,    0,    0,    0,    0,    0,    77,   0,    3,    0,    0,    0,
         14,                                                                     /* id, epoch, last sequence */
         0,    0,    0,    0,    0,    0,    1,    9,    0,    0,    0,    9,    /* last offset, its delta */

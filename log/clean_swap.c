@@ -69,11 +69,14 @@ static enum err sync_files(struct segment *s)
     return err;
 }
 
-/* Up to where nothing has happened yet. */
+/* Up to where nothing has happened yet. The log file is there even if nothing stayed: it is what a start goes by. */
 static enum err prepare(struct log *log, struct segment *fresh)
 {
-    enum err err = segment_finish(fresh);
+    struct file *f;
+    enum err err = segment_file(fresh, SEGMENT_LOG, &f);
 
+    if (!err)
+        err = segment_finish(fresh);
     if (!err)
         err = sync_files(fresh);
     if (!err)

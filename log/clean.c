@@ -322,7 +322,11 @@ enum err clean_step(struct clean *c, int64_t now_ms)
         err = c->phase == MAP ? map_step(c) : copy_step(c, now_ms);
     if (err)
         return step_failed(c, err);
-    return c->phase == DONE ? E_OK : E_BUSY;
+    if (c->phase != DONE)
+        return E_BUSY;
+    TRACE(c->log->env->io, log_compacted, c->log->name, (long long)c->map_end,
+          (long long)c->progress.records_kept, (long long)c->progress.records_read);
+    return E_OK;
 }
 
 int64_t clean_reached(const struct clean *c)

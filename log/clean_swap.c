@@ -86,23 +86,19 @@ static enum err prepare(struct log *log, struct segment *fresh)
     return err;
 }
 
-/* Producers' snapshots of segments that are no more; a snapshot is never needed, so one that stays is
- * harmless. */
+/* With the producers' snapshots that were taken where they began. */
 static enum err drop_old(struct log *log, struct segment **old, uint32_t n, int64_t base, int64_t now_ms)
 {
     char *path = log_path(log);
     enum err err = E_OK;
 
     for (uint32_t i = 0; i < n; i++) {
-        enum err one = E_OK;
-        if (old[i]->base != base)
-            one = snapshot_remove(log->env->io, path, old[i]->base);
-        if (!one)
-            one = log_segment_drop(log, old[i], now_ms);
-        else
+        if (!err && old[i]->base != base)
+            err = snapshot_remove(log->env->io, path, old[i]->base);
+        if (!err)
+            err = log_segment_drop(log, old[i], now_ms);
+        if (err) /* those that are left go when a start finishes the swap */
             segment_free(old[i]);
-        if (one && !err)
-            err = one;
     }
     heap_free(log->env->heap, path);
     return err;
@@ -201,7 +197,7 @@ static enum err unswap(struct io *io, const char *dir, const char *name)
     return err == E_NOENT ? E_OK : err;
 }
 
-/* The offset behind its last batch. */
+/* The offset behind its last batch; behind the last whole one if it was damaged since. */
 static enum err swap_end(struct io *io, const char *dir, const char *name, int64_t base, int64_t *end)
 {
     uint8_t head[BATCH_HEAD];
@@ -217,8 +213,8 @@ static enum err swap_end(struct io *io, const char *dir, const char *name, int64
         return err;
     for (int64_t at = 0; at < file_size(f) && !err; at += (int64_t)v.len) {
         err = file_read(f, at, head, sizeof(head), &got);
-        if (!err)
-            err = batch_head(slice_of(head, got), &v);
+        if (!err && batch_head(slice_of(head, got), &v))
+            break;
         if (!err)
             *end = v.last_offset + 1;
     }
@@ -248,8 +244,6 @@ static enum err finish(struct io *io, const char *dir, const struct names *l, co
     for (uint32_t i = 0; i < l->n && !err; i++)
         if (ends_with(l->v[i], "index.swap") && base_of(l->v[i], &at) && at == base)
             err = unswap(io, dir, l->v[i]);
-    if (!err)
-        err = dir_sync(io, dir);
     return err ? err : unswap(io, dir, swap);
 }
 

@@ -21,7 +21,7 @@ void world_init(struct world *w, struct world_record *records, uint64_t seed)
 enum err world_open(struct world *w, struct io *io)
 {
     const struct uuid id = {.b = {1, 2, 3}};
-    struct log_start from = {.start = -1, .past = {.broker_epoch = -1}};
+    struct log_start from = {.recovery_point = w->recovery, .start = -1, .past = {.broker_epoch = -1}};
     struct log_env_config config = {
         .io = io, .files_max = 4, .index_pages_max = 4, .producer_expiration_ms = INT64_MAX};
 
@@ -50,6 +50,7 @@ enum err world_close(struct world *w)
     enum err err = log_close(w->log);
 
     w->log = NULL;
+    w->recovery = err ? w->recovery : w->n;
     world_abandon(w);
     return err;
 }

@@ -21,6 +21,7 @@ struct world {
     struct test_random random;
     int64_t now_ms;
     int64_t checkpoint;
+    int64_t recovery; /* everything below was on disk at the last close: a start doesn't look at it */
     int32_t sequence;
     enum codec codec;             /* of batches appended from now on */
     struct world_record *records; /* by offset; the model, which outlives the node */

@@ -83,6 +83,7 @@ enum err log_truncate(struct log *log, int64_t offset)
     ASSERT(offset >= log->start);
     if (offset >= log->end)
         return E_OK;
+    log->cuts++;
     s = log_segment_at(log, offset);
     keep = log_segment_number(log, s) + 1;
     err = segments_drop(log, keep, log->segments_n - keep, true, log->env->now_ms);
@@ -109,6 +110,7 @@ enum err log_restart_at(struct log *log, int64_t offset, int64_t now_ms)
     if (log->dir->offline)
         return E_KAFKA_STORAGE_ERROR;
     log->env->now_ms = now_ms;
+    log->cuts++;
     err = segments_drop(log, 0, log->segments_n, true, now_ms);
     if (err)
         return log_failed(log, err, "starting a log anew");

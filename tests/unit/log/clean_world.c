@@ -4,9 +4,9 @@
 
 enum { BATCH_RECORDS_MAX = 8 };
 
-void world_init(struct world *w, struct world_record *records, uint64_t seed)
+void clean_world_init(struct clean_world *w, struct clean_world_record *records, uint64_t seed)
 {
-    *w = (struct world){.records = records, .now_ms = 1000000, .checkpoint = -1};
+    *w = (struct clean_world){.records = records, .now_ms = 1000000, .checkpoint = -1};
     test_random_init(&w->random, seed);
     log_config_init(&w->config);
     w->config.segment_bytes = 1500;
@@ -18,7 +18,7 @@ void world_init(struct world *w, struct world_record *records, uint64_t seed)
     w->config.file_delete_delay_ms = 1000;
 }
 
-enum err world_open(struct world *w, struct io *io)
+enum err clean_world_open(struct clean_world *w, struct io *io)
 {
     const struct uuid id = {.b = {1, 2, 3}};
     struct log_start from = {.recovery_point = w->recovery, .start = -1, .past = {.broker_epoch = -1}};
@@ -37,7 +37,7 @@ enum err world_open(struct world *w, struct io *io)
     return err ? err : log_open(w->env, log_env_dir(w->env, "d"), "t-0", &id, &w->config, &from, &w->log);
 }
 
-void world_abandon(struct world *w)
+void clean_world_abandon(struct clean_world *w)
 {
     if (w->log)
         log_abandon(w->log);
@@ -45,23 +45,23 @@ void world_abandon(struct world *w)
     codec_cache_drop(w->codecs);
 }
 
-enum err world_close(struct world *w)
+enum err clean_world_close(struct clean_world *w)
 {
     enum err err = log_close(w->log);
 
     w->log = NULL;
     w->recovery = err ? w->recovery : w->n;
-    world_abandon(w);
+    clean_world_abandon(w);
     return err;
 }
 
-static void draw(struct world *w, int n, int keys, struct batch_record *v, char text[][32])
+static void draw(struct clean_world *w, int n, int keys, struct batch_record *v, char text[][32])
 {
     for (int i = 0; i < n; i++) {
-        struct world_record *r = &w->records[w->n + i];
-        *r = (struct world_record){.key = (int)test_random_below(&w->random, (uint64_t)keys),
-                                   .value = test_random_below(&w->random, 5) ? w->n + i : -1,
-                                   .timestamp = w->now_ms + i};
+        struct clean_world_record *r = &w->records[w->n + i];
+        *r = (struct clean_world_record){.key = (int)test_random_below(&w->random, (uint64_t)keys),
+                                         .value = test_random_below(&w->random, 5) ? w->n + i : -1,
+                                         .timestamp = w->now_ms + i};
         (void)snprintf(text[2 * i], 32, "key-%d", r->key);
         (void)snprintf(text[2 * i + 1], 32, "value-%lld", (long long)r->value);
         v[i] = (struct batch_record){.timestamp = r->timestamp,
@@ -70,14 +70,14 @@ static void draw(struct world *w, int n, int keys, struct batch_record *v, char 
     }
 }
 
-enum err world_append(struct world *w, int n, int keys)
+enum err clean_world_append(struct clean_world *w, int n, int keys)
 {
     struct batch_record v[BATCH_RECORDS_MAX];
     char text[2 * BATCH_RECORDS_MAX][32];
     struct batch_spec spec;
     struct bytes out;
 
-    CHECK(n <= BATCH_RECORDS_MAX && w->n + n <= WORLD_RECORDS);
+    CHECK(n <= BATCH_RECORDS_MAX && w->n + n <= CLEAN_WORLD_RECORDS);
     draw(w, n, keys, v, text);
     batch_spec_init(&spec);
     if (test_random_below(&w->random, 4) == 0) { /* the last batch of this one stays for ever */
@@ -102,16 +102,16 @@ enum err world_append(struct world *w, int n, int keys)
     return E_OK;
 }
 
-enum err world_fill(struct world *w, int batches, int keys)
+enum err clean_world_fill(struct clean_world *w, int batches, int keys)
 {
     enum err err = E_OK;
 
     for (int i = 0; i < batches && !err; i++)
-        err = world_append(w, 1 + (int)test_random_below(&w->random, BATCH_RECORDS_MAX), keys);
+        err = clean_world_append(w, 1 + (int)test_random_below(&w->random, BATCH_RECORDS_MAX), keys);
     return err;
 }
 
-enum err world_clean(struct world *w, uint64_t map_bytes)
+enum err clean_world_clean(struct clean_world *w, uint64_t map_bytes)
 {
     struct clean_range range;
     enum err err = clean_look(w->log, w->checkpoint, log_end(w->log), w->now_ms, &range);
@@ -131,17 +131,17 @@ enum err world_clean(struct world *w, uint64_t map_bytes)
 /* ---- judging ---- */
 
 struct seen {
-    int64_t last[WORLD_KEYS]; /* offset of the last record of each key that was read; -1: none */
-    int64_t next;             /* no offset below it comes any more */
+    int64_t last[CLEAN_WORLD_KEYS]; /* offset of the last record of each key that was read; -1: none */
+    int64_t next;                   /* no offset below it comes any more */
 };
 
-static void see_record(struct world *w, const struct record *r, struct seen *seen)
+static void see_record(struct clean_world *w, const struct record *r, struct seen *seen)
 {
     char text[32];
 
     CHECK(r->offset >= seen->next && r->offset < w->n);
     seen->next = r->offset + 1;
-    const struct world_record *m = &w->records[r->offset];
+    const struct clean_world_record *m = &w->records[r->offset];
     (void)snprintf(text, sizeof(text), "key-%d", m->key);
     CHECK(slice_eq(r->key, SLICE(text)));
     (void)snprintf(text, sizeof(text), "value-%lld", (long long)m->value);
@@ -151,7 +151,7 @@ static void see_record(struct world *w, const struct record *r, struct seen *see
 }
 
 /* Whether offset is the last of its key below `end`. */
-static bool is_last(const struct world *w, int64_t offset, int64_t end)
+static bool is_last(const struct clean_world *w, int64_t offset, int64_t end)
 {
     for (int64_t o = offset + 1; o < end; o++)
         if (w->records[o].key == w->records[offset].key)
@@ -159,7 +159,7 @@ static bool is_last(const struct world *w, int64_t offset, int64_t end)
     return true;
 }
 
-static void see_batch(struct world *w, const struct batch_view *v, struct seen *seen, int64_t clean_to,
+static void see_batch(struct clean_world *w, const struct batch_view *v, struct seen *seen, int64_t clean_to,
                       bool *there)
 {
     struct record_iter it;
@@ -178,8 +178,8 @@ static void see_batch(struct world *w, const struct batch_view *v, struct seen *
     seen->next = v->last_offset + 1;
 }
 
-static void see_range(struct world *w, const struct log_range *range, struct seen *seen, int64_t clean_to,
-                      bool *there)
+static void see_range(struct clean_world *w, const struct log_range *range, struct seen *seen,
+                      int64_t clean_to, bool *there)
 {
     struct batch_view v;
     struct bytes all;
@@ -196,15 +196,15 @@ static void see_range(struct world *w, const struct log_range *range, struct see
     bytes_drop(&all);
 }
 
-void world_check(struct world *w, int64_t clean_to, int64_t whole_from)
+void clean_world_check(struct clean_world *w, int64_t clean_to, int64_t whole_from)
 {
-    static bool there[WORLD_RECORDS];
+    static bool there[CLEAN_WORLD_RECORDS];
     struct log_limits limits = {.up_to = INT64_MAX, .max_bytes = 1 << 20, .min_one = true};
     struct seen seen = {.next = 0};
     struct log_range range;
 
     memset(there, 0, sizeof(there));
-    for (int key = 0; key < WORLD_KEYS; key++)
+    for (int key = 0; key < CLEAN_WORLD_KEYS; key++)
         seen.last[key] = -1;
     CHECK_EQ(log_end(w->log), w->n);
     for (int64_t at = log_start(w->log); at < w->n; at = seen.next) {
@@ -219,6 +219,6 @@ void world_check(struct world *w, int64_t clean_to, int64_t whole_from)
         bool last = is_last(w, o, w->n);
         CHECK(there[o] || (!last && o < whole_from) || (last && w->records[o].value < 0 && o < whole_from));
     }
-    for (int key = 0; key < WORLD_KEYS; key++)
+    for (int key = 0; key < CLEAN_WORLD_KEYS; key++)
         CHECK(seen.last[key] < 0 || is_last(w, seen.last[key], w->n)); /* nothing comes to life again */
 }

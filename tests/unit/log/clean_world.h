@@ -4,15 +4,15 @@
 #include "tests/check.h"
 #include "tests/sim/sim.h"
 
-enum { WORLD_KEYS = 16, WORLD_RECORDS = 6000 };
+enum { CLEAN_WORLD_KEYS = 16, CLEAN_WORLD_RECORDS = 6000 };
 
-struct world_record {
-    int key;       /* 0 … WORLD_KEYS-1 */
+struct clean_world_record {
+    int key;       /* 0 … CLEAN_WORLD_KEYS-1 */
     int64_t value; /* -1: tombstone */
     int64_t timestamp;
 };
 
-struct world {
+struct clean_world {
     struct io *io;
     struct codec_cache *codecs;
     struct log_env *env;
@@ -23,19 +23,19 @@ struct world {
     int64_t checkpoint;
     int64_t recovery; /* everything below was on disk at the last close: a start doesn't look at it */
     int32_t sequence;
-    enum codec codec;             /* of batches appended from now on */
-    struct world_record *records; /* by offset; the model, which outlives the node */
+    enum codec codec;                   /* of batches appended from now on */
+    struct clean_world_record *records; /* by offset; the model, which outlives the node */
     int64_t n;
 };
 
-void world_init(struct world *w, struct world_record *records, uint64_t seed);
+void clean_world_init(struct clean_world *w, struct clean_world_record *records, uint64_t seed);
 /* These return the world's errors: faults come from the simulator. */
-enum err world_open(struct world *w, struct io *io); /* in a DISK loop */
-enum err world_close(struct world *w);
-void world_abandon(struct world *w); /* frees all without a file call that could fail the test */
-enum err world_append(struct world *w, int n, int keys); /* one batch of random records */
-enum err world_fill(struct world *w, int batches, int keys);
-enum err world_clean(struct world *w, uint64_t map_bytes); /* to the end; moves the checkpoint */
+enum err clean_world_open(struct clean_world *w, struct io *io); /* in a DISK loop */
+enum err clean_world_close(struct clean_world *w);
+void clean_world_abandon(struct clean_world *w); /* frees all without a file call that could fail the test */
+enum err clean_world_append(struct clean_world *w, int n, int keys); /* one batch of random records */
+enum err clean_world_fill(struct clean_world *w, int batches, int keys);
+enum err clean_world_clean(struct clean_world *w, uint64_t map_bytes); /* to the end; moves the checkpoint */
 /* Offsets rise, each record is the one that was appended there, the last value of each key is there, and everything
  * from `whole_from` on. Below `clean_to` no key occurs twice. */
-void world_check(struct world *w, int64_t clean_to, int64_t whole_from);
+void clean_world_check(struct clean_world *w, int64_t clean_to, int64_t whole_from);

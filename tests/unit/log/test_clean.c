@@ -4,13 +4,13 @@
 
 enum { MAP_BYTES = 1 << 20 };
 
-static struct world_record model[WORLD_RECORDS];
+static struct clean_world_record model[CLEAN_WORLD_RECORDS];
 
-static void in_sim(uint64_t seed, void (*fn)(struct loop *loop, void *arg), struct world *w)
+static void in_sim(uint64_t seed, void (*fn)(struct loop *loop, void *arg), struct clean_world *w)
 {
     struct sim *s = sim_new(seed);
 
-    world_init(w, model, seed);
+    clean_world_init(w, model, seed);
     w->io = sim_node(s, 1);
     CHECK(sim_call(s, w->io, LOOP_DISK, fn, w));
     CHECK_EQ(sim_files_open(s, 1), 0);
@@ -19,37 +19,37 @@ static void in_sim(uint64_t seed, void (*fn)(struct loop *loop, void *arg), stru
 
 static void last_values(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
-    CHECK_OK(world_fill(w, 200, WORLD_KEYS));
+    CHECK_OK(clean_world_open(w, w->io));
+    CHECK_OK(clean_world_fill(w, 200, CLEAN_WORLD_KEYS));
     int64_t before = log_size(w->log);
-    CHECK_OK(world_clean(w, MAP_BYTES));
+    CHECK_OK(clean_world_clean(w, MAP_BYTES));
     CHECK(w->checkpoint > w->n / 2 && log_size(w->log) < before / 2);
-    world_check(w, w->checkpoint, w->checkpoint);
-    CHECK_OK(world_close(w));
-    CHECK_OK(world_open(w, w->io));
-    world_check(w, w->checkpoint, w->checkpoint);
-    CHECK_OK(world_close(w));
+    clean_world_check(w, w->checkpoint, w->checkpoint);
+    CHECK_OK(clean_world_close(w));
+    CHECK_OK(clean_world_open(w, w->io));
+    clean_world_check(w, w->checkpoint, w->checkpoint);
+    CHECK_OK(clean_world_close(w));
 }
 
 /* Below the checkpoint the last record of each key is left and no other, everything behind it is whole, and a
  * restart changes nothing. */
 TEST(clean, last_value_of_each_key_is_left)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(1, last_values, &w);
 }
 
 static void tombstones_go(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
     struct clean_progress p[3];
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
-    CHECK_OK(world_fill(w, 200, WORLD_KEYS));
+    CHECK_OK(clean_world_open(w, w->io));
+    CHECK_OK(clean_world_fill(w, 200, CLEAN_WORLD_KEYS));
     for (int i = 0; i < 3; i++) {
         struct clean_range range;
         w->now_ms += i == 2 ? 100000 : 0;
@@ -62,109 +62,109 @@ static void tombstones_go(struct loop *loop, void *arg)
         p[i] = *clean_progress(c);
         w->checkpoint = clean_reached(c);
         clean_drop(c);
-        world_check(w, w->checkpoint, w->checkpoint);
+        clean_world_check(w, w->checkpoint, w->checkpoint);
     }
     CHECK(p[0].records_kept < p[0].records_read);
     CHECK_EQ(p[1].records_kept, p[0].records_kept);
     CHECK(p[2].records_kept < p[1].records_kept);
-    CHECK_OK(world_close(w));
+    CHECK_OK(clean_world_close(w));
 }
 
 /* Tombstones stay until delete.retention.ms after they were first cleaned, and go at the next cleaning. */
 TEST(clean, tombstones_stay_for_their_time)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(3, tombstones_go, &w);
 }
 
 static void small_map(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
     int rounds = 0;
     int64_t before = -1;
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
-    CHECK_OK(world_fill(w, 200, WORLD_KEYS));
+    CHECK_OK(clean_world_open(w, w->io));
+    CHECK_OK(clean_world_fill(w, 200, CLEAN_WORLD_KEYS));
     while (w->checkpoint > before || rounds == 0) {
         before = w->checkpoint;
-        CHECK_OK(world_clean(w, 24 * 12));
-        world_check(w, 0, w->checkpoint);
+        CHECK_OK(clean_world_clean(w, 24 * 12));
+        clean_world_check(w, 0, w->checkpoint);
         rounds++;
     }
     CHECK(rounds > 3);
-    CHECK_EQ(world_clean(w, MAP_BYTES), E_OK);
-    CHECK_OK(world_close(w));
+    CHECK_EQ(clean_world_clean(w, MAP_BYTES), E_OK);
+    CHECK_OK(clean_world_close(w));
 }
 
 /* Where the map is too small for all keys the log is cleaned in several rounds, each as far as the map goes. */
 TEST(clean, small_map_takes_several_rounds)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(4, small_map, &w);
 }
 
 static void too_small_map(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
+    CHECK_OK(clean_world_open(w, w->io));
     for (int i = 0; i < 60; i++)
-        CHECK_OK(world_append(w, 8, WORLD_KEYS));
+        CHECK_OK(clean_world_append(w, 8, CLEAN_WORLD_KEYS));
     int64_t before = log_size(w->log);
-    CHECK_EQ(world_clean(w, 24 * 2), E_NOMEM);
+    CHECK_EQ(clean_world_clean(w, 24 * 2), E_NOMEM);
     CHECK_EQ(log_size(w->log), before);
-    world_check(w, 0, 0);
-    CHECK_OK(world_close(w));
+    clean_world_check(w, 0, 0);
+    CHECK_OK(clean_world_close(w));
 }
 
 /* A map that doesn't hold the keys of one batch is an error that changes nothing. */
 TEST(clean, map_smaller_than_a_batch_is_refused)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(5, too_small_map, &w);
 }
 
 static void reading_on(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
     struct log_limits limits = {.up_to = INT64_MAX, .max_bytes = 1 << 20, .min_one = true};
     struct log_range range;
     uint8_t before[2000], after[2000];
     size_t got;
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
-    CHECK_OK(world_fill(w, 100, 2));
+    CHECK_OK(clean_world_open(w, w->io));
+    CHECK_OK(clean_world_fill(w, 100, 2));
     CHECK_OK(log_read(w->log, 0, &limits, &range));
     CHECK(range.len > 0 && range.len <= sizeof(before));
     CHECK_OK(file_read(range.file, range.at, before, range.len, &got));
-    CHECK_OK(world_clean(w, MAP_BYTES));
+    CHECK_OK(clean_world_clean(w, MAP_BYTES));
     (void)log_env_due(w->env, w->now_ms + 100000); /* the old files are gone now */
     CHECK_OK(file_read(range.file, range.at, after, range.len, &got));
     CHECK(got == range.len && memcmp(before, after, got) == 0);
     log_range_drop(&range);
-    world_check(w, w->checkpoint, w->checkpoint);
-    CHECK_OK(world_close(w));
+    clean_world_check(w, w->checkpoint, w->checkpoint);
+    CHECK_OK(clean_world_close(w));
 }
 
 /* Who was reading a segment when it was replaced reads on in the old one. */
 TEST(clean, readers_keep_the_file_that_they_hold)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(6, reading_on, &w);
 }
 
 static void cut_under_it(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
     struct clean_range range;
     int removed;
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
-    CHECK_OK(world_fill(w, 100, 2));
+    CHECK_OK(clean_world_open(w, w->io));
+    CHECK_OK(clean_world_fill(w, 100, 2));
     CHECK_OK(clean_look(w->log, -1, log_end(w->log), w->now_ms, &range));
     struct clean *c = clean_new(w->log, &range, MAP_BYTES, w->now_ms);
     CHECK_EQ(clean_step(c, w->now_ms), E_BUSY);
@@ -176,44 +176,72 @@ static void cut_under_it(struct loop *loop, void *arg)
         ;
     CHECK_EQ(err, E_CANCELED);
     clean_drop(c);
-    world_check(w, 0, 0);
-    CHECK_OK(world_close(w));
+    clean_world_check(w, 0, 0);
+    CHECK_OK(clean_world_close(w));
 }
 
 /* Segments that retention takes away under a cleaning end it, without harm. */
 TEST(clean, lost_segments_end_a_cleaning)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(7, cut_under_it, &w);
+}
+
+static void restarted_under_it(struct loop *loop, void *arg)
+{
+    struct clean_world *w = arg;
+    struct clean_range range;
+
+    (void)loop;
+    CHECK_OK(clean_world_open(w, w->io));
+    CHECK_OK(clean_world_fill(w, 100, 2));
+    CHECK_OK(clean_look(w->log, -1, log_end(w->log), w->now_ms, &range));
+    struct clean *c = clean_new(w->log, &range, MAP_BYTES, w->now_ms);
+    CHECK_EQ(clean_step(c, w->now_ms), E_BUSY);
+    w->n = 0;
+    w->sequence = 0;
+    CHECK_OK(log_restart_at(w->log, 0, w->now_ms));
+    CHECK_OK(clean_world_fill(w, 100, 2)); /* segments with the same bases, other records */
+    CHECK_EQ(clean_step(c, w->now_ms), E_CANCELED);
+    clean_drop(c);
+    clean_world_check(w, 0, 0);
+    CHECK_OK(clean_world_close(w));
+}
+
+/* A log that was emptied and filled again isn't cleaned by what was seen before. */
+TEST(clean, log_begun_anew_ends_a_cleaning)
+{
+    struct clean_world w;
+    in_sim(8, restarted_under_it, &w);
 }
 
 static void random_life(struct loop *loop, void *arg)
 {
-    struct world *w = arg;
+    struct clean_world *w = arg;
     int cleanings = 0;
 
     (void)loop;
-    CHECK_OK(world_open(w, w->io));
-    for (int i = 0; i < 150 && w->n < WORLD_RECORDS - 200; i++) {
-        int keys = 1 + (int)test_random_below(&w->random, WORLD_KEYS);
+    CHECK_OK(clean_world_open(w, w->io));
+    for (int i = 0; i < 150 && w->n < CLEAN_WORLD_RECORDS - 200; i++) {
+        int keys = 1 + (int)test_random_below(&w->random, CLEAN_WORLD_KEYS);
         w->codec = (enum codec)test_random_below(&w->random, 5);
-        CHECK_OK(world_fill(w, (int)test_random_below(&w->random, 20), keys));
+        CHECK_OK(clean_world_fill(w, (int)test_random_below(&w->random, 20), keys));
         w->now_ms += (int64_t)test_random_below(&w->random, 3000);
         if (test_random_below(&w->random, 4) == 0) {
             int64_t before = w->checkpoint;
-            CHECK_OK(world_clean(w, test_random_below(&w->random, 2) ? 24 * 20 : MAP_BYTES));
+            CHECK_OK(clean_world_clean(w, test_random_below(&w->random, 2) ? 24 * 20 : MAP_BYTES));
             cleanings += w->checkpoint > before;
-            world_check(w, w->checkpoint, w->checkpoint);
+            clean_world_check(w, w->checkpoint, w->checkpoint);
         }
         if (test_random_below(&w->random, 20) == 0) {
-            CHECK_OK(world_close(w));
-            CHECK_OK(world_open(w, w->io));
+            CHECK_OK(clean_world_close(w));
+            CHECK_OK(clean_world_open(w, w->io));
         }
         (void)log_env_due(w->env, w->now_ms);
     }
-    world_check(w, w->checkpoint, w->checkpoint);
+    clean_world_check(w, w->checkpoint, w->checkpoint);
     CHECK(cleanings > 3);
-    CHECK_OK(world_close(w));
+    CHECK_OK(clean_world_close(w));
 }
 
 static const uint64_t seeds[] = {11, 12, 13, 14, 15, 16, 17, 18};
@@ -221,7 +249,7 @@ static const uint64_t seeds[] = {11, 12, 13, 14, 15, 16, 17, 18};
  * that forgets nothing says must be there. */
 TEST_EACH(clean, equals_a_model_that_forgets_nothing, seeds)
 {
-    struct world w;
+    struct clean_world w;
     in_sim(*row, random_life, &w);
 }
 
@@ -231,7 +259,7 @@ struct turns {
     struct clean_task task;
     struct msg other;
     struct loop *loop;
-    struct world w;
+    struct clean_world w;
     int others; /* turns of another message while the cleaning went on */
     bool done;
     enum err err;
@@ -263,8 +291,8 @@ static void task_begin(struct loop *loop, void *arg)
     struct clean_range range;
 
     t->loop = loop;
-    CHECK_OK(world_open(&t->w, t->w.io));
-    CHECK_OK(world_fill(&t->w, 300, 4));
+    CHECK_OK(clean_world_open(&t->w, t->w.io));
+    CHECK_OK(clean_world_fill(&t->w, 300, 4));
     CHECK_OK(clean_look(t->w.log, -1, log_end(t->w.log), t->w.now_ms, &range));
     t->task.loop = loop;
     t->task.io = t->w.io;
@@ -280,8 +308,8 @@ static void task_end(struct loop *loop, void *arg)
     struct turns *t = arg;
 
     (void)loop;
-    world_check(&t->w, 0, t->task.reached);
-    CHECK_OK(world_close(&t->w));
+    clean_world_check(&t->w, 0, t->task.reached);
+    CHECK_OK(clean_world_close(&t->w));
 }
 
 static bool is_done(void *arg)
@@ -295,7 +323,7 @@ TEST(clean_task, others_have_their_turn_between_steps)
     struct sim *s = sim_new(21);
     struct turns t = {.task.bytes_per_second = 1e300};
 
-    world_init(&t.w, model, 21);
+    clean_world_init(&t.w, model, 21);
     t.w.io = sim_node(s, 1);
     CHECK(sim_call(s, t.w.io, LOOP_DISK, task_begin, &t));
     CHECK(!t.done);
@@ -312,7 +340,7 @@ TEST(clean_task, keeps_to_its_rate)
     struct sim *s = sim_new(22);
     struct turns t = {.task.bytes_per_second = 10000};
 
-    world_init(&t.w, model, 22);
+    clean_world_init(&t.w, model, 22);
     t.w.io = sim_node(s, 1);
     CHECK(sim_call(s, t.w.io, LOOP_DISK, task_begin, &t));
     t.other.run = other_turn;
@@ -332,8 +360,8 @@ static void task_stop(struct loop *loop, void *arg)
     clean_task_stop(&t->task);
     clean_task_stop(&t->task);
     CHECK(!t->done);
-    world_check(&t->w, 0, t->w.n);
-    CHECK_OK(world_close(&t->w));
+    clean_world_check(&t->w, 0, t->w.n);
+    CHECK_OK(clean_world_close(&t->w));
 }
 
 /* Stopped, it lets go of the log at once and says so later, once. */
@@ -342,7 +370,7 @@ TEST(clean_task, stop_lets_go_at_once)
     struct sim *s = sim_new(23);
     struct turns t = {.task.bytes_per_second = 10000};
 
-    world_init(&t.w, model, 23);
+    clean_world_init(&t.w, model, 23);
     t.w.io = sim_node(s, 1);
     CHECK(sim_call(s, t.w.io, LOOP_DISK, task_begin, &t));
     CHECK(sim_call(s, t.w.io, LOOP_DISK, task_stop, &t));

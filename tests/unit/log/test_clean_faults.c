@@ -4,40 +4,40 @@
 
 enum { MAP_BYTES = 1 << 20, FIRST_FILL = 30 };
 
-static struct world_record model[WORLD_RECORDS];
-static struct world w;
+static struct clean_world_record model[CLEAN_WORLD_RECORDS];
+static struct clean_world w;
 
 static void fill(struct sweep *s)
 {
-    world_init(&w, model, s->seed / 1000);
-    CHECK_OK(world_open(&w, s->io));
-    CHECK_OK(world_fill(&w, FIRST_FILL, WORLD_KEYS));
-    CHECK_OK(world_close(&w));
+    clean_world_init(&w, model, s->seed / 1000);
+    CHECK_OK(clean_world_open(&w, s->io));
+    CHECK_OK(clean_world_fill(&w, FIRST_FILL, CLEAN_WORLD_KEYS));
+    CHECK_OK(clean_world_close(&w));
 }
 
 static void open_clean_close(struct sweep *s)
 {
-    s->err = world_open(&w, s->io);
+    s->err = clean_world_open(&w, s->io);
     if (!s->err)
-        s->err = world_clean(&w, MAP_BYTES);
+        s->err = clean_world_clean(&w, MAP_BYTES);
     if (!s->err)
-        s->err = world_close(&w);
+        s->err = clean_world_close(&w);
     else
-        world_abandon(&w);
+        clean_world_abandon(&w);
 }
 
 static void check_and_clean_again(struct sweep *s)
 {
     int64_t whole_from = w.n;
 
-    CHECK_OK(world_open(&w, s->io));
-    world_check(&w, 0, whole_from);
+    CHECK_OK(clean_world_open(&w, s->io));
+    clean_world_check(&w, 0, whole_from);
     w.checkpoint = -1;
-    CHECK_OK(world_clean(&w, MAP_BYTES));
-    world_check(&w, w.checkpoint, whole_from);
-    CHECK_OK(world_fill(&w, 5, WORLD_KEYS));
-    world_check(&w, w.checkpoint, whole_from);
-    CHECK_OK(world_close(&w));
+    CHECK_OK(clean_world_clean(&w, MAP_BYTES));
+    clean_world_check(&w, w.checkpoint, whole_from);
+    CHECK_OK(clean_world_fill(&w, 5, CLEAN_WORLD_KEYS));
+    clean_world_check(&w, w.checkpoint, whole_from);
+    CHECK_OK(clean_world_close(&w));
     CHECK_EQ(sim_files_open(s->sim, 1), 0);
 }
 

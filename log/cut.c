@@ -1,6 +1,8 @@
 /* Where a log loses records: at its end (truncation), at its start (DeleteRecords, retention), or as a whole.
  * A segment that goes is renamed first, the newest first when the end is cut and the oldest first when the start is, so
- * that a crash in between leaves a log without holes. */
+ * that a crash in between leaves a log without holes. A power cut may keep later names and lose earlier ones: behind a
+ * hole everything is lost when the log is opened, which is right where the end was cut. Where the start is, each name is
+ * made durable before the next one changes. */
 #include "base/check.h"
 #include "log/log_internal.h"
 #include "log/snapshot_files.h"
@@ -26,6 +28,7 @@ enum err log_segment_drop(struct log *log, struct segment *s, int64_t now_ms)
 /* The segments [first, first + n) go. */
 static enum err segments_drop(struct log *log, uint32_t first, uint32_t n, bool newest_first, int64_t now_ms)
 {
+    char *path = log_path(log);
     enum err err = E_OK;
 
     for (uint32_t left = n; left > 0 && !err; left--) {
@@ -35,7 +38,10 @@ static enum err segments_drop(struct log *log, uint32_t first, uint32_t n, bool 
         err = log_segment_drop(log, s, now_ms);
         if (!err)
             log_segments_splice(log, i, 1, NULL, 0);
+        if (!err && !newest_first)
+            err = dir_sync(log->env->io, path);
     }
+    heap_free(log->env->heap, path);
     return err;
 }
 

@@ -1,6 +1,6 @@
 /* One partition's log: open, close, facts. append.c, sync.c, read.c, cut.c and recover.c do the rest.
  *
- * What holds after every call (log_check):
+ * What holds after every call, but on a directory that failed (log_check):
  *  1. start <= end.
  *  2. recovered <= synced <= end.
  *  3. Segments rise strictly in base; the first holds or precedes `start`; only the last one grows.
@@ -42,6 +42,8 @@ void log_check(const struct log *log)
 {
     const struct segment *s = log_active(log);
 
+    if (log->dir->offline) /* it answers errors alone, and may have stopped halfway */
+        return;
     ASSERT(log->start <= log->end);
     ASSERT(log->recovered <= log->synced && log->synced <= log->end);
     ASSERT(log->producers.end == log->end);
@@ -240,7 +242,7 @@ enum err log_close(struct log *log)
     char *path;
 
     if (!log->dir->offline && s) {
-        if (s->tail || s->grown)
+        if (!s->finished)
             err = segment_finish(s);
         path = log_path(log);
         if (!err && (log->producers.n > 0 || log->producers.snapshot > 0))

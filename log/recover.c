@@ -487,6 +487,7 @@ static enum err segments_recover(struct log *log, const struct log_start *from)
         if (world_failed(err))
             return err;
         if (!err) {
+            active->finished = true;
             log->synced = log->recovered = log->end;
             return indexes_mend(log, log->segments_n);
         }

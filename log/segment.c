@@ -137,6 +137,7 @@ enum err segment_note(struct segment *s, const struct segment_batch *b, int64_t 
         }
     }
     t->since_row += (int64_t)b->len;
+    s->finished = false;
     s->last_end = b->last_offset + 1;
     return err;
 }
@@ -219,9 +220,11 @@ enum err segment_finish(struct segment *s)
         s->grown = err;
         s->unsynced |= 1 << SEGMENT_LOG;
     }
-    if (!err)
-        tail_drop(s);
-    return err;
+    if (err)
+        return err;
+    tail_drop(s);
+    s->finished = true;
+    return E_OK;
 }
 
 void segment_rest(struct segment *s)

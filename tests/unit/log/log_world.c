@@ -39,6 +39,8 @@ enum err world_start(struct log_world *w, struct io *io)
     if (err == E_EXISTS)
         err = E_OK;
     if (!err)
+        err = dir_sync(io, ".");
+    if (!err)
         err = log_dir_past_read(io, WORLD_DIR, &from.past);
     checkpoint_init(&points, io_heap(io), 1);
     if (!err)

@@ -9,6 +9,7 @@ struct peer {
     uint8_t *buf;
     size_t got, room, piece; /* piece: room() gives at most so much */
     int rooms;               /* room() calls left before it gives nothing; < 0: no end */
+    int refusals;            /* room() calls that gave nothing */
     bool open, closed, in_call;
     enum err why;
     void (*came)(struct peer *p);
@@ -43,8 +44,10 @@ static struct slice p_room(struct sock *s)
     size_t left = p->room - p->got;
 
     CHECK(!p->in_call && !p->closed);
-    if (p->rooms == 0)
+    if (p->rooms == 0) {
+        p->refusals++;
         return SLICE_NULL;
+    }
     p->rooms--;
     return slice_of(p->buf + p->got, left < p->piece ? left : p->piece);
 }
@@ -302,6 +305,7 @@ static void send_whole(struct peer *p)
 static void look_again(struct timer *t)
 {
     CHECK_EQ(client.got, 300);
+    CHECK_EQ(client.refusals, 1);       /* it isn't asked again and again */
     CHECK(canceled == 0 && dones < 20); /* the kernel holds some, we hold the rest */
     client.rooms = -1;
     client.piece = 1 << 20;

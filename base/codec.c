@@ -2,12 +2,12 @@
  *
  * What hostile input can make us hold, at the most:
  *   gzip    the inflater's state and a chunk.
- *   zstd    a window of 128 MiB, which is what Kafka's reader allows. It is taken in one piece but touched only as far
- *           as data is really decoded, and given back at the end of the stream when it is large.
- *   lz4     a block of 4 MiB, as its header may say.
- *   snappy  what a block decodes to, in one piece: snappy can't be cut. A batch of Java's has blocks of 32 KiB; other
- *           clients write the whole batch as one. A block can't decode to more than SNAPPY_EXPANDS times its length, so
- *           one that says more is refused before anything is allocated, and one over SNAPPY_MAX_BYTES always. */
+ *   zstd    a window of 128 MiB, which is what Kafka's reader allows. It is taken in one piece but touched
+ * only as far as data is really decoded, and given back at the end of the stream when it is large. lz4     a
+ * block of 4 MiB, as its header may say. snappy  what a block decodes to, in one piece: snappy can't be cut.
+ * A batch of Java's has blocks of 32 KiB; other clients write the whole batch as one. A block can't decode to
+ * more than SNAPPY_EXPANDS times its length, so one that says more is refused before anything is allocated,
+ * and one over SNAPPY_MAX_BYTES always. */
 #include "codec.h"
 #include "check.h"
 #include <isa-l/crc.h>
@@ -63,8 +63,8 @@ struct codec_cache {
     ZSTD_DCtx *zstd_in;
 };
 
-/* isa-l folds by carry-less multiplication where the processor can and has a table where it can't. Its function
- * neither begins nor ends with the inversion that CRC-32C prescribes. */
+/* isa-l folds by carry-less multiplication where the processor can and has a table where it can't. Its
+ * function neither begins nor ends with the inversion that CRC-32C prescribes. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t len)
 {
     crc = ~crc;
@@ -224,7 +224,8 @@ static void gzip_compress(struct codec_cache *c, int level, struct slice in, str
 
 static const uint8_t xerial_magic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
 
-/* Java's block framing: the head (magic, version 1, oldest compatible version 1), then length and block, in turn. */
+/* Java's block framing: the head (magic, version 1, oldest compatible version 1), then length and block, in
+ * turn. */
 static void snappy_frame(struct slice in, struct bytes *out)
 {
     uint8_t *head = bytes_more(out, SNAPPY_HEAD_BYTES);

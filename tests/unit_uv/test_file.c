@@ -36,7 +36,8 @@ static struct file *make(const char *path, const char *text)
     return f;
 }
 
-/* What is written in many pieces is read where it was put; reading is short only at the end; growing adds zeros. */
+/* What is written in many pieces is read where it was put; reading is short only at the end; growing adds
+ * zeros. */
 TEST(file, reads_what_was_written)
 {
     static uint8_t big[200000], back[300000];
@@ -161,7 +162,8 @@ TEST(file, lock_is_exclusive)
     io_uv_drop(io);
 }
 
-/* A file system of 4 MiB of our own, seen by this process alone; NULL, and says why, where we may not mount. */
+/* A file system of 4 MiB of our own, seen by this process alone; NULL, and says why, where we may not mount.
+ */
 static const char *small_disk(void)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||

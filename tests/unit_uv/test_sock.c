@@ -207,7 +207,8 @@ static void close_at_100000(struct peer *p)
     }
 }
 
-/* Bytes come back from an echo whole and in order; the end that didn't close sees EOF, and no callback comes inside a call. */
+/* Bytes come back from an echo whole and in order; the end that didn't close sees EOF, and no callback comes
+ * inside a call. */
 TEST(sock, echo)
 {
     client.opened = send_pieces;
@@ -243,7 +244,8 @@ static void send_mixed(struct peer *p)
     close_peer(p);
 }
 
-/* Ranges of files leave between pieces of memory, in order, and sock_close() lets all that was sent leave first. */
+/* Ranges of files leave between pieces of memory, in order, and sock_close() lets all that was sent leave
+ * first. */
 TEST(sock, files_and_memory_in_order)
 {
     before = write_file;
@@ -261,7 +263,8 @@ static void send_too_long(struct peer *p)
     send(p, &too_long, 1);
 }
 
-/* A file that is shorter than what was promised ends the connection: the peer must not take what follows for it. */
+/* A file that is shorter than what was promised ends the connection: the peer must not take what follows for
+ * it. */
 TEST(sock, short_file_ends_connection)
 {
     before = write_file;
@@ -440,7 +443,8 @@ static void dial_again(struct peer *p)
     dial();
 }
 
-/* Out of descriptors, a connection is refused rather than left waiting, and the next is taken when there are some. */
+/* Out of descriptors, a connection is refused rather than left waiting, and the next is taken when there are
+ * some. */
 TEST(sock, out_of_descriptors)
 {
     listener.arrived = adopt;

@@ -123,7 +123,8 @@ TEST_EACH(codec, round_trip, all)
     world_drop(&w);
 }
 
-/* What ends too early is an error wherever it was cut, but for snappy's frames at a block's end, which has no end mark. */
+/* What ends too early is an error wherever it was cut, but for snappy's frames at a block's end, which has no
+ * end mark. */
 TEST_EACH(codec, truncation_is_noticed, framed)
 {
     struct world w;
@@ -228,8 +229,8 @@ TEST_EACH(codec, streams_follow_one_another, chained)
     world_drop(&w);
 }
 
-/* A frame of the lz4 tool with block and content checksums and the content's size is read, and each byte of the head and
- * of the block is covered by a checksum that is checked. */
+/* A frame of the lz4 tool with block and content checksums and the content's size is read, and each byte of
+ * the head and of the block is covered by a checksum that is checked. */
 TEST(codec, lz4_options)
 {
     uint8_t f[] = {0x04, 0x22, 0x4d, 0x18, 0x7c, 0x40, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x21,

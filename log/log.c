@@ -219,6 +219,7 @@ enum err log_open(struct log_env *env, struct log_dir *dir, const char *name, co
     log->name = heap_str(env->heap, SLICE(name));
     log->config = config;
     log->topic_id = *topic_id;
+    log->checkpointed = from->recovery_point;
     list_add(&env->logs, &log->link);
     epochs_init(&log->epochs, env->heap);
     producers_init(&log->producers, env->heap, env->seed);
@@ -290,6 +291,17 @@ int64_t log_synced(const struct log *log)
 int64_t log_recovery_point(const struct log *log)
 {
     return log->recovered;
+}
+
+bool log_checkpoint_first(const struct log *log)
+{
+    return log->checkpointed > log->recovered;
+}
+
+void log_checkpointed(struct log *log, int64_t recovery_point)
+{
+    ASSERT(recovery_point <= log->recovered);
+    log->checkpointed = recovery_point;
 }
 
 int64_t log_size(const struct log *log)

@@ -63,8 +63,9 @@ struct log {
     int64_t end;
     int64_t synced;
     int64_t recovered;
-    int64_t unsynced_ms; /* when the oldest unsynced append came */
-    int64_t active_ms;   /* when the active segment was made, as far as known */
+    int64_t checkpointed; /* the recovery point that the checkpoint has */
+    int64_t unsynced_ms;  /* when the oldest unsynced append came */
+    int64_t active_ms;    /* when the active segment was made, as far as known */
     int32_t jitter_ms;
     uint32_t cuts;     /* truncations and restarts so far: a cleaning that began before one ends */
     bool made;         /* the directory is there */
@@ -98,7 +99,7 @@ void log_remove_later(struct log_env *env, char *path, int64_t due_ms); /* takes
 /* A failure of the disk: E_FULL becomes the directory's state, anything else takes it offline. Returns what a
  * caller of log.h sees. */
 enum err log_failed(struct log *log, enum err err, const char *doing);
-void log_check(const struct log *log);                               /* the invariants of log.c */
+void log_check(const struct log *log); /* the invariants of log.c */
 void log_segment_push(struct log *log, struct segment *s);
 enum err log_make(struct log *log); /* the directory, for the first append */
 /* recover.c. `agree` is asked once the directory is known to be there, before anything in it is touched. */

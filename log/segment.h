@@ -35,8 +35,8 @@ struct segment {
     uint32_t index_n;         /* rows, those in the tail included; INDEX_UNKNOWN: not loaded */
     uint32_t time_n;
     uint8_t unsynced; /* a bit per segment_file */
-    bool finished;            /* indexes are on their files and complete */
-    bool no_index;            /* found without one: recovery makes it */
+    bool finished;    /* indexes are on their files and complete */
+    bool no_index;    /* found without one: recovery makes it */
     bool grown;       /* preallocated: the file is longer than `size` */
     struct log_file *files[SEGMENT_FILES];
     struct segment_tail *tail; /* NULL at rest */

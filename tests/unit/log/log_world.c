@@ -53,6 +53,8 @@ enum err world_start(struct log_world *w, struct io *io)
         err = log_dir_running(io, WORLD_DIR);
     if (!err)
         err = log_open(w->env, w->dir, WORLD_LOG, &id, &w->config, &from, &w->log);
+    if (!err && log_checkpoint_first(w->log))
+        err = world_checkpoint(w);
     return err;
 }
 
@@ -65,6 +67,8 @@ enum err world_checkpoint(struct log_world *w)
     checkpoint_set(&points, SLICE("events"), 0, log_recovery_point(w->log));
     err = checkpoint_save(&points, w->io, WORLD_DIR, CHECKPOINT_RECOVERY);
     checkpoint_drop(&points);
+    if (!err)
+        log_checkpointed(w->log, log_recovery_point(w->log));
     return err;
 }
 

@@ -2,12 +2,13 @@
  *
  * What hostile input can make us hold, at the most:
  *   gzip    the inflater's state and a chunk.
- *   zstd    a window of 128 MiB, which is what Kafka's reader allows. It is taken in one piece but touched
- * only as far as data is really decoded, and given back at the end of the stream when it is large. lz4     a
- * block of 4 MiB, as its header may say. snappy  what a block decodes to, in one piece: snappy can't be cut.
- * A batch of Java's has blocks of 32 KiB; other clients write the whole batch as one. A block can't decode to
- * more than SNAPPY_EXPANDS times its length, so one that says more is refused before anything is allocated,
- * and one over SNAPPY_MAX_BYTES always. */
+ *   zstd    a window of 128 MiB, which is what Kafka's reader allows. It is taken in one piece but touched only
+ *           as far as data is really decoded, and given back at the end of the stream when it is large.
+ *   lz4     a block of 4 MiB, as its header may say.
+ *   snappy  what a block decodes to, in one piece: snappy can't be cut. A batch of Java's has blocks of 32 KiB;
+ *           other clients write the whole batch as one. A block can't decode to more than SNAPPY_EXPANDS times
+ *           its length, so one that says more is refused before anything is allocated, and one over
+ *           SNAPPY_MAX_BYTES always. */
 #include "codec.h"
 #include "check.h"
 #include <isa-l/crc.h>

@@ -21,8 +21,6 @@ enum err clean_batch_map(struct clean_map *m, struct heap *h, struct codec_cache
 
 static bool stays(const struct clean_rules *rules, const struct batch_view *v, const struct record *r)
 {
-    if (r->offset >= rules->map_end)
-        return true;
     if (!r->key.p || r->offset < clean_map_get(rules->map, r->key))
         return false;
     bool horizon_passed = (v->attributes & BATCH_DELETE_HORIZON) && rules->now_ms >= v->base_timestamp;
@@ -150,6 +148,7 @@ enum err clean_batch(const struct clean_rules *rules, const struct batch_view *v
         bytes_add(out, v->p, v->len);
         return E_OK;
     }
+    ASSERT(v->last_offset < rules->map_end);
     enum err err = look(rules, v, &s);
     if (err)
         return err;

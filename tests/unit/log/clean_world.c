@@ -1,4 +1,5 @@
 #include "tests/unit/log/clean_world.h"
+#include "log/log_internal.h"
 #include <limits.h>
 #include <stdio.h>
 
@@ -196,6 +197,27 @@ static void see_range(struct clean_world *w, const struct log_range *range, stru
     bytes_drop(&all);
 }
 
+/* Its batches lie between its base and the next segment's, and its index points at them. */
+static void see_segment(struct clean_world *w, uint32_t i)
+{
+    struct segment *s = w->log->segments[i];
+    struct segment_walk walk;
+    struct batch_view v;
+    struct index_row row;
+    int64_t next = s->base;
+    enum err err;
+
+    CHECK_OK(segment_walk_open(&walk, s, 0, 4096));
+    for (int64_t at = 0; !(err = segment_walk_head(&walk, &v)); at = walk.at) {
+        CHECK(v.base_offset >= next && v.last_offset < log_segment_end(w->log, i));
+        next = v.last_offset + 1;
+        CHECK_OK(index_floor(s, v.last_offset, &row));
+        CHECK(row.at <= at && row.offset <= v.last_offset && (row.offset < v.last_offset || row.at == at));
+    }
+    segment_walk_close(&walk);
+    CHECK_EQ(err, E_EOF);
+}
+
 void clean_world_check(struct clean_world *w, int64_t clean_to, int64_t whole_from)
 {
     static bool there[CLEAN_WORLD_RECORDS];
@@ -207,6 +229,8 @@ void clean_world_check(struct clean_world *w, int64_t clean_to, int64_t whole_fr
     for (int key = 0; key < CLEAN_WORLD_KEYS; key++)
         seen.last[key] = -1;
     CHECK_EQ(log_end(w->log), w->n);
+    for (uint32_t i = 0; i < w->log->segments_n; i++)
+        see_segment(w, i);
     for (int64_t at = log_start(w->log); at < w->n; at = seen.next) {
         CHECK_OK(log_read(w->log, at, &limits, &range));
         if (range.len == 0)

@@ -194,14 +194,16 @@ static void restarted_under_it(struct loop *loop, void *arg)
 
     (void)loop;
     CHECK_OK(clean_world_open(w, w->io));
+    test_random_init(&w->random, 8);
     CHECK_OK(clean_world_fill(w, 100, 2));
     CHECK_OK(clean_look(w->log, -1, log_end(w->log), w->now_ms, &range));
     struct clean *c = clean_new(w->log, &range, MAP_BYTES, w->now_ms);
     CHECK_EQ(clean_step(c, w->now_ms), E_BUSY);
+    CHECK_OK(log_restart_at(w->log, 0, w->now_ms));
     w->n = 0;
     w->sequence = 0;
-    CHECK_OK(log_restart_at(w->log, 0, w->now_ms));
-    CHECK_OK(clean_world_fill(w, 100, 2)); /* segments with the same bases, other records */
+    test_random_init(&w->random, 8);
+    CHECK_OK(clean_world_fill(w, 100, 2)); /* segments with the same bases again */
     CHECK_EQ(clean_step(c, w->now_ms), E_CANCELED);
     clean_drop(c);
     clean_world_check(w, 0, 0);

@@ -69,7 +69,8 @@ static enum err sync_files(struct segment *s)
     return err;
 }
 
-/* Up to where nothing has happened yet. The log file is there even if nothing stayed: it is what a start goes by. */
+/* Up to where nothing has happened yet. The log file is there even if nothing stayed: it is what a start goes
+ * by. */
 static enum err prepare(struct log *log, struct segment *fresh)
 {
     struct file *f;

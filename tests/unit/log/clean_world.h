@@ -36,6 +36,6 @@ void clean_world_abandon(struct clean_world *w); /* frees all without a file cal
 enum err clean_world_append(struct clean_world *w, int n, int keys); /* one batch of random records */
 enum err clean_world_fill(struct clean_world *w, int batches, int keys);
 enum err clean_world_clean(struct clean_world *w, uint64_t map_bytes); /* to the end; moves the checkpoint */
-/* Offsets rise, each record is the one that was appended there, the last value of each key is there, and everything
- * from `whole_from` on. Below `clean_to` no key occurs twice. */
+/* Offsets rise, each record is the one that was appended there, the last value of each key is there, and
+ * everything from `whole_from` on. Below `clean_to` no key occurs twice. */
 void clean_world_check(struct clean_world *w, int64_t clean_to, int64_t whole_from);

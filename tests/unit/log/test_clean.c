@@ -97,7 +97,8 @@ static void small_map(struct loop *loop, void *arg)
     CHECK_OK(clean_world_close(w));
 }
 
-/* Where the map is too small for all keys the log is cleaned in several rounds, each as far as the map goes. */
+/* Where the map is too small for all keys the log is cleaned in several rounds, each as far as the map goes.
+ * */
 TEST(clean, small_map_takes_several_rounds)
 {
     struct clean_world w;
@@ -247,8 +248,8 @@ static void random_life(struct loop *loop, void *arg)
 }
 
 static const uint64_t seeds[] = {11, 12, 13, 14, 15, 16, 17, 18};
-/* Whatever is appended, with whatever codec, cleaned with whatever map, closed and opened: what is read is what a model
- * that forgets nothing says must be there. */
+/* Whatever is appended, with whatever codec, cleaned with whatever map, closed and opened: what is read is
+ * what a model that forgets nothing says must be there. */
 TEST_EACH(clean, equals_a_model_that_forgets_nothing, seeds)
 {
     struct clean_world w;

@@ -122,8 +122,8 @@ static void check_records(struct bench *b, const struct batch_view *v, const cha
 }
 
 static const enum codec codecs[] = {CODEC_NONE, CODEC_GZIP, CODEC_SNAPPY, CODEC_LZ4, CODEC_ZSTD};
-/* Records whose key comes again later go, as do those without a key; the others keep offset, timestamp, headers and
- * the batch its codec. */
+/* Records whose key comes again later go, as do those without a key; the others keep offset, timestamp,
+ * headers and the batch its codec. */
 TEST_EACH(clean_batch, superseded_records_go, codecs)
 {
     struct bench b;
@@ -141,7 +141,8 @@ TEST_EACH(clean_batch, superseded_records_go, codecs)
     bench_close(&b);
 }
 
-/* A batch that loses nothing stays as it is, byte for byte, and so does one behind the part that the map covers. */
+/* A batch that loses nothing stays as it is, byte for byte, and so does one behind the part that the map
+ * covers. */
 TEST(clean_batch, untouched_batches_stay_byte_for_byte)
 {
     struct bench b;
@@ -183,8 +184,8 @@ TEST(clean_batch, tombstones_go_behind_their_horizon)
     bench_close(&b);
 }
 
-/* A batch of which nothing is left goes, but its header stays if it tells a live producer's last sequence or where
- * the cleaned part ends. */
+/* A batch of which nothing is left goes, but its header stays if it tells a live producer's last sequence or
+ * where the cleaned part ends. */
 TEST(clean_batch, empty_batches_stay_where_they_are_needed)
 {
     struct bench b;
@@ -213,7 +214,8 @@ TEST(clean_batch, empty_batches_stay_where_they_are_needed)
     bench_close(&b);
 }
 
-/* The first pass enters each key with its last offset, from the first dirty offset on, and says when it is full. */
+/* The first pass enters each key with its last offset, from the first dirty offset on, and says when it is
+ * full. */
 TEST(clean_batch, map_takes_keys_from_the_dirty_part)
 {
     struct bench b;

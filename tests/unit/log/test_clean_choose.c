@@ -80,7 +80,8 @@ TEST(clean_choose, unstable_records_are_left_alone)
     CHECK(!clean_range_of(&v, &c, 10000).due);
 }
 
-/* Segments younger than min.compaction.lag.ms wait; one older than max.compaction.lag.ms makes the log due. */
+/* Segments younger than min.compaction.lag.ms wait; one older than max.compaction.lag.ms makes the log due.
+ * */
 TEST(clean_choose, lags_hold_back_and_push)
 {
     struct clean_view v = view();

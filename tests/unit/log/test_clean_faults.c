@@ -43,8 +43,8 @@ static void check_and_clean_again(struct sweep *s)
 }
 
 static const enum sim_fault faults[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_EIO, SIM_FULL};
-/* Whatever fails during a compaction, at every file call: afterwards the last value of each key is there, offsets
- * rise, no record differs from what was appended, and it can be compacted and appended to. */
+/* Whatever fails during a compaction, at every file call: afterwards the last value of each key is there,
+ * offsets rise, no record differs from what was appended, and it can be compacted and appended to. */
 TEST_EACH(clean_faults, swap_survives_a_fault_at_every_file_call, faults)
 {
     const struct sweep_case c = {.before = fill, .act = open_clean_close, .after = check_and_clean_again};

@@ -617,6 +617,7 @@ static void opened(struct sim *s, void *arg, int64_t n)
         e->state = END_OPEN;
         e->opened = true;
         end_wake(e);
+        fill(e); /* what was sent while it dialled */
     } else if (s->hosts[e->node].powered) {
         reset_send(c, 0);
     }

@@ -172,7 +172,7 @@ static void call_route(struct client *c, struct client_call *call)
         list_remove(&call->link);
         list_add(&c->lost, &call->link);
         if (!call->looked) {
-            meta_ask(c);
+            c->meta_wanted = true;
         } else {
             c->retry_at = loop_now(c->o.net) + CLIENT_RETRY_NS;
             timer_by(c, c->retry_at);
@@ -206,9 +206,11 @@ static void meta_done(struct client_call *meta)
         } else { /* it came after the question */
             list_remove(&call->link);
             list_add(&c->lost, &call->link);
-            meta_ask(c);
+            c->meta_wanted = true;
         }
     }
+    if (c->meta_wanted)
+        meta_ask(c);
 }
 
 static bool topic_asked(const struct MetadataRequest *in, struct slice name)
@@ -228,6 +230,7 @@ static void meta_ask(struct client *c)
     if (c->meta_busy || c->closing)
         return;
     c->meta_busy = true;
+    c->meta_wanted = false;
     c->meta_asked++;
     arena_reset(&c->meta_arena);
     in = proto_new(&MetadataRequest_type, &c->meta_arena, 1);
@@ -350,6 +353,8 @@ static void client_work(struct msg *msg)
     list_take(&fresh, &c->fresh);
     while (!list_empty(&fresh))
         call_route(c, container_of(fresh.next, struct client_call, link));
+    if (c->meta_wanted)
+        meta_ask(c);
     if (c->n_asked == 0 && c->next && !c->closing) {
         void (*next)(void *arg) = c->next;
 

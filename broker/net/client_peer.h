@@ -63,6 +63,7 @@ struct client {
     int64_t retry_at;   /* asks for metadata again; INT64_MAX: doesn't */
     struct client_call meta;
     bool meta_busy;
+    bool meta_wanted; /* at the end of this turn: one question for all */
     int meta_asked; /* how often */
     struct arena meta_arena;
     struct map topics;  /* name -> topic_leaders */

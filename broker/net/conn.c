@@ -432,7 +432,7 @@ struct net *net_new(struct net_shared *s, struct net_loop *loop)
     return net;
 }
 
-void net_drop(struct net *net)
+void net_free(struct net *net)
 {
     ASSERT(net->n_conns == 0 && net->n_requests == 0);
     while (!list_empty(&net->pool)) {

@@ -147,8 +147,11 @@ static void let_in(struct conn *c)
 /* Lets in who waits, and sets the timer for the next one whom only a rate holds back. */
 static void doors_work(struct net_shared *s)
 {
-    int64_t now = loop_now(s->loop), next = INT64_MAX;
+    int64_t now, next = INT64_MAX;
 
+    if (s->n_doors == 0)
+        return; /* limits and loops may be set before the listeners open */
+    now = loop_now(s->loop);
     timer_stop(&s->again);
     for (int i = 0; i < s->n_doors; i++) {
         struct door *d = &s->doors[i];

@@ -57,7 +57,7 @@ void net_limits_of(struct io *io, struct heap *h, const struct config *c, struct
 struct net_shared *net_shared_new(struct node *n, const struct net_limits *limits);
 void net_shared_drop(struct net_shared *s); /* after every net has stopped and the listeners are closed */
 struct net *net_new(struct net_shared *s, struct net_loop *loop);
-void net_drop(struct net *net); /* stopped */
+void net_free(struct net *net); /* stopped */
 
 /* Its own loop. No connection is read any more; each closes once its due replies are written, or after grace_ns at
  * once, which ends waiting handlers by `gone`. `done` runs when no connection and no request is left. */

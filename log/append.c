@@ -17,6 +17,17 @@ struct group {
     uint8_t heads[GROUP_MAX][BATCH_HEAD];
 };
 
+/* The marker's key says commit or abort, its value which epoch the coordinator had: version 2 bytes, epoch 4. */
+static void marker_epoch(const struct batch_view *v, struct producer_batch *b)
+{
+    struct record_iter it;
+    struct record r;
+
+    record_iter_open(&it, NULL, NULL, v, v->len); /* in place: nothing is allocated, nothing to close */
+    if (!record_next(&it, &r) && r.value.len >= 6)
+        b->coordinator_epoch = (int32_t)get_be32(r.value.p + 2);
+}
+
 void producer_batch_of(const struct batch_view *v, struct producer_batch *b)
 {
     *b = (struct producer_batch){
@@ -29,20 +40,8 @@ void producer_batch_of(const struct batch_view *v, struct producer_batch *b)
         .transactional = v->attributes & BATCH_TRANSACTIONAL,
         .control = v->attributes & BATCH_CONTROL,
     };
-}
-
-/* The marker's key says commit or abort, its value which epoch the coordinator had: version 2 bytes, epoch 4. */
-static void marker_epoch(const struct batch_view *v, struct producer_batch *b)
-{
-    struct record_iter it;
-    struct record r;
-
-    if (!b->control || !v->p || batch_codec(v) != CODEC_NONE)
-        return;
-    record_iter_open(&it, NULL, NULL, v, v->len);
-    if (!record_next(&it, &r) && r.value.len >= 6)
-        b->coordinator_epoch = (int32_t)get_be32(r.value.p + 2);
-    record_iter_close(&it);
+    if (b->control && batch_codec(v) == CODEC_NONE)
+        marker_epoch(v, b);
 }
 
 /* ---- roll ---- */
@@ -210,7 +209,6 @@ static enum err group_write(struct log *log, struct group *g)
         if (g->views[i].producer_id < 0)
             continue;
         producer_batch_of(&g->views[i], &b);
-        marker_epoch(&g->views[i], &b);
         producers_apply(&log->producers, &b);
     }
     producers_reach(&log->producers, g->next);
@@ -244,7 +242,6 @@ static enum err append_admit(struct log *log, const struct log_append *a, struct
         if (v.producer_id < 0)
             continue;
         producer_batch_of(&v, &b);
-        marker_epoch(&v, &b);
         err = producers_check(&log->producers, &b,
                               a->origin == LOG_FROM_CLIENT ? FROM_CLIENT : FROM_COORDINATOR, past);
     }

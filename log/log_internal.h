@@ -102,10 +102,13 @@ enum err log_failed(struct log *log, enum err err, const char *doing);
 void log_check(const struct log *log); /* the invariants of log.c */
 void log_segment_push(struct log *log, struct segment *s);
 enum err log_make(struct log *log); /* the directory, for the first append */
+/* listing.c: segments with their sizes; what a crash left half done is removed. */
+enum err log_directory_load(struct log *log, const char *path);
 /* recover.c. `agree` is asked once the directory is known to be there, before anything in it is touched. */
 enum err log_recover(struct log *log, const struct log_start *from, enum err (*agree)(struct log *log));
 /* From the newest snapshot and the batches behind it. trust: where there is no snapshot there was nobody. */
 enum err log_producers_rebuild(struct log *log, bool trust);
+/* The whole batch is in memory if it is a control batch: the marker in it is read. */
 void producer_batch_of(const struct batch_view *v, struct producer_batch *b);
 
 /* ---- files.c ---- */

@@ -361,3 +361,58 @@ TEST(log, duplicates_keep_their_offsets)
 {
     on_disk_loop(idempotent, NULL);
 }
+
+static enum err append_txn(struct log_world *w, uint16_t attributes, int32_t sequence)
+{
+    static const char key[4] = {0, 0, 0, 1}, value[6] = {0, 0, 0, 0, 0, 9}; /* commit, coordinator epoch 9 */
+    bool control = attributes & BATCH_CONTROL;
+    struct batch_record r = {.timestamp = 5,
+                             .key = control ? slice_of(key, sizeof key) : SLICE("k"),
+                             .value = control ? slice_of(value, sizeof value) : SLICE("v")};
+    struct log_append a = {.origin = control ? LOG_FROM_COORDINATOR : LOG_FROM_CLIENT, .now_ms = 5};
+    struct batch_spec s;
+    struct bytes b;
+    enum err err;
+
+    batch_spec_init(&s);
+    s.attributes = attributes;
+    s.producer_id = 5;
+    s.producer_epoch = 0;
+    s.base_sequence = sequence;
+    s.v = &r;
+    s.n = 1;
+    bytes_init(&b, io_heap(w->io));
+    batch_build(NULL, &s, &b);
+    a.bytes = bytes_slice(&b);
+    err = log_append(w->log, &a);
+    bytes_drop(&b);
+    return err;
+}
+
+static void transactions(struct run *r)
+{
+    struct log_world *w = &r->w;
+    const struct producer *p;
+
+    CHECK_OK(world_start(w, r->io));
+    CHECK_OK(append_txn(w, BATCH_TRANSACTIONAL, 0));
+    CHECK_OK(append_txn(w, BATCH_TRANSACTIONAL, 1));
+    CHECK_EQ(log_stable_limit(w->log), 0);
+    world_drop(w);
+    CHECK_OK(world_start(w, r->io));
+    CHECK_EQ(log_stable_limit(w->log), 0);
+    CHECK_OK(append_txn(w, BATCH_TRANSACTIONAL | BATCH_CONTROL, -1));
+    CHECK_EQ(log_stable_limit(w->log), 3);
+    world_drop(w);
+    CHECK_OK(world_start(w, r->io));
+    CHECK_EQ(log_stable_limit(w->log), 3);
+    p = producers_get(log_producers(w->log), 5);
+    CHECK(p && p->coordinator_epoch == 9);
+    CHECK_OK(world_stop(w));
+}
+
+/* An open transaction holds the stable limit until its marker, after a crash too. */
+TEST(log, markers_end_transactions)
+{
+    on_disk_loop(transactions, NULL);
+}

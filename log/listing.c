@@ -23,7 +23,7 @@ static struct segment *segment_of(struct log *log, int64_t base)
     return s && s->base == base ? s : NULL;
 }
 
-/* Names come in order: .index before .log before .timeindex of the same base. */
+/* Names come in order, so bases rise. */
 static void listed(void *arg, const char *name, bool is_dir)
 {
     struct listing *l = arg;

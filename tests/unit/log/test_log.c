@@ -416,3 +416,74 @@ TEST(log, markers_end_transactions)
 {
     on_disk_loop(transactions, NULL);
 }
+
+static void by_time(struct log_world *w)
+{
+    w->config.segment_bytes = 1 << 20;
+    w->config.segment_ms = 95; /* ten batches */
+    w->config.preallocate = true;
+}
+
+static void rolls_by_time(struct run *r)
+{
+    struct log_world *w = &r->w;
+    struct log_at at;
+
+    CHECK_OK(world_start(w, r->io));
+    append_n(w, 45);
+    CHECK_EQ(log_env_counters(w->env)->rolls, 5);
+    CHECK_EQ(sim_file_size(r->sim, 1, WORLD_DIR "/" WORLD_LOG "/00000000000000000079.log"), 1 << 20);
+    CHECK(sim_file_size(r->sim, 1, WORLD_DIR "/" WORLD_LOG "/00000000000000000000.log") < 8000);
+    CHECK_OK(log_max_timestamp(w->log, log_end(w->log), &at));
+    CHECK(at.timestamp == world_time(44) && at.offset == w->base[44]);
+    CHECK_OK(log_max_timestamp(w->log, w->base[20], &at));
+    CHECK(at.timestamp == world_time(19) && at.offset == w->base[19]);
+    world_drop(w);
+    CHECK_OK(world_start(w, r->io));
+    CHECK_EQ(log_end(w->log), w->base[45]);
+    world_verify(w);
+    CHECK_OK(world_stop(w));
+}
+
+/* Segments are rolled by the records' time; what preallocation left is cut off by the roll or the recovery. */
+TEST(log, segments_roll_by_time)
+{
+    on_disk_loop(rolls_by_time, by_time);
+}
+
+enum { GROUP = 30 };
+
+static void group_commit(struct run *r)
+{
+    struct log_start from = {.start = -1, .past = {.same_boot = true}};
+    struct uuid id = {{9}};
+    struct log *logs[GROUP];
+    struct bytes b;
+
+    CHECK_OK(world_start(&r->w, r->io));
+    r->w.config.durable = true;
+    world_batch(io_heap(r->io), 1, 0, &b);
+    for (int i = 0; i < GROUP; i++) {
+        struct log_append a = {.bytes = bytes_slice(&b), .now_ms = 1};
+        char name[32];
+
+        snprintf(name, sizeof name, "topic-%d", i);
+        CHECK_OK(log_open(r->w.env, r->w.dir, name, &id, &r->w.config, &from, &logs[i]));
+        CHECK_OK(log_append(logs[i], &a));
+        CHECK(a.flush_due);
+    }
+    CHECK(log_env_files_open(r->w.env) >= GROUP); /* unsynced ones of durable topics aren't closed */
+    CHECK_OK(log_sync(logs, GROUP, LOG_SYNC_DATA));
+    for (int i = 0; i < GROUP; i++)
+        CHECK(log_synced(logs[i]) == log_end(logs[i]) && log_recovery_point(logs[i]) == 0);
+    for (int i = 0; i < GROUP; i++)
+        CHECK_OK(log_close(logs[i]));
+    bytes_drop(&b);
+    CHECK_OK(world_stop(&r->w));
+}
+
+/* One flush syncs many logs, and until then none of their files is closed. */
+TEST(log, many_logs_share_a_flush)
+{
+    on_disk_loop(group_commit, NULL);
+}

@@ -26,7 +26,7 @@ static const char *title(enum config_resource type)
 }
 
 /* The resource itself. Topics are looked up by whoever has the image. */
-static enum err check_resource(enum config_resource type, struct slice resource, char *why, size_t room)
+enum err config_check_resource(enum config_resource type, struct slice resource, char *why, size_t room)
 {
     int64_t id;
 
@@ -127,7 +127,7 @@ enum err config_check(const struct config *c, enum config_resource type, struct 
                       struct slice name, struct slice value, char *why, size_t room)
 {
     struct arena a;
-    enum err err = check_resource(type, resource, why, room);
+    enum err err = config_check_resource(type, resource, why, room);
 
     if (err)
         return err;
@@ -233,7 +233,7 @@ enum err config_check_all(const struct config *c, enum config_resource type, str
 {
     struct config_entry *now;
     struct arena a;
-    enum err err = check_resource(type, resource, why, room);
+    enum err err = config_check_resource(type, resource, why, room);
 
     if (err)
         return err;

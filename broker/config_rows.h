@@ -83,6 +83,9 @@ struct config_endpoint {
 bool config_endpoint(struct slice text, struct config_endpoint *out);
 bool config_host_port(struct slice text, struct slice *host, uint16_t *port);
 
+/* The name of a resource alone. Topics are looked up by whoever has the image. */
+enum err config_check_resource(enum config_resource type, struct slice resource, char *why, size_t room);
+
 /* java.util.Properties: calls `each` for every pair, in order; false: `why` tells (a bad \\u). */
 typedef void (*config_pair_cb)(void *arg, int line, struct slice name, struct slice value);
 bool config_properties(struct slice text, struct arena *a, config_pair_cb each, void *arg, char *why,

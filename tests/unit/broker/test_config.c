@@ -229,6 +229,7 @@ TEST(config, rules_of_the_controller)
     struct ctl_rules rules;
     struct ctl_topic_config t = {0};
     struct slice before = SLICE("");
+    char why[512];
     int n = 0;
 
     config_rules(c, &rules);
@@ -237,6 +238,12 @@ TEST(config, rules_of_the_controller)
     CHECK(!rules.is_list(rules.arg, CONFIG_TOPIC, SLICE("retention.ms")));
     CHECK(slice_eq(rules.fallback(rules.arg, CONFIG_TOPIC, SLICE("cleanup.policy")), SLICE("delete")));
     CHECK(!rules.fallback(rules.arg, CONFIG_TOPIC, SLICE("nope")).p);
+    CHECK_EQ(rules.check(rules.arg, CONFIG_BROKER, SLICE("1"), SLICE("num.io.threads"), SLICE("99"), why,
+                         sizeof(why)),
+             E_OK); /* the broker's own business */
+    CHECK_EQ(rules.check(rules.arg, CONFIG_BROKER, SLICE("x"), SLICE("num.io.threads"), SLICE("8"), why,
+                         sizeof(why)),
+             E_INVALID_REQUEST);
     for (; rules.topic_config(rules.arg, n, &t); n++) {
         CHECK(slice_cmp(before, t.name) != 0);
         before = t.name;

@@ -1,5 +1,5 @@
-/* Appending: batches are taken in groups that fit the active segment, their heads patched in a copy on the stack, and
- * written with one call from where they lie. */
+/* Appending: batches are taken in groups that fit the active segment, their heads patched in a copy on the
+ * stack, and written with one call from where they lie. */
 #include "base/check.h"
 #include "log/log_internal.h"
 #include "log/snapshot_files.h"
@@ -17,7 +17,8 @@ struct group {
     uint8_t heads[GROUP_MAX][BATCH_HEAD];
 };
 
-/* The marker's key says commit or abort, its value which epoch the coordinator had: version 2 bytes, epoch 4. */
+/* The marker's key says commit or abort, its value which epoch the coordinator had: version 2 bytes, epoch 4.
+ */
 static void marker_epoch(const struct batch_view *v, struct producer_batch *b)
 {
     struct record_iter it;
@@ -152,8 +153,8 @@ static void group_add(struct group *g, const struct batch_view *v)
     g->next = v->last_offset + 1;
 }
 
-/* As many as fit the active segment, which is rolled first if the first of them asks for it. `rest` moves past those
- * taken. An error behind some good ones comes back with the next group. */
+/* As many as fit the active segment, which is rolled first if the first of them asks for it. `rest` moves
+ * past those taken. An error behind some good ones comes back with the next group. */
 static enum err group_take(struct log *log, const struct log_append *a, struct slice *rest, struct group *g)
 {
     struct batch_view v;

@@ -1,8 +1,8 @@
 /* Where a log loses records: at its end (truncation), at its start (DeleteRecords, retention), or as a whole.
- * A segment that goes is renamed first, the newest first when the end is cut and the oldest first when the start is, so
- * that a crash in between leaves a log without holes. A power cut may keep later names and lose earlier ones: behind a
- * hole everything is lost when the log is opened, which is right where the end was cut. Where the start is, each name is
- * made durable before the next one changes. */
+ * A segment that goes is renamed first, the newest first when the end is cut and the oldest first when the
+ * start is, so that a crash in between leaves a log without holes. A power cut may keep later names and lose
+ * earlier ones: behind a hole everything is lost when the log is opened, which is right where the end was
+ * cut. Where the start is, each name is made durable before the next one changes. */
 #include "base/check.h"
 #include "log/log_internal.h"
 #include "log/snapshot_files.h"
@@ -58,7 +58,8 @@ static enum err epochs_keep(struct log *log, bool changed)
     return err;
 }
 
-/* After the end came down: producers from a snapshot and the batches behind it, the recovery point, the disk. */
+/* After the end came down: producers from a snapshot and the batches behind it, the recovery point, the disk.
+ */
 static enum err end_settle(struct log *log)
 {
     enum err err;

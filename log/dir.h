@@ -3,12 +3,11 @@
  * loop that meets a failure tells the others (log_env.failed), which call log_dir_fail(). The functions below
  * it that take a path keep no state.
  *
- * <dir>/.lock               held while a process uses it
- *       meta.properties     version, cluster.id, node.id, directory.id
+ * <dir>/.lock                 held while a process uses it
+ *       meta.properties       version, cluster.id, node.id, directory.id
  *       .kafka_cleanshutdown  {"version":0,"brokerEpoch":N}: there only after a clean stop
- *       weir-boot-id        of the kernel that ran when the checkpoints were last written: ours, Kafka
- * ignores it <topic>-<n>/        a partition; -delete: going; -stray: nobody's; -future: Kafka's, moving
- * between directories */
+ *       weir-boot-id          of the kernel when the last process started: ours, Kafka ignores it
+ *       <topic>-<n>/          a partition; …-delete: going; …-stray: nobody's; …-future: Kafka's, moving */
 #pragma once
 #include "base/io.h"
 #include "proto/uuid.h"

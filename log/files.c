@@ -38,7 +38,8 @@ static bool files_closable(const struct log_file *f)
     return !(f->segment->log->config->durable && f->segment->unsynced & 1 << f->kind);
 }
 
-/* Down to the bound again, but for those of `keep`, which is in use. Writing a tail opens files: not from inside. */
+/* Down to the bound again, but for those of `keep`, which is in use. Writing a tail opens files: not from
+ * inside. */
 static void files_trim(struct log_env *env, const struct segment *keep)
 {
     if (env->trimming)
@@ -116,7 +117,8 @@ enum err segment_rename(struct segment *s, const char *suffix)
     enum err err = E_OK;
 
     segment_files_close(s);
-    /* The log goes first when it leaves, last when it comes: there is never a .log whose indexes are older. */
+    /* The log goes first when it leaves, last when it comes: there is never a .log whose indexes are older.
+     */
     for (int i = 0; i < SEGMENT_FILES && !err; i++) {
         enum segment_file kind = *suffix ? (enum segment_file)i : (enum segment_file)(SEGMENT_FILES - 1 - i);
         char *from = segment_path(s, kind, s->suffix);

@@ -1,5 +1,5 @@
-/* Rows of a segment's two indexes: in the tail, or in the file by way of a few cached pages. Sorted, so a search is
- * by halves; a reader who goes on where it was finds its page first in the segment's list. */
+/* Rows of a segment's two indexes: in the tail, or in the file by way of a few cached pages. Sorted, so a
+ * search is by halves; a reader who goes on where it was finds its page first in the segment's list. */
 #include "base/check.h"
 #include "log/log_internal.h"
 #include "proto/bigend.h"

@@ -1,4 +1,5 @@
-/* What lies in a partition's directory when it is opened: segments, and what an earlier life left to be removed. */
+/* What lies in a partition's directory when it is opened: segments, and what an earlier life left to be
+ * removed. */
 #include "log/log_internal.h"
 #include <stdlib.h>
 

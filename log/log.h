@@ -98,8 +98,8 @@ int64_t log_synced(const struct log *log); /* records below it are on disk */
 int64_t log_recovery_point(
     const struct log *log); /* what the checkpoint should say: indexes too are on disk */
 /* The checkpoint promises more than is there, because the log was cut: after log_open(), log_truncate() and
- * log_restart_at() the owner saves it if this is true, before the next append. Else a power cut would let records that
- * were never synced pass for recovered ones. log_checkpointed(): it is saved. */
+ * log_restart_at() the owner saves it if this is true, before the next append. Else a power cut would let
+ * records that were never synced pass for recovered ones. log_checkpointed(): it is saved. */
 bool log_checkpoint_first(const struct log *log);
 void log_checkpointed(struct log *log, int64_t recovery_point);
 int64_t log_size(const struct log *log); /* bytes of its .log files */

@@ -1,14 +1,14 @@
 /* Opening what is on disk.
  *
  *     clean stop    nothing is scanned: the end is behind the last batch, found from the last index row
- *     same boot     the page cache outlived the process: scanned from the last index row, or from the recovery point if
- *                   that is earlier
- *     power cut     scanned from the recovery point: what lies before it, indexes included, was synced
+ *     same boot     the page cache outlived the process: scanned from the last index row, or from the
+ * recovery point if that is earlier power cut     scanned from the recovery point: what lies before it,
+ * indexes included, was synced
  *
- * Scanning checks every batch: whole, its CRC, offsets that rise. The first one that isn't right ends the log; what is
- * behind it, later segments too, was never promised. Index rows from the scan's begin on are dropped first and made
- * again by the scan. Producers come from the newest snapshot and the headers behind it, epochs from their file and the
- * scan. Doing it twice does no harm, so a crash in here is nothing new. */
+ * Scanning checks every batch: whole, its CRC, offsets that rise. The first one that isn't right ends the
+ * log; what is behind it, later segments too, was never promised. Index rows from the scan's begin on are
+ * dropped first and made again by the scan. Producers come from the newest snapshot and the headers behind
+ * it, epochs from their file and the scan. Doing it twice does no harm, so a crash in here is nothing new. */
 #include "base/check.h"
 #include "log/clean_swap.h"
 #include "log/log_internal.h"
@@ -55,8 +55,8 @@ static enum err rows_cut(struct segment *s, uint32_t index_n, uint32_t time_n)
     return err;
 }
 
-/* Rows of `s` below `from` are kept; *at is where its scan begins. A last row that doesn't point at its batch means
- * that none can be believed. */
+/* Rows of `s` below `from` are kept; *at is where its scan begins. A last row that doesn't point at its batch
+ * means that none can be believed. */
 static enum err scan_prepare(struct segment *s, int64_t from, int64_t *at)
 {
     uint32_t index_n, time_n;

@@ -1,7 +1,8 @@
 /* Group commit: the unsynced files of many logs go to the disk with one call.
  *
- * `synced` follows the records; `recovered`, what the checkpoint says, waits until the indexes are on disk too, so that
- * after a power cut every index row below it can be believed and those behind it are made again. */
+ * `synced` follows the records; `recovered`, what the checkpoint says, waits until the indexes are on disk
+ * too, so that after a power cut every index row below it can be believed and those behind it are made again.
+ */
 #include "base/check.h"
 #include "log/log_internal.h"
 

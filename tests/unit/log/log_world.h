@@ -1,5 +1,6 @@
-/* A log directory with one log in it, as a broker keeps it, and a model: batch i is always the same records, so what
- * the log should hold is told by the offsets at which batches begin. All calls run inside sim_call() on a DISK loop. */
+/* A log directory with one log in it, as a broker keeps it, and a model: batch i is always the same records,
+ * so what the log should hold is told by the offsets at which batches begin. All calls run inside sim_call()
+ * on a DISK loop. */
 #pragma once
 #include "log/checkpoint.h"
 #include "log/log.h"
@@ -36,7 +37,8 @@ void world_batch(struct heap *h, int i, int64_t base, struct bytes *out);
 int64_t world_time(int i);                  /* of all records of batch i */
 enum err world_append(struct log_world *w); /* the model's next batch */
 enum err world_sync(struct log_world *w, enum log_sync_how how);
-/* Every batch from the log's start to its end is the model's, found by each of its offsets and by its time. */
+/* Every batch from the log's start to its end is the model's, found by each of its offsets and by its time.
+ */
 void world_verify(struct log_world *w);
 /* The model ends where the log does: batches behind it never were. */
 void world_adopt_end(struct log_world *w);

@@ -49,8 +49,8 @@ static void appends_read_back(struct run *r)
     CHECK_OK(world_stop(&r->w));
 }
 
-/* Every batch can be read from each of its offsets and found by its time, across rolled segments, and with more
- * segments than descriptors. */
+/* Every batch can be read from each of its offsets and found by its time, across rolled segments, and with
+ * more segments than descriptors. */
 TEST(log, what_was_appended_is_read_from_every_offset)
 {
     on_disk_loop(appends_read_back, NULL);
@@ -172,7 +172,8 @@ static void retains(struct run *r)
     CHECK_OK(world_stop(w));
 }
 
-/* Retention removes old segments by size, by log start and by time, and offsets go on though all records went. */
+/* Retention removes old segments by size, by log start and by time, and offsets go on though all records
+ * went. */
 TEST(log, retention_removes_whole_segments)
 {
     on_disk_loop(retains, short_retention);
@@ -304,7 +305,8 @@ static void replicas_append(struct run *r)
     CHECK_OK(world_stop(w));
 }
 
-/* A replica's append keeps offsets and epochs, splits at segments, and refuses what overlaps or is damaged. */
+/* A replica's append keeps offsets and epochs, splits at segments, and refuses what overlaps or is damaged.
+ */
 TEST(log, a_replica_takes_batches_as_they_are)
 {
     on_disk_loop(replicas_append, NULL);
@@ -445,7 +447,8 @@ static void rolls_by_time(struct run *r)
     CHECK_OK(world_stop(w));
 }
 
-/* Segments are rolled by the records' time; what preallocation left is cut off by the roll or the recovery. */
+/* Segments are rolled by the records' time; what preallocation left is cut off by the roll or the recovery.
+ */
 TEST(log, segments_roll_by_time)
 {
     on_disk_loop(rolls_by_time, by_time);

@@ -1,8 +1,9 @@
-/* Crashes of the process and of the power, EIO and a full disk at each file call of each operation, and a restart.
+/* Crashes of the process and of the power, EIO and a full disk at each file call of each operation, and a
+ * restart.
  *
- * After a crash of the power the log ends no earlier than what was synced, after one of the process no earlier than what
- * was appended; never later than what was tried. What it holds is the model's, index and time lookups included, and the
- * next append gets the next offset. */
+ * After a crash of the power the log ends no earlier than what was synced, after one of the process no
+ * earlier than what was appended; never later than what was tried. What it holds is the model's, index and
+ * time lookups included, and the next append gets the next offset. */
 #include "tests/unit/log/fault_sweep.h"
 #include "tests/unit/log/log_world.h"
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Random histories: appends, syncs, checkpoints, cuts, rests, clean stops and both crashes, against the model; and the
- * files themselves, byte for byte. */
+/* Random histories: appends, syncs, checkpoints, cuts, rests, clean stops and both crashes, against the
+ * model; and the files themselves, byte for byte. */
 #include "tests/unit/log/log_world.h"
 #include <stdlib.h>
 
@@ -103,10 +103,8 @@ TEST_EACH(log_model, histories, seeds)
 }
 
 /*  .log: two batches of one record, offsets 0 and 1, epoch 3, producer none, timestamps 1000 and 2000
- *        (log/segment.h and proto/batch.h have the fields); index.interval.bytes is 0, so that each batch behind the
- *        first has a row
- *  .index: offset 1 at position 70
- *  .timeindex: timestamp 2000 at offset 1 */
+ *        (log/segment.h and proto/batch.h have the fields); index.interval.bytes is 0, so that each batch
+ * behind the first has a row .index: offset 1 at position 70 .timeindex: timestamp 2000 at offset 1 */
 static const char golden_log[] =
     "00000000000000000000003a0000000302716a618900000000000000000000000003e800000000000003e8ffffffffffffff"
     "ffffffffffffff0000000110000000026b0276000000000000000001"

@@ -1,6 +1,7 @@
 /* The four checkpoints at the top of a log directory, each a text file as Kafka's: version 0, a count, and a
- * line `topic partition offset` each. They are replaced as a whole; a missing one is empty. Loop:   one at a
- * time. Memory: a row a partition in the map while it is held; the file is small. */
+ * line `topic partition offset` each. They are replaced as a whole; a missing one is empty.
+ * Loop:   one at a time.
+ * Memory: a row a partition in the map while it is held; the file is small. */
 #pragma once
 #include "base/io.h"
 #include "base/map.h"

@@ -1,11 +1,12 @@
 /* One partition's append-only log, in Kafka's format on disk (log/segment.h has the files).
  * Loop:   a DISK loop: a log belongs to the loop of its log_env; every call may wait for the disk and is done
- * when it returns. Nothing here keeps a timer: the owner calls what is due (log_env_due). Memory: a log at
- * rest is a few hundred bytes and no descriptor. log_append() borrows its bytes for the call; log_read()
- * lends a counted file and copies nothing. Order:  offsets rise; an append is all or nothing to readers in
- * this process. Always: start <= end; recovered <= synced <= end; after a failure that sticks, the whole log
- * directory answers E_KAFKA_STORAGE_ERROR; a full disk answers E_FULL, keeps what is there, and ends by
- * itself. */
+ *         when it returns. Nothing here keeps a timer: the owner calls what is due (log_env_due).
+ * Memory: a log at rest is a few hundred bytes and no descriptor. log_append() borrows its bytes for the
+ *         call; log_read() lends a counted file and copies nothing.
+ * Order:  offsets rise; an append is all or nothing to readers in this process.
+ * Always: start <= end; recovered <= synced <= end; after a failure that sticks, the whole log directory
+ *         answers E_KAFKA_STORAGE_ERROR; a full disk answers E_FULL, keeps what is there, and ends by itself.
+ */
 #pragma once
 #include "log/dir.h"
 #include "log/epochs.h"
@@ -76,10 +77,12 @@ struct log_start {
     struct log_dir_past past;
 };
 /* Loads the log at dir->path/name, or makes an empty one, which costs no directory until its first append.
- * clean: nothing is scanned. Same boot: from the last index entry or the recovery point, whichever is
- * earlier. Else from the recovery point. A torn tail is cut at a batch's end, with a trace row; indexes that
- * are missing or wrong are rebuilt. E_IO …             the directory is offline now E_MALFORMED
- * partition.metadata names another topic: *out stays NULL, nothing was touched */
+ * clean: nothing is scanned. Same boot: from the last index row or the recovery point, whichever is earlier.
+ * Else from the recovery point. A torn tail is cut at a batch's end, with a trace row; indexes that are
+ * missing or wrong are rebuilt.
+ * E_MALFORMED            partition.metadata names another topic: *out stays NULL
+ * E_FULL                 no space for what recovery has to write
+ * E_KAFKA_STORAGE_ERROR  the directory is offline now */
 enum err log_open(struct log_env *env, struct log_dir *dir, const char *name, const struct uuid *topic_id,
                   const struct log_config *config, const struct log_start *from, struct log **out);
 /* Everything is on disk, snapshot included, unless the directory is offline; frees the log. */

@@ -2,8 +2,8 @@
  *
  *     clean stop    nothing is scanned: the end is behind the last batch, found from the last index row
  *     same boot     the page cache outlived the process: scanned from the last index row, or from the
- * recovery point if that is earlier power cut     scanned from the recovery point: what lies before it,
- * indexes included, was synced
+ *                   recovery point if that is earlier
+ *     power cut     scanned from the recovery point: what lies before it, indexes included, was synced
  *
  * Scanning checks every batch: whole, its CRC, offsets that rise. The first one that isn't right ends the
  * log; what is behind it, later segments too, was never promised. Index rows from the scan's begin on are

@@ -8,8 +8,10 @@
  *
  * A row goes into the indexes for the first batch that begins more than index.interval.bytes after the last
  * row. Rows wait in memory (the tail) until there are INDEX_TAIL_MAX, a sync, a roll or a rest: losing them
- * costs a longer search, never a wrong answer. Suffixes: .deleted: goes soon; .cleaned: compaction is writing
- * it; .swap: compaction is replacing segments by it. Loop:   the log's. Memory: about 100 bytes at rest. */
+ * costs a longer search, never a wrong answer.
+ * Suffixes: .deleted: goes soon; .cleaned: compaction is writing it; .swap: it is replacing segments by it.
+ * Loop:   the log's.
+ * Memory: about 100 bytes at rest. */
 #pragma once
 #include "log/log.h"
 

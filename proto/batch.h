@@ -6,12 +6,19 @@
  *         12    4  partition leader epoch  outside the CRC: the log assigns it
  *         16    1  magic                   2
  *         17    4  CRC32C                  of everything from the attributes on
- *         21    2  attributes              codec 0-2, timestamp type 3, transactional 4, control 5, delete
- * horizon 6 23    4  last offset delta 27    8  base timestamp          (delete horizon, if that bit is set;
- * record deltas then count from it) 35    8  max timestamp 43    8  producer id 51    2  producer epoch 53 4
- * base sequence 57    4  count of records 61       the records, compressed as a whole: varint length, 1 byte
- * attributes, varlong timestamp delta, varint offset delta, varint key length (-1: null), key, varint value
- * length, value, varint count of headers, each: varint key length, key, varint value length, value
+ *         21    2  attributes              bits: codec 0-2, timestamp type 3, transactional 4, control 5,
+ *                                          delete horizon 6
+ *         23    4  last offset delta
+ *         27    8  base timestamp          or the delete horizon, if that bit is set: deltas count from it
+ *         35    8  max timestamp
+ *         43    8  producer id
+ *         51    2  producer epoch
+ *         53    4  base sequence
+ *         57    4  count of records
+ *         61       the records, compressed as a whole:
+ *                  varint length, 1 byte attributes, varlong timestamp delta, varint offset delta,
+ *                  varint key length (-1: null), key, varint value length, value, varint count of headers,
+ *                  each: varint key length, key, varint value length, value
  *
  * Loop:   any; a codec cache belongs to one thread.
  * Memory: views and records point into the bytes they were read from; a record of a compressed batch lives
@@ -130,10 +137,13 @@ struct batch_checked {
     struct batch_fault faults[BATCH_FAULTS_MAX];
 };
 /* Walks every record of the one batch in `bytes`, and leaves it ready for log_append(): a wrong max timestamp
- * is corrected, and LogAppendTime is set, with the CRC. E_OK                            *out describes it
+ * is corrected, and LogAppendTime is set, with the CRC.
+ * E_OK                            *out describes it
  * E_INVALID_RECORD                no batch, two, an old magic, a control batch, counts that disagree, a
- * record without a key where one is needed, an offset delta out of turn (out->faults) E_CORRUPT_MESSAGE
- * length, CRC or compressed data are wrong E_MESSAGE_TOO_LARGE             larger than max_message_bytes
+ *                                 record without a key where one is needed, an offset delta out of turn
+ *                                 (out->faults)
+ * E_CORRUPT_MESSAGE               length, CRC or compressed data are wrong
+ * E_MESSAGE_TOO_LARGE             larger than max_message_bytes
  * E_INVALID_TIMESTAMP             out of the topic's limits (out->faults)
  * E_UNSUPPORTED_COMPRESSION_TYPE  zstd before version 7, or a codec that doesn't exist */
 enum err batch_check(const struct batch_rules *rules, struct codec_cache *cache, struct slice bytes,

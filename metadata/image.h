@@ -48,6 +48,13 @@ struct image {
     struct pmap features;
 };
 
+struct image_name {
+    struct pval ref;
+    struct uuid id;
+    struct slice name;
+    struct slice key;
+};
+
 struct image_topic {
     struct pval ref;
     struct uuid id;
@@ -190,5 +197,20 @@ struct image_diff {
 void image_diff(const struct image *before, const struct image *after,
                 const struct image_diff *ops); /* before may be NULL */
 /* Offset, epoch and time of the last record aside. */
-bool image_equal(const struct image *a, const struct image *b);
-uint64_t image_hash(const struct image *i); /* equal images, equal hashes, in every process */
+bool image_equal(const struct image *a, const struct image *b, struct heap *h);
+uint64_t image_hash(const struct image *i, struct heap *h); /* equal images, equal hashes, in every process */
+
+/* The image as records in canonical order: replayed on an empty draft they give it again. */
+struct image_records {
+    const struct image *image;
+    int stage;
+    struct image_features features;
+    struct image_brokers brokers;
+    struct image_topics topics;
+    const struct image_topic *topic; /* whose partitions come next */
+    struct image_partitions partitions;
+    struct image_configs configs;
+};
+struct image_records image_records(const struct image *i);
+bool image_records_next(struct image_records *w,
+                        struct meta_record *out); /* lent by the image; false: the end */

@@ -13,16 +13,12 @@
 enum { SNAPSHOT_BATCH_MAX = 1000 };
 
 struct snapshot_writer {
+    struct image_records records;
     const struct image *image;
     struct arena arena; /* of one step */
-    int stage;
+    struct bytes values;
+    enum { SNAPSHOT_HEAD, SNAPSHOT_DATA, SNAPSHOT_FOOT, SNAPSHOT_DONE } stage;
     int64_t offset; /* of the next record in the file */
-    struct image_features features;
-    struct image_brokers brokers;
-    struct image_topics topics;
-    const struct image_topic *topic; /* whose partitions come next */
-    struct image_partitions partitions;
-    struct image_configs configs;
 };
 void snapshot_start(struct snapshot_writer *w, struct heap *h, const struct image *i);
 /* Appends one batch of at most `max` records (1 .. SNAPSHOT_BATCH_MAX). false: that was the last. */

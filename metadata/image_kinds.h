@@ -1,0 +1,23 @@
+/* Inside of image*.c alone: how values are made and what the maps know of them. */
+#pragma once
+#include "metadata/image.h"
+
+extern const struct pmap_kind image_topic_kind, image_name_kind, image_partition_kind, image_broker_kind,
+    image_config_kind, image_feature_kind;
+
+struct image_topic *image_topic_make(struct grave *g, const struct record_topic *r, struct slice unknown);
+struct image_name *image_name_make(struct grave *g, struct slice key, struct slice name, struct uuid id);
+struct image_partition *image_partition_make(struct grave *g, const struct record_partition *r,
+                                             struct slice unknown);
+struct image_broker *image_broker_make(struct grave *g, const struct record_register_broker *r,
+                                       struct slice unknown);
+struct image_config *image_config_make(struct grave *g, const struct record_config *r);
+struct image_feature *image_feature_make(struct grave *g, const struct record_feature *r);
+
+/* Keys for looking up. */
+enum { CONFIG_KEY_HEAD = 3, NAME_KEY_MAX = 2 * 256 };
+struct slice image_config_key(uint8_t *to, size_t room, enum config_resource type, struct slice resource,
+                              struct slice name); /* null: no such key can be */
+struct slice image_int_key(uint8_t to[4], int32_t n);
+/* Does a name have '.' or '_'? Then *key is what it shares with names that it collides with, and a NUL. */
+bool image_collision_prefix(struct slice name, uint8_t to[NAME_KEY_MAX], struct slice *key);

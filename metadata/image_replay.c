@@ -1,0 +1,188 @@
+#include "base/check.h"
+#include "metadata/image.h"
+#include "metadata/image_kinds.h"
+
+/* image_replay(): one function a record type. They change the draft and nothing else, and assert what decide promises. */
+
+static void replay_register_broker(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    pmap_put(&i->brokers, g, &image_broker_make(g, &r->register_broker, r->unknown)->ref);
+}
+
+static void replay_unregister_broker(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    uint8_t key[4];
+
+    ASSERT(pmap_remove(&i->brokers, g, image_int_key(key, r->unregister_broker.id)));
+}
+
+static void replay_broker_change(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct record_broker_change *c = &r->broker_change;
+    const struct image_broker *old = image_broker(i, c->id);
+    struct record_register_broker reg;
+
+    ASSERT(old && old->reg.epoch == c->epoch);
+    reg = old->reg;
+    if (c->fenced)
+        reg.fenced = c->fenced > 0;
+    if (c->in_controlled_shutdown)
+        reg.in_controlled_shutdown = true;
+    if (c->dirs.n >= 0)
+        reg.dirs = c->dirs;
+    if (c->cordoned.n >= 0)
+        reg.cordoned = c->cordoned;
+    pmap_put(&i->brokers, g, &image_broker_make(g, &reg, old->unknown)->ref);
+}
+
+static void replay_topic(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct record_topic *t = &r->topic;
+    uint8_t room[NAME_KEY_MAX];
+    struct slice prefix;
+
+    ASSERT(t->name.len < NAME_KEY_MAX / 2 && !image_topic_by_id(i, t->id) && !pmap_get(&i->names, t->name));
+    pmap_put(&i->topics, g, &image_topic_make(g, t, r->unknown)->ref);
+    pmap_put(&i->names, g, &image_name_make(g, t->name, t->name, t->id)->ref);
+    if (image_collision_prefix(t->name, room, &prefix)) {
+        memcpy(prefix.p + prefix.len, t->name.p, t->name.len);
+        prefix.len += t->name.len;
+        pmap_put(&i->collisions, g, &image_name_make(g, prefix, t->name, t->id)->ref);
+    }
+}
+
+/* Its settings go with a topic: one at a time, because removing moves what a walk stands on. */
+static void remove_configs(struct image *i, struct grave *g, enum config_resource type, struct slice resource)
+{
+    for (;;) {
+        struct image_configs w = image_configs_of(i, type, resource);
+        const struct image_config *c = image_configs_next(&w);
+
+        if (!c)
+            return;
+        ASSERT(pmap_remove(&i->configs, g, c->key));
+    }
+}
+
+static void replay_remove_topic(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct image_topic *t = image_topic_by_id(i, r->remove_topic.id);
+    uint8_t room[NAME_KEY_MAX];
+    struct slice prefix;
+
+    ASSERT(t != NULL);
+    remove_configs(i, g, CONFIG_TOPIC, t->name);
+    if (image_collision_prefix(t->name, room, &prefix)) {
+        memcpy(prefix.p + prefix.len, t->name.p, t->name.len);
+        prefix.len += t->name.len;
+        ASSERT(pmap_remove(&i->collisions, g, prefix));
+    }
+    i->n_partitions -= t->partitions.count;
+    ASSERT(pmap_remove(&i->names, g, t->name));
+    ASSERT(pmap_remove(&i->topics, g, slice_of(r->remove_topic.id.b, sizeof(struct uuid))));
+}
+
+static void put_partition(struct image *i, struct grave *g, const struct record_partition *r,
+                          struct slice unknown)
+{
+    struct image_topic *t =
+        (struct image_topic *)pmap_edit(&i->topics, g, slice_of(r->topic.b, sizeof(r->topic.b)));
+    uint32_t before;
+
+    ASSERT(t && r->index >= 0 && (uint32_t)r->index <= t->partitions.count);
+    before = t->partitions.count;
+    pmap_put(&t->partitions, g, &image_partition_make(g, r, unknown)->ref);
+    i->n_partitions += t->partitions.count - before;
+}
+
+static void replay_partition(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    put_partition(i, g, &r->partition, r->unknown);
+}
+
+/* Leader epoch and partition epoch aren't in the record: they follow from it, as in Kafka. */
+static void replay_partition_change(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct record_partition_change *c = &r->partition_change;
+    const struct image_topic *t = image_topic_by_id(i, c->topic);
+    const struct image_partition *p = t ? image_partition(t, c->index) : NULL;
+    struct meta_record now;
+    struct record_partition *n = &now.partition;
+
+    ASSERT(p != NULL);
+    partition_record(t, p, &now);
+    if (c->leader != LEADER_SAME) {
+        n->leader = c->leader;
+        n->leader_epoch++;
+    }
+    if (c->recovering >= 0)
+        n->recovering = c->recovering > 0;
+    if (c->isr.n >= 0)
+        n->isr = c->isr;
+    if (c->removing.n >= 0)
+        n->removing = c->removing;
+    if (c->adding.n >= 0)
+        n->adding = c->adding;
+    if (c->elr.n >= 0)
+        n->elr = c->elr;
+    if (c->last_elr.n >= 0)
+        n->last_elr = c->last_elr;
+    if (c->replicas.n >= 0)
+        n->replicas = c->replicas;
+    if (c->dirs.n >= 0)
+        n->dirs = c->dirs;
+    n->partition_epoch++;
+    put_partition(i, g, n, now.unknown);
+}
+
+static void replay_config(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct record_config *c = &r->config;
+    struct image_config *made = image_config_make(g, c);
+
+    if (c->value.p) {
+        pmap_put(&i->configs, g, &made->ref);
+        return;
+    }
+    (void)pmap_remove(&i->configs, g, made->key);
+    pval_unref(&image_config_kind, g, &made->ref);
+}
+
+static void replay_feature(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    if (r->feature.level)
+        pmap_put(&i->features, g, &image_feature_make(g, &r->feature)->ref);
+    else
+        (void)pmap_remove(&i->features, g, r->feature.name);
+}
+
+static void replay_producer_ids(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    ASSERT(r->producer_ids.next >= i->next_producer_id);
+    i->next_producer_id = r->producer_ids.next;
+}
+
+static void replay_no_op(struct image *i, struct grave *g, const struct meta_record *r)
+{
+}
+
+static void replay_cluster(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    ASSERT(r->cluster.id.len <= CLUSTER_ID_MAX);
+    memcpy(i->cluster_id, r->cluster.id.p, r->cluster.id.len);
+    i->cluster_id[r->cluster.id.len] = 0;
+}
+
+void image_replay(struct image *draft, struct grave *g, const struct meta_record *r)
+{
+    ASSERT(!draft->sealed);
+    switch (r->type) {
+#define RECORD(NAME, name, message, number)                                                                  \
+    case RECORD_##NAME:                                                                                      \
+        replay_##name(draft, g, r);                                                                          \
+        return;
+#include "metadata/record.def"
+#undef RECORD
+    }
+    ASSERT(false);
+}

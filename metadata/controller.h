@@ -61,7 +61,8 @@ struct ctl_rules {
 /* What a decision is made of, and what it makes. */
 struct ctl_out {
     const struct ctl_rules *rules;
-    struct arena *arena; /* for records and reply */
+    struct arena *arena; /* the reply's: the request's own */
+    struct arena *work;  /* the records' and what is needed to decide */
     int64_t now_ms;      /* wall clock: data */
     int64_t base_offset; /* of the first record */
     int16_t version;     /* of the request */
@@ -136,10 +137,13 @@ bool ctl_committed(struct controller *c, int64_t offset);
 enum err ctl_follow(struct controller *c, struct slice batch);
 bool ctl_idle(const struct controller *c); /* nothing waits, nothing is in flight */
 
-/* ---- Decisions (decide_*.c): `in` and `out` are the generated structs of that API ---- */
+/* ---- Decisions (decide_*.c): `in` and `out` are the generated structs of that API ----
+ * The caller has authorized every resource (what isn't allowed is taken out of `in` and answered by the caller). */
 void decide_create_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_delete_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_create_partitions(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+/* BROKER resources: the broker that was asked has checked that the name is its own id or empty. BROKER_LOGGER resources
+ * get no answer here: they are the broker's own. */
 void decide_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o);
@@ -147,8 +151,8 @@ void decide_allocate_producer_ids(const struct image *tip, const void *in, void 
 void decide_broker_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_broker_heartbeat(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 
-/* The first records of a new cluster; replayed and proposed like any decision. in: struct bootstrap; out:
- * unused. */
+/* The first records of a new cluster; decided like a request. in: struct bootstrap; out: unused. Nothing when the
+ * cluster has a name already. */
 struct bootstrap {
     struct slice cluster_id;
     int16_t metadata_version;

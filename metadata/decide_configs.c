@@ -1,0 +1,391 @@
+#include "base/check.h"
+#include "base/map.h"
+#include "metadata/decide.h"
+#include "proto_gen.h"
+#include <stdlib.h>
+
+/* AlterConfigs and IncrementalAlterConfigs: rules and messages are Kafka's. Whether a value is right is told by the
+ * broker's ctl_rules. */
+
+enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
+
+/* One resource of either request. */
+struct target {
+    enum config_resource type;
+    struct slice name;
+    struct config_change *v;
+    int n;
+};
+
+static bool is_number(struct slice s, int32_t *out)
+{
+    char text[16], *end;
+    long v;
+
+    if (s.len == 0 || s.len >= sizeof(text))
+        return false;
+    memcpy(text, s.p, s.len);
+    text[s.len] = 0;
+    v = strtol(text, &end, 10);
+    *out = (int32_t)v;
+    return *end == 0 && text[0] != ' ' && v >= INT32_MIN && v <= INT32_MAX;
+}
+
+static struct api_error check_resource_name(struct ctl_out *o, const struct target *t)
+{
+    int32_t id;
+
+    switch (t->type) {
+    case CONFIG_TOPIC:
+        if (t->name.len == 0)
+            return api_error(o, E_INVALID_REQUEST, "Default topic resources are not allowed.");
+        return check_topic_name(o, t->name);
+    case CONFIG_BROKER:
+        if (t->name.len && !is_number(t->name, &id))
+            return api_error(o, E_INVALID_REQUEST, "Unable to parse broker name as a base 10 number.");
+        return API_OK;
+    case CONFIG_CLIENT_METRICS:
+        return t->name.len ? API_OK : api_error(o, E_INVALID_REQUEST, "Subscription name can't be empty");
+    case CONFIG_GROUP:
+        return t->name.len ? API_OK
+                           : api_error(o, E_INVALID_REQUEST, "Default group resources are not allowed.");
+    default:
+        return api_error(o, E_INVALID_REQUEST, "Unexpected resource type %s.",
+                         t->type == CONFIG_BROKER_LOGGER ? "BROKER_LOGGER" : "UNKNOWN");
+    }
+}
+
+static struct api_error check_exists(const struct image *tip, struct ctl_out *o, const struct target *t)
+{
+    int32_t id;
+
+    if (t->type == CONFIG_TOPIC && !image_topic_by_name(tip, t->name))
+        return api_error(o, E_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%.*s' does not exist.",
+                         SLICE_ARG(t->name));
+    if (t->type == CONFIG_BROKER && is_number(t->name, &id) && !image_broker(tip, id))
+        return api_error(o, E_BROKER_ID_NOT_REGISTERED, "No node with id %d found.", id);
+    return API_OK;
+}
+
+static struct api_error rule_error(struct ctl_out *o, enum err err, const char *why)
+{
+    return why[0] ? api_error(o, err, "%s", why) : api_error_plain(err);
+}
+
+/* The resource's settings as they will be, together. */
+static struct api_error check_together(const struct image *tip, struct ctl_out *o, enum config_resource type,
+                                       struct slice resource, const struct config_change *v, int n)
+{
+    struct image_configs w = image_configs_of(tip, type, resource);
+    const struct image_config *c;
+    struct slice *names, *values;
+    char why[512] = "";
+    int count = 0;
+    enum err err;
+
+    for (; (c = image_configs_next(&w)); count++)
+        ;
+    names = arena_alloc(o->work, (size_t)(count + n + 1) * sizeof(*names));
+    values = arena_alloc(o->work, (size_t)(count + n + 1) * sizeof(*values));
+    w = image_configs_of(tip, type, resource);
+    for (count = 0; (c = image_configs_next(&w));) {
+        bool changed = false;
+
+        for (int i = 0; i < n && !changed; i++)
+            changed = slice_eq(v[i].name, c->name);
+        if (changed)
+            continue;
+        names[count] = c->name;
+        values[count++] = c->value;
+    }
+    for (int i = 0; i < n; i++) {
+        if (!v[i].value.p)
+            continue;
+        names[count] = v[i].name;
+        values[count++] = v[i].value;
+    }
+    err = o->rules->check_all(o->rules->arg, type, resource, names, values, count, why, sizeof(why));
+    return err ? rule_error(o, err, why) : API_OK;
+}
+
+struct api_error check_configs(const struct image *tip, struct ctl_out *o, enum config_resource type,
+                               struct slice resource, const struct config_change *v, int n)
+{
+    char why[512] = "";
+
+    for (int i = 0; i < n; i++) {
+        enum err err =
+            o->rules->check(o->rules->arg, type, resource, v[i].name, v[i].value, why, sizeof(why));
+
+        if (err)
+            return rule_error(o, err, why);
+    }
+    return o->rules->check_all ? check_together(tip, o, type, resource, v, n) : API_OK;
+}
+
+/* What is left of `list` (may be null) when `item` has been added to it or taken from it. */
+static struct slice list_change(struct ctl_out *o, struct slice list, struct slice items, bool add)
+{
+    struct slice out = {.p = arena_alloc(o->work, list.len + items.len + 2)};
+    struct slice source[2] = {list, add ? items : SLICE_NULL};
+
+    for (int s = 0; s < 2; s++) {
+        for (size_t at = 0; at < source[s].len;) {
+            uint8_t *from = source[s].p + at, *comma = memchr(from, ',', source[s].len - at);
+            struct slice one = slice_of(from, comma ? (size_t)(comma - from) : source[s].len - at);
+            struct slice other = s == 0 ? items : out;
+            bool found = false;
+
+            at += one.len + 1;
+            for (size_t i = 0; i < other.len && !found;) {
+                uint8_t *p = other.p + i, *end = memchr(p, ',', other.len - i);
+                size_t len = end ? (size_t)(end - p) : other.len - i;
+
+                found = slice_eq(one, slice_of(p, len));
+                i += len + 1;
+            }
+            /* In the old list: kept, unless it is to go. Among the new ones: added, unless it is there. */
+            if (one.len == 0 || (found && (s == 1 || !add)))
+                continue;
+            if (out.len)
+                out.p[out.len++] = ',';
+            memcpy(out.p + out.len, one.p, one.len);
+            out.len += one.len;
+        }
+    }
+    return out;
+}
+
+static struct api_error apply_op(const struct image *tip, struct ctl_out *o, const struct target *t, int op,
+                                 struct config_change *c)
+{
+    struct slice now = image_config_slice(tip, t->type, t->name, c->name);
+
+    switch (op) {
+    case OP_SET:
+        return API_OK;
+    case OP_DELETE:
+        c->value = SLICE_NULL;
+        return API_OK;
+    case OP_APPEND:
+    case OP_SUBTRACT:
+        if (!o->rules->is_list(o->rules->arg, t->type, c->name))
+            return api_error(o, E_INVALID_CONFIG, "Can't %s to key %.*s because its type is not LIST.",
+                             op == OP_APPEND ? "APPEND" : "SUBTRACT", SLICE_ARG(c->name));
+        if (!now.p)
+            now = o->rules->fallback(o->rules->arg, t->type, c->name);
+        c->value = list_change(o, now, c->value, op == OP_APPEND);
+        return API_OK;
+    default:
+        return api_error(o, E_INVALID_REQUEST, "Unknown operation type %d", op);
+    }
+}
+
+/* Records for what changes; BROKER settings also when the value stays, so that brokers load files again. */
+static void emit_configs(const struct image *tip, struct ctl_out *o, const struct target *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        struct slice now = image_config_slice(tip, t->type, t->name, t->v[i].name);
+        struct meta_record *r;
+
+        if (t->type != CONFIG_BROKER && !now.p == !t->v[i].value.p && slice_eq(now, t->v[i].value))
+            continue;
+        r = ctl_emit(o, RECORD_CONFIG, false);
+        r->config = (struct record_config){.resource_type = (int8_t)t->type,
+                                           .resource = t->name,
+                                           .name = t->v[i].name,
+                                           .value = t->v[i].value};
+    }
+}
+
+static struct api_error change_resource(const struct image *tip, struct ctl_out *o, const struct target *t)
+{
+    struct api_error e = check_resource_name(o, t);
+
+    if (!e.err)
+        e = check_configs(tip, o, t->type, t->name, t->v, t->n);
+    if (!e.err)
+        e = check_exists(tip, o, t);
+    if (!e.err)
+        emit_configs(tip, o, t);
+    return e;
+}
+
+/* ---- what both requests share before anything is changed ---- */
+
+static bool type_known(int8_t type)
+{
+    return type == CONFIG_TOPIC || type == CONFIG_BROKER || type == CONFIG_BROKER_LOGGER ||
+           type == CONFIG_CLIENT_METRICS || type == CONFIG_GROUP;
+}
+
+static int *resource_count(struct map *seen, struct ctl_out *o, int8_t type, struct slice name)
+{
+    struct slice key = {.p = arena_alloc(o->work, name.len + 1), .len = name.len + 1};
+    int *count;
+
+    key.p[0] = (uint8_t)type;
+    if (name.len)
+        memcpy(key.p + 1, name.p, name.len);
+    count = map_get(seen, key);
+    if (!count) {
+        count = arena_alloc(o->work, sizeof(*count));
+        (void)map_put(seen, key, count);
+    }
+    return count;
+}
+
+static int order_changes(const void *a, const void *b)
+{
+    return slice_cmp(((const struct config_change *)a)->name, ((const struct config_change *)b)->name);
+}
+
+static struct api_error check_keys(struct ctl_out *o, const struct target *t, const int8_t *ops)
+{
+    struct config_change *sorted = arena_alloc(o->work, ((size_t)t->n + 1) * sizeof(*sorted));
+    struct bytes nulls;
+    struct api_error e = API_OK;
+
+    if (t->n)
+        memcpy(sorted, t->v, (size_t)t->n * sizeof(*sorted));
+    qsort(sorted, (size_t)t->n, sizeof(*sorted), order_changes);
+    for (int i = 1; i < t->n; i++)
+        if (slice_eq(sorted[i].name, sorted[i - 1].name))
+            return api_error(o, E_INVALID_REQUEST, "Error due to duplicate config keys");
+    bytes_init(&nulls, o->work->heap);
+    for (int i = 0; i < t->n; i++)
+        if (!t->v[i].value.p && !(ops && ops[i] == OP_DELETE))
+            bytes_printf(&nulls, "%s%.*s", nulls.len ? ", " : "", SLICE_ARG(t->v[i].name));
+    if (nulls.len)
+        e = api_error(o, E_INVALID_REQUEST, "Null value not supported for : %.*s", (int)nulls.len,
+                      (const char *)nulls.p);
+    bytes_drop(&nulls);
+    return e;
+}
+
+static struct api_error check_target(struct ctl_out *o, const struct target *t, int8_t raw_type, int count,
+                                     const int8_t *ops)
+{
+    if (count > 1)
+        return api_error(o, E_INVALID_REQUEST, "Each resource must appear at most once.");
+    if (!type_known(raw_type))
+        return api_error(o, E_UNSUPPORTED_VERSION, "Unknown resource type %d.", raw_type);
+    return check_keys(o, t, ops);
+}
+
+/* ---- IncrementalAlterConfigs ---- */
+
+typedef struct IncrementalAlterConfigsRequest_AlterConfigsResource inc_resource;
+
+static struct api_error alter_incrementally(const struct image *tip, const inc_resource *r, int count,
+                                            struct ctl_out *o)
+{
+    struct target t = {
+        .type = (enum config_resource)r->resource_type, .name = r->resource_name, .n = r->configs.n};
+    int8_t *ops = arena_alloc(o->work, (size_t)t.n + 1);
+    struct api_error e;
+
+    t.v = arena_alloc(o->work, ((size_t)t.n + 1) * sizeof(*t.v));
+    for (int i = 0; i < t.n; i++) {
+        t.v[i] = (struct config_change){r->configs.v[i].name, r->configs.v[i].value};
+        ops[i] = r->configs.v[i].config_operation;
+    }
+    e = check_target(o, &t, r->resource_type, count, ops);
+    for (int i = 0; i < t.n && !e.err; i++)
+        e = apply_op(tip, o, &t, ops[i], &t.v[i]);
+    return e.err ? e : change_resource(tip, o, &t);
+}
+
+void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+    const struct IncrementalAlterConfigsRequest *req = in;
+    struct IncrementalAlterConfigsResponse *resp = out;
+    struct map seen;
+    int n = 0;
+
+    map_init(&seen, o->work->heap, ctl_random(o));
+    for (int i = 0; i < req->resources.n; i++)
+        ++*resource_count(&seen, o, req->resources.v[i].resource_type, req->resources.v[i].resource_name);
+    PROTO_ARRAY_NEW(o->arena, IncrementalAlterConfigsResponse_AlterConfigsResourceResponse, resp->responses,
+                    req->resources.n);
+    for (int i = 0; i < req->resources.n; i++) {
+        const inc_resource *r = &req->resources.v[i];
+        struct IncrementalAlterConfigsResponse_AlterConfigsResourceResponse *a = &resp->responses.v[n];
+        struct api_error e;
+
+        if (r->resource_type == CONFIG_BROKER_LOGGER)
+            continue;
+        e = alter_incrementally(tip, r, *resource_count(&seen, o, r->resource_type, r->resource_name), o);
+        a->resource_type = r->resource_type;
+        a->resource_name = r->resource_name;
+        api_error_set(e, &a->error_code, &a->error_message);
+        n++;
+    }
+    resp->responses.n = n;
+    map_drop(&seen);
+    if (req->validate_only)
+        o->n = 0;
+}
+
+/* ---- AlterConfigs: what it doesn't name goes back to its default ---- */
+
+typedef struct AlterConfigsRequest_AlterConfigsResource legacy_resource;
+
+static bool names(const legacy_resource *r, struct slice name)
+{
+    for (int i = 0; i < r->configs.n; i++)
+        if (slice_eq(r->configs.v[i].name, name))
+            return true;
+    return false;
+}
+
+static struct api_error alter_whole(const struct image *tip, const legacy_resource *r, int count,
+                                    struct ctl_out *o)
+{
+    struct target t = {
+        .type = (enum config_resource)r->resource_type, .name = r->resource_name, .n = r->configs.n};
+    struct image_configs w = image_configs_of(tip, t.type, t.name);
+    const struct image_config *c;
+    struct api_error e;
+    size_t room = (size_t)t.n + 1;
+
+    while (image_configs_next(&w))
+        room++;
+    t.v = arena_alloc(o->work, room * sizeof(*t.v));
+    for (int i = 0; i < t.n; i++)
+        t.v[i] = (struct config_change){r->configs.v[i].name, r->configs.v[i].value};
+    e = check_target(o, &t, r->resource_type, count, NULL);
+    if (e.err)
+        return e;
+    w = image_configs_of(tip, t.type, t.name);
+    while ((c = image_configs_next(&w)))
+        if (!names(r, c->name))
+            t.v[t.n++] = (struct config_change){.name = arena_copy(o->work, c->name)};
+    return change_resource(tip, o, &t);
+}
+
+void decide_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+    const struct AlterConfigsRequest *req = in;
+    struct AlterConfigsResponse *resp = out;
+    struct map seen;
+
+    map_init(&seen, o->work->heap, ctl_random(o));
+    for (int i = 0; i < req->resources.n; i++)
+        ++*resource_count(&seen, o, req->resources.v[i].resource_type, req->resources.v[i].resource_name);
+    PROTO_ARRAY_NEW(o->arena, AlterConfigsResponse_AlterConfigsResourceResponse, resp->responses,
+                    req->resources.n);
+    for (int i = 0; i < req->resources.n; i++) {
+        const legacy_resource *r = &req->resources.v[i];
+        struct AlterConfigsResponse_AlterConfigsResourceResponse *a = &resp->responses.v[i];
+        struct api_error e =
+            alter_whole(tip, r, *resource_count(&seen, o, r->resource_type, r->resource_name), o);
+
+        a->resource_type = r->resource_type;
+        a->resource_name = r->resource_name;
+        api_error_set(e, &a->error_code, &a->error_message);
+    }
+    map_drop(&seen);
+    if (req->validate_only)
+        o->n = 0;
+}

@@ -1,0 +1,235 @@
+#include "base/check.h"
+#include "metadata/decide.h"
+#include <stdlib.h>
+
+/* Rack-aware placement in stripes. Racks stand in a ring, each with its brokers in rings of their own, one of those that
+ * are up and one of those that aren't. Partition after partition begins one rack further, takes its leader from the first
+ * rack there that has a broker that is up, and its other replicas from the racks behind it, one each, going round again
+ * when the racks are used up. Within a rack each partition begins one broker further. Thus leaders and replicas spread
+ * evenly over racks and brokers, a partition lies in as many racks as there are, and never twice on a broker. When every
+ * broker that is up has led once, the order is shuffled, so that the same neighbours aren't put together for ever. */
+
+struct ring {
+    int32_t *brokers;
+    int n;
+    int offset; /* where this epoch began */
+    int index;  /* how many this epoch has taken */
+    int epoch;
+};
+
+struct rack {
+    struct slice name;
+    struct ring up;
+    struct ring down;
+};
+
+struct placer {
+    struct ctl_out *out;
+    struct rack *racks;
+    int n_racks;
+    int n_up;
+    int n_all;
+    int replicas;
+    int epoch;  /* partitions since the last shuffle */
+    int offset; /* the rack that the next one begins with */
+};
+
+static int ring_next(struct ring *r, int epoch)
+{
+    if (r->n == 0)
+        return -1;
+    if (r->epoch != epoch) {
+        r->epoch = epoch;
+        r->index = 0;
+        r->offset = (r->offset + 1) % r->n;
+    }
+    return r->index < r->n ? r->brokers[(r->index++ + r->offset) % r->n] : -1;
+}
+
+static void shuffle(struct ctl_out *o, void *v, int n, size_t size)
+{
+    uint8_t *p = v, tmp[sizeof(struct rack)];
+
+    for (int i = n - 1; i > 0; i--) {
+        int j = (int)(ctl_random(o) % (uint64_t)(i + 1));
+
+        memcpy(tmp, p + (size_t)i * size, size);
+        memcpy(p + (size_t)i * size, p + (size_t)j * size, size);
+        memcpy(p + (size_t)j * size, tmp, size);
+    }
+}
+
+static void placer_shuffle(struct placer *p)
+{
+    for (int i = 0; i < p->n_racks; i++) {
+        struct rack *r = &p->racks[i];
+
+        shuffle(p->out, r->up.brokers, r->up.n, sizeof(int32_t));
+        shuffle(p->out, r->down.brokers, r->down.n, sizeof(int32_t));
+        r->up.epoch = r->down.epoch = -1;
+        r->up.offset = r->up.n ? (int)(ctl_random(p->out) % (uint64_t)r->up.n) : 0;
+    }
+    shuffle(p->out, p->racks, p->n_racks, sizeof(struct rack));
+    p->epoch = 0;
+    p->offset = 0;
+}
+
+static struct rack *rack_of(struct placer *p, struct slice name, uint32_t room)
+{
+    struct rack *r;
+
+    for (int i = 0; i < p->n_racks; i++)
+        if (slice_eq(p->racks[i].name, name) && !p->racks[i].name.p == !name.p)
+            return &p->racks[i];
+    r = &p->racks[p->n_racks++];
+    r->name = name;
+    r->up.brokers = arena_alloc(p->out->work, room * sizeof(int32_t));
+    r->down.brokers = arena_alloc(p->out->work, room * sizeof(int32_t));
+    return r;
+}
+
+struct api_error placer_new(const struct image *tip, struct ctl_out *o, int replicas, struct placer **out)
+{
+    struct placer *p = *out = arena_alloc(o->work, sizeof(*p));
+    struct image_brokers w = image_brokers_all(tip);
+    const struct image_broker *b;
+
+    p->out = o;
+    p->replicas = replicas;
+    p->racks = arena_alloc(o->work, (tip->brokers.count + 1) * sizeof(*p->racks));
+    while ((b = image_brokers_next(&w))) {
+        struct rack *r;
+        struct ring *ring;
+
+        if (b->reg.in_controlled_shutdown)
+            continue;
+        r = rack_of(p, b->reg.rack, tip->brokers.count);
+        ring = b->reg.fenced ? &r->down : &r->up;
+        ring->brokers[ring->n++] = b->reg.id;
+        p->n_up += !b->reg.fenced;
+        p->n_all++;
+    }
+    if (replicas <= 0)
+        return api_error(o, E_INVALID_REPLICATION_FACTOR,
+                         "Invalid replication factor %d: the replication factor must be positive.", replicas);
+    if (p->n_up == 0)
+        return api_error(o, E_INVALID_REPLICATION_FACTOR, "All brokers are currently fenced.");
+    if (p->n_all < replicas)
+        return api_error(
+            o, E_INVALID_REPLICATION_FACTOR,
+            "The target replication factor of %d cannot be reached because only %d broker(s) are "
+            "registered.",
+            replicas, p->n_all);
+    placer_shuffle(p);
+    return API_OK;
+}
+
+void placer_next(struct placer *p, int32_t *replicas)
+{
+    int first, at;
+
+    if (p->epoch == p->n_up && p->n_up > 1)
+        placer_shuffle(p);
+    at = first = p->offset = p->offset % p->n_racks;
+    while ((replicas[0] = ring_next(&p->racks[first].up, p->epoch)) < 0)
+        first = (first + 1) % p->n_racks;
+    for (int i = 1; i < p->replicas; i++) {
+        int broker = -1;
+
+        for (; broker < 0; at = (at + 1) % p->n_racks) {
+            struct rack *r = &p->racks[at];
+
+            if (at == first) { /* the leader's rack has given one in this round */
+                first = -1;
+                continue;
+            }
+            broker = ring_next(&r->up, p->epoch);
+            if (broker < 0)
+                broker = ring_next(&r->down, p->epoch);
+        }
+        replicas[i] = broker;
+    }
+    p->epoch++;
+    p->offset++;
+}
+
+bool broker_active(const struct image *tip, int32_t id)
+{
+    const struct image_broker *b = image_broker(tip, id);
+
+    return b && !b->reg.fenced && !b->reg.in_controlled_shutdown;
+}
+
+/* Kafka's DirectoryId.UNASSIGNED: the broker chooses and tells. */
+static const struct uuid UNASSIGNED = {{[15] = 1}};
+
+/* The directory of a new replica: of a broker with one it is known. */
+static struct uuid directory_for(const struct image *tip, int32_t id)
+{
+    const struct image_broker *b = image_broker(tip, id);
+
+    return b && b->reg.dirs.n == 1 ? b->reg.dirs.v[0] : UNASSIGNED;
+}
+
+bool partition_emit(const struct image *tip, struct ctl_out *o, struct uuid topic, int32_t index,
+                    struct ids replicas, bool glued)
+{
+    int32_t *isr = arena_alloc(o->work, (size_t)replicas.n * sizeof(*isr));
+    struct uuid *dirs = arena_alloc(o->work, (size_t)replicas.n * sizeof(*dirs));
+    struct meta_record *r;
+    int n = 0;
+
+    for (int i = 0; i < replicas.n; i++) {
+        if (broker_active(tip, replicas.v[i]))
+            isr[n++] = replicas.v[i];
+        dirs[i] = directory_for(tip, replicas.v[i]);
+    }
+    if (n == 0)
+        return false;
+    r = ctl_emit(o, RECORD_PARTITION, glued);
+    r->partition = (struct record_partition){.topic = topic,
+                                             .index = index,
+                                             .leader = isr[0],
+                                             .replicas = replicas,
+                                             .isr = {isr, n},
+                                             .dirs = {dirs, replicas.n}};
+    return true;
+}
+
+static int order_int(const void *a, const void *b)
+{
+    int32_t x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (x > y) - (x < y);
+}
+
+struct api_error check_manual(const struct image *tip, struct ctl_out *o, struct ids replicas, int factor)
+{
+    int32_t *v;
+
+    if (replicas.n <= 0)
+        return api_error(o, E_INVALID_REPLICA_ASSIGNMENT,
+                         "The manual partition assignment includes an empty replica list.");
+    v = arena_alloc(o->work, (size_t)replicas.n * sizeof(*v));
+    memcpy(v, replicas.v, (size_t)replicas.n * sizeof(*v));
+    qsort(v, (size_t)replicas.n, sizeof(*v), order_int);
+    for (int i = 0; i < replicas.n; i++) {
+        if (!image_broker(tip, v[i]))
+            return api_error(
+                o, E_INVALID_REPLICA_ASSIGNMENT,
+                "The manual partition assignment includes broker %d, but no such broker is registered.",
+                v[i]);
+        if (i > 0 && v[i] == v[i - 1])
+            return api_error(o, E_INVALID_REPLICA_ASSIGNMENT,
+                             "The manual partition assignment includes the broker %d more than once.", v[i]);
+    }
+    if (factor >= 0 && replicas.n != factor)
+        return api_error(
+            o, E_INVALID_REPLICA_ASSIGNMENT,
+            "The manual partition assignment includes a partition with %d replica(s), but this is not "
+            "consistent with previous partitions, which have %d replica(s).",
+            replicas.n, factor);
+    return API_OK;
+}

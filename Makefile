@@ -55,24 +55,24 @@ $(GEN_SRC): $(GEN_STAMP)
 
 $(B)/%.o: %.c $(GEN_STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  cc $<"; $(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/build/gen/%.o: $(GEN)/%.c $(GEN_STAMP)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Wno-error -w -MMD -MP -c $< -o $@
+	@echo "  cc $<"; $(CC) $(ALL_CFLAGS) -Wno-error -w -MMD -MP -c $< -o $@
 
 $(LIB): $(call obj,$(LIB_SRC) $(GEN_SRC))
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 $(B)/weir: $(B)/tools/weir.o $(call obj,$(UV_SRC)) $(LIB)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 $(B)/weir-console: $(call obj,$(CONSOLE_SRC)) $(LIB)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(CONSOLE_LIBS) $(LIBS)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(CONSOLE_LIBS) $(LIBS)
 $(B)/unit: $(call obj,$(UNIT_SRC) $(SIM_SRC) tests/check.c) $(LIB)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 $(B)/unit_uv: $(call obj,$(UNIT_UV_SRC) $(UV_SRC) tests/check.c) $(LIB)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 $(B)/sim: $(call obj,tests/sim/main.c $(SIM_SRC)) $(LIB)
-	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 

@@ -5,6 +5,7 @@
  * The line: `2026-11-21T10:15:02.123Z INFO [log] text`. */
 #pragma once
 #include "io.h"
+#include <inttypes.h>
 #include <stdarg.h>
 
 enum trace_level { TRACE_FATAL, TRACE_ERROR, TRACE_WARN, TRACE_INFO, TRACE_DEBUG, TRACE_TRACE };

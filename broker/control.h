@@ -1,17 +1,21 @@
 /* The control loop: the one place that decides metadata and publishes images.
- * Loop:  control_*() calls named for a request run on its NET loop; everything inside runs on the control loop.
- * Order: a request is decided on the newest tip in order of arrival and answered when what it saw has committed. */
+ * Loop:   control_request() and control_call() on a NET loop; `done` comes back there. The rest on the control loop.
+ * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.
+ *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it. */
 #pragma once
 #include "broker/node.h"
 #include "broker/request.h"
 #include "metadata/controller.h"
+#include "quorum/quorum.h"
 
-/* Has the controller decide the request by `decide` into r->out, and replies on the NET loop when it holds.
- * On E_NOT_CONTROLLER and the like `failed` fills r->out instead (NULL: the connection is closed). */
+struct BrokerRegistrationRequest;
+
+/* Has the controller decide the request by `decide` into r->out, and replies on the NET loop when it holds. When
+ * this node isn't the controller (any more), `failed` fills r->out instead. */
 void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(struct request *r, enum err err));
 
-/* The same, but `done` runs on the NET loop in place of the reply: for decisions inside larger requests (automatic topic
- * creation, producer id blocks). `in` and `out` are lent. */
+/* The same with a `done` of its own in place of the reply: for decisions inside larger requests (automatic topic
+ * creation, producer id blocks). in, out and arena are lent until then. */
 struct control_call {
     struct msg msg;
     struct node *node;
@@ -19,6 +23,7 @@ struct control_call {
     ctl_decide_fn decide;
     const void *in;
     void *out;
+    int16_t version;
     struct arena *arena;
     struct ctl_request ctl;
     enum err err;
@@ -26,3 +31,29 @@ struct control_call {
     void *arg;
 };
 void control_call(struct control_call *c);
+
+struct control_settings {
+    struct loop *loop;
+    struct uuid metadata_dir_id;
+    const struct config *config;     /* as started */
+};
+struct control_ops {
+    void (*loaded)(void *arg, const struct image *image); /* what the log led to, before anything is published */
+    void (*registered)(void *arg, int64_t broker_epoch);  /* unfenced: clients may come */
+    void (*failed)(void *arg, enum err err, const char *what);
+    void *arg;
+};
+/* On its loop; the callbacks run there. */
+struct control *control_start(struct node *node, const struct control_settings *settings, const struct control_ops *ops);
+/* A loop that wants images. Before control_go(); DISK loops before NET loops. */
+void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
+                  void (*adopted)(struct image_slot *, const struct published *, const struct published *));
+/* After `loaded`: loops get their first image. */
+void control_publish(struct control *c);
+/* Once this node leads, writes the first records if there are none, registers
+ * this broker and unfences it. What the registration points to is lent. */
+void control_go(struct control *c, const struct BrokerRegistrationRequest *registration);
+struct quorum_view control_quorum(const struct control *c);
+/* What was submitted commits, the log is closed; then `stopped` is posted to the control loop and c is gone. Every loop
+ * with a slot has stopped before. */
+void control_stop(struct control *c, struct msg *stopped);

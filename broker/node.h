@@ -13,6 +13,7 @@
  * Order:  start: control (recover metadata, first image) → disk loops (list directories) → net loops → listeners open →
  *         registered, unfenced. Stop: the reverse; no reply that was due is lost. */
 #pragma once
+#include <stdatomic.h>
 #include "base/io.h"
 #include "base/map.h"
 #include "broker/config.h"
@@ -21,6 +22,9 @@
 
 struct control;
 struct partitions;
+struct topic_rules_cache;
+struct producer_ids;
+struct fetch_sessions;
 struct node;
 
 /* The newest published image for one loop. The writer swaps it in; if the old value was not taken yet the writer
@@ -49,6 +53,9 @@ struct net_loop {
     struct net *net;             /* connections, budget share (net/net.h) */
     struct fetch_sessions *sessions;
     struct codec_cache *codecs;  /* for batch_check() */
+    struct topic_rules_cache *rules; /* api/topic_rules.h */
+    struct producer_ids *producer_ids; /* api/init_producer_id.c: what is left of this loop's block */
+    struct msg stopping;         /* server.c */
 };
 
 struct disk_loop {
@@ -59,13 +66,14 @@ struct disk_loop {
     const struct image *image;
     const struct config *config;
     struct partitions *partitions; /* replica/manager.h */
+    struct msg stopping;         /* server.c */
 };
 
 struct node {
     struct io *io;
     struct heap *heap;
     int32_t id;
-    char cluster_id[37];
+    char cluster_id[64];
     const struct config *config; /* as started: what is dynamic is read from a loop's own */
     struct control *control;
     struct net_loop **net;
@@ -74,7 +82,6 @@ struct node {
     int n_disk;
     struct principal anonymous;
     struct net_shared *net_shared; /* listeners and limits that all NET loops share by atomics (net/net.h) */
-    struct log_dirs *log_dirs;
 };
 
 /* Which DISK loop owns a partition. */

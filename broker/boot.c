@@ -1,0 +1,251 @@
+#include "boot.h"
+#include "base/check.h"
+#include "base/trace.h"
+#include "broker/replica/cleaner.h"
+#include "broker/replica/manager.h"
+#include <stdio.h>
+
+static enum err refuse(struct boot *b, enum err err, const char *path, const char *text)
+{
+    snprintf(b->why, sizeof(b->why), "%s: %s", path, text);
+    return err;
+}
+
+static enum err dir_read(struct boot *b, struct boot_dir *d)
+{
+    enum err err = log_dir_lock(b->io, d->path, &d->lock);
+
+    if (err == E_BUSY)
+        return refuse(b, err, d->path, "another process uses this directory");
+    if (err == E_NOENT)
+        return refuse(b, err, d->path, "no such directory; `weir format` makes and formats it");
+    if (err)
+        return err;
+    err = log_meta_read(b->io, d->path, &d->meta);
+    if (err == E_NOENT)
+        return refuse(b, err, d->path, "not formatted (no meta.properties); `weir format` does that");
+    if (err == E_MALFORMED)
+        return refuse(b, err, d->path, "meta.properties is damaged: a line is missing or wrong");
+    return err ? err : log_dir_past_read(b->io, d->path, &d->past);
+}
+
+static enum err dir_agrees(struct boot *b, const struct boot_dir *d, int32_t node_id)
+{
+    if (d->meta.node_id != node_id) {
+        snprintf(b->why, sizeof(b->why), "%s: meta.properties says node.id=%d, the settings say %d", d->path,
+                 d->meta.node_id, node_id);
+        return E_INVALID_CONFIG;
+    }
+    if (strcmp(d->meta.cluster_id, b->metadata.meta.cluster_id) != 0) {
+        snprintf(b->why, sizeof(b->why), "%s: belongs to cluster %s, %s to cluster %s", d->path, d->meta.cluster_id,
+                 b->metadata.path, b->metadata.meta.cluster_id);
+        return E_INCONSISTENT_CLUSTER_ID;
+    }
+    return E_OK;
+}
+
+/* A disk that fails takes its own partitions along, not the node; what a person must mend stops the start. */
+static enum err dir_open(struct boot *b, struct boot_dir *d)
+{
+    enum err err = dir_read(b, d);
+
+    if (!err || b->why[0])
+        return err;
+    d->offline = true;
+    TRACE(b->io, log_dir_failed, d->path, err_text(err), "starting");
+    return E_OK;
+}
+
+static enum err metadata_open(struct boot *b, const struct config *config)
+{
+    const char *path = config_metadata_dir(config);
+    enum err err;
+
+    for (int i = 0; i < b->n; i++)
+        if (strcmp(b->dirs[i].path, path) == 0) {
+            b->metadata = b->dirs[i];
+            b->metadata.lock = NULL;
+            return b->dirs[i].offline ? refuse(b, E_KAFKA_STORAGE_ERROR, path, "the metadata log can't be read") : E_OK;
+        }
+    b->metadata.path = path;
+    err = dir_read(b, &b->metadata);
+    return err && !b->why[0] ? refuse(b, err, path, err_text(err)) : err;
+}
+
+enum err boot_open(struct boot *b, struct io *io, const struct config *config)
+{
+    struct config_list dirs = config_log_dirs(config);
+    enum err err = E_OK;
+
+    *b = (struct boot){.io = io, .heap = io_heap(io), .n = dirs.n};
+    b->dirs = heap_alloc(b->heap, (size_t)dirs.n * sizeof(*b->dirs));
+    for (int i = 0; i < dirs.n && !err; i++) {
+        b->dirs[i].path = dirs.v[i];
+        err = dir_open(b, &b->dirs[i]);
+    }
+    if (!err)
+        err = metadata_open(b, config);
+    if (!err)
+        err = dir_agrees(b, &b->metadata, (int32_t)config_int(config, C_node_id));
+    for (int i = 0; i < b->n && !err; i++)
+        if (!b->dirs[i].offline)
+            err = dir_agrees(b, &b->dirs[i], (int32_t)config_int(config, C_node_id));
+    if (err)
+        boot_drop(b);
+    return err;
+}
+
+enum err boot_running(struct boot *b)
+{
+    enum err err;
+
+    for (int i = 0; i < b->n; i++) {
+        if (b->dirs[i].offline)
+            continue;
+        err = log_dir_running(b->io, b->dirs[i].path);
+        if (err)
+            return refuse(b, err, b->dirs[i].path, err_text(err));
+    }
+    return E_OK;
+}
+
+/* ---- what lies in a directory ---- */
+
+struct finding {
+    struct boot *boot;
+    struct node *node;
+    const struct image *image;
+    int dir;
+    struct checkpoint recovery, start, hw, cleaned;
+    struct arena stray; /* names to rename once the walk is over */
+    char **strays;
+    int n_strays, strays_room;
+};
+
+static void stray_note(struct finding *f, const char *name)
+{
+    if (f->n_strays == f->strays_room) {
+        f->strays_room = f->strays_room ? 2 * f->strays_room : 16;
+        f->strays = heap_resize(f->boot->heap, f->strays, (size_t)f->strays_room * sizeof(*f->strays));
+    }
+    f->strays[f->n_strays++] = arena_str(&f->stray, SLICE(name));
+}
+
+static void found_one(void *arg, const char *name, enum log_dir_kind kind, struct slice topic, int32_t index)
+{
+    struct finding *f = arg;
+    const struct image_topic *t;
+    struct partitions *ps;
+    int64_t start, hw, cleaned, recovery;
+
+    if (kind != LOG_DIR_LIVE || slice_eq(topic, SLICE("__cluster_metadata")))
+        return;
+    t = image_topic_by_name(f->image, topic);
+    if (!t || !image_partition(t, index)) {
+        stray_note(f, name);
+        return;
+    }
+    ps = node_disk_of(f->node, &t->id, index)->partitions;
+    recovery = checkpoint_get(&f->recovery, topic, index);
+    start = checkpoint_get(&f->start, topic, index);
+    hw = checkpoint_get(&f->hw, topic, index);
+    cleaned = checkpoint_get(&f->cleaned, topic, index);
+    if (!partitions_found(ps, f->dir, SLICE(name), recovery < 0 ? 0 : recovery, start, hw < 0 ? 0 : hw))
+        stray_note(f, name); /* the same partition lies in another directory too */
+    else if (cleaned >= 0)
+        cleaner_found(ps->cleaner, SLICE(name), cleaned);
+}
+
+static void checkpoint_open(struct finding *f, struct checkpoint *c, const char *name)
+{
+    const char *path = f->boot->dirs[f->dir].path;
+    enum err err;
+
+    checkpoint_init(c, f->boot->heap, 0);
+    err = checkpoint_load(c, f->boot->io, path, name);
+    if (err)
+        TRACE(f->boot->io, checkpoint_unread, path, name, err_text(err));
+}
+
+static void find_in(struct boot *b, struct node *node, const struct image *image, int dir)
+{
+    struct finding f = {.boot = b, .node = node, .image = image, .dir = dir};
+    const char *path = b->dirs[dir].path;
+    enum err err;
+
+    arena_init(&f.stray, b->heap, SIZE_MAX);
+    checkpoint_open(&f, &f.recovery, CHECKPOINT_RECOVERY);
+    checkpoint_open(&f, &f.start, CHECKPOINT_LOG_START);
+    checkpoint_open(&f, &f.hw, CHECKPOINT_HW);
+    checkpoint_open(&f, &f.cleaned, CHECKPOINT_CLEANER);
+    err = log_dir_list(b->io, path, found_one, &f);
+    if (err)
+        TRACE(b->io, log_dir_failed, path, err_text(err), "listing");
+    for (int i = 0; i < f.n_strays; i++) {
+        err = log_dir_stray(b->io, path, f.strays[i]);
+        TRACE(b->io, partition_stray, path, f.strays[i], err_text(err));
+    }
+    heap_free(b->heap, f.strays);
+    arena_drop(&f.stray);
+    checkpoint_drop(&f.recovery);
+    checkpoint_drop(&f.start);
+    checkpoint_drop(&f.hw);
+    checkpoint_drop(&f.cleaned);
+}
+
+void boot_find(struct boot *b, struct node *node, const struct image *image)
+{
+    for (int i = 0; i < b->n; i++)
+        if (!b->dirs[i].offline)
+            find_in(b, node, image, i);
+}
+
+/* ---- the end ---- */
+
+enum err boot_checkpoint(struct boot *b, struct node *node, int dir)
+{
+    static const char *const names[] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW, CHECKPOINT_CLEANER};
+    struct checkpoint c[4];
+    enum err err = E_OK;
+
+    for (int i = 0; i < 4; i++)
+        checkpoint_init(&c[i], b->heap, 0);
+    for (int i = 0; i < node->n_disk; i++) {
+        partitions_checkpoint(node->disk[i]->partitions, dir, &c[0], &c[1], &c[2]);
+        cleaner_checkpoint(node->disk[i]->partitions->cleaner, dir, &c[3]);
+    }
+    for (int i = 0; i < 4 && !err; i++)
+        err = checkpoint_save(&c[i], b->io, b->dirs[dir].path, names[i]);
+    if (err)
+        TRACE(b->io, checkpoint_failed, b->dirs[dir].path, err_text(err));
+    for (int i = 0; i < 4; i++)
+        checkpoint_drop(&c[i]);
+    return err;
+}
+
+void boot_clean(struct boot *b, const bool *ok, int n_loops, int64_t broker_epoch)
+{
+    for (int i = 0; i < b->n; i++) {
+        bool whole = !b->dirs[i].offline;
+        enum err err;
+        for (int l = 0; l < n_loops; l++)
+            whole &= ok[l * b->n + i];
+        if (!whole)
+            continue;
+        err = log_dir_clean(b->io, b->dirs[i].path, broker_epoch);
+        if (err)
+            TRACE(b->io, checkpoint_failed, b->dirs[i].path, err_text(err));
+    }
+}
+
+void boot_drop(struct boot *b)
+{
+    for (int i = 0; i < b->n; i++)
+        if (b->dirs[i].lock)
+            file_unref(b->dirs[i].lock);
+    if (b->metadata.lock)
+        file_unref(b->metadata.lock);
+    heap_free(b->heap, b->dirs);
+    b->dirs = NULL;
+    b->n = 0;
+}

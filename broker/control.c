@@ -1,0 +1,394 @@
+#include "control.h"
+#include "base/check.h"
+#include "base/trace.h"
+#include "broker/publish.h"
+#include "proto_gen.h"
+
+enum { GRAVE_STEP = 1000 }; /* nodes freed in one turn */
+
+/* What the broker of this process says to its controller: registered once, then unfenced. */
+struct self {
+    struct arena arena;
+    struct ctl_request ctl;
+    struct BrokerRegistrationRequest registration;
+    struct BrokerRegistrationResponse registered;
+    struct BrokerHeartbeatRequest heartbeat;
+    struct BrokerHeartbeatResponse alive;
+    struct bootstrap bootstrap;
+    int64_t epoch;
+};
+
+struct flight {
+    struct quorum_entry entry;
+    struct control *control;
+};
+
+struct control {
+    struct node *node;
+    struct loop *loop;
+    struct control_settings settings;
+    struct control_ops ops;
+    struct ctl_rules rules;
+    struct controller *ctl;
+    struct quorum *quorum;
+    struct publisher *publisher;
+    struct flight flight[CTL_FLIGHT_MAX];
+    struct self self;
+    struct msg turn;
+    bool turn_posted;
+    bool leads;          /* the quorum says so */
+    bool publishing;     /* control_publish() was called */
+    bool joining;        /* control_go() was called */
+    bool joined;         /* bootstrap and registration are on their way */
+    struct msg *stopped;
+    struct msg drained;
+};
+
+static void turn_post(struct control *c)
+{
+    if (c->turn_posted)
+        return;
+    c->turn_posted = true;
+    loop_post(c->loop, &c->turn);
+}
+
+static void turn_run(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, turn);
+    bool more;
+
+    c->turn_posted = false;
+    more = ctl_turn(c->ctl, io_wall_ms(c->node->io));
+    more |= grave_step(ctl_grave(c->ctl), GRAVE_STEP);
+    if (more)
+        turn_post(c);
+}
+
+static void submit(struct control *c, struct ctl_request *r)
+{
+    ctl_submit(c->ctl, r);
+    turn_post(c);
+}
+
+/* ---- the controller's batches through the quorum ---- */
+
+static void flight_done(struct quorum_entry *e, enum err err)
+{
+    struct control *c = container_of(e, struct flight, entry)->control;
+
+    if (err) /* quorum_ops.failed has said so, or says so next */
+        return;
+    if (ctl_committed(c->ctl, e->last_offset) && c->publishing)
+        publisher_publish(c->publisher, ctl_image(c->ctl));
+    turn_post(c);
+}
+
+static void propose(void *arg, struct ctl_batch *b)
+{
+    struct control *c = arg;
+    struct quorum_entry *e = &c->flight[b->slot].entry;
+
+    e->bytes = bytes_slice(&b->bytes);
+    e->base_offset = b->base_offset;
+    e->last_offset = b->last_offset;
+    e->done = flight_done;
+    quorum_submit(c->quorum, e);
+}
+
+static void seed(void *arg, uint8_t to[16])
+{
+    struct control *c = arg;
+    io_random(c->node->io, to, 16);
+}
+
+/* ---- this broker joins ---- */
+
+static void self_submit(struct control *c, ctl_decide_fn decide, const void *in, void *out, int16_t version,
+                        void (*done)(struct ctl_request *, enum err))
+{
+    struct ctl_request *r = &c->self.ctl;
+
+    arena_reset(&c->self.arena);
+    *r = (struct ctl_request){.decide = decide, .in = in, .out = out, .version = version,
+                              .arena = &c->self.arena, .done = done};
+    submit(c, r);
+}
+
+static void joined_or_failed(struct control *c, enum err err, int16_t code, const char *what)
+{
+    if (err || code)
+        c->ops.failed(c->ops.arg, err ? err : err_of_wire(code), what);
+}
+
+static void unfenced(struct ctl_request *r, enum err err)
+{
+    struct control *c = container_of(r, struct control, self.ctl);
+
+    if (err || c->self.alive.error_code) {
+        joined_or_failed(c, err, c->self.alive.error_code, "this broker could not be unfenced");
+        return;
+    }
+    c->ops.registered(c->ops.arg, c->self.epoch);
+}
+
+static void registered(struct ctl_request *r, enum err err)
+{
+    struct control *c = container_of(r, struct control, self.ctl);
+
+    if (err || c->self.registered.error_code) {
+        joined_or_failed(c, err, c->self.registered.error_code, "this broker could not register");
+        return;
+    }
+    c->self.epoch = c->self.registered.broker_epoch;
+    proto_defaults(&BrokerHeartbeatRequest_type, &c->self.heartbeat);
+    proto_defaults(&BrokerHeartbeatResponse_type, &c->self.alive);
+    c->self.heartbeat.broker_id = c->node->id;
+    c->self.heartbeat.broker_epoch = c->self.epoch;
+    c->self.heartbeat.current_metadata_offset = ctl_image(c->ctl)->offset;
+    self_submit(c, decide_broker_heartbeat, &c->self.heartbeat, &c->self.alive, 1, unfenced);
+}
+
+static void register_self(struct control *c)
+{
+    proto_defaults(&BrokerRegistrationResponse_type, &c->self.registered);
+    self_submit(c, decide_broker_registration, &c->self.registration, &c->self.registered, 4, registered);
+}
+
+static void bootstrapped(struct ctl_request *r, enum err err)
+{
+    struct control *c = container_of(r, struct control, self.ctl);
+
+    if (err)
+        joined_or_failed(c, err, 0, "the first records of the cluster could not be written");
+    else
+        register_self(c);
+}
+
+static void join(struct control *c)
+{
+    if (!c->leads || !c->joining || c->joined)
+        return;
+    c->joined = true;
+    if (ctl_image(c->ctl)->offset >= 0 && ctl_image(c->ctl)->cluster_id[0]) {
+        register_self(c);
+        return;
+    }
+    c->self.bootstrap.cluster_id = SLICE(c->node->cluster_id);
+    c->self.bootstrap.metadata_version = METADATA_VERSION;
+    self_submit(c, decide_bootstrap, &c->self.bootstrap, NULL, 0, bootstrapped);
+}
+
+/* ---- what the quorum tells ---- */
+
+static void on_loaded(void *arg, struct image *image)
+{
+    struct control *c = arg;
+
+    ctl_load(c->ctl, image);
+    c->ops.loaded(c->ops.arg, image);
+}
+
+static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset)
+{
+    struct control *c = arg;
+
+    TRACE(c->node->io, quorum_leader, leader, epoch, next_offset);
+    if (!self) {
+        if (c->leads)
+            ctl_lost(c->ctl);
+        c->leads = false;
+        return;
+    }
+    ctl_lead(c->ctl, epoch, next_offset);
+    c->leads = true;
+    turn_post(c);
+    join(c);
+}
+
+static void on_committed(void *arg, struct slice batch)
+{
+    struct control *c = arg;
+    enum err err = ctl_follow(c->ctl, batch);
+
+    if (err)
+        c->ops.failed(c->ops.arg, err, "a committed metadata batch can't be read");
+    else if (c->publishing)
+        publisher_publish(c->publisher, ctl_image(c->ctl));
+}
+
+static struct image *on_hold(void *arg)
+{
+    struct control *c = arg;
+    return image_ref(ctl_image(c->ctl));
+}
+
+static void on_released(void *arg, struct image *image)
+{
+    struct control *c = arg;
+
+    image_unref(image, ctl_grave(c->ctl));
+    turn_post(c);
+}
+
+static void on_failed(void *arg, enum err err, const char *what)
+{
+    struct control *c = arg;
+
+    if (c->leads)
+        ctl_lost(c->ctl);
+    c->leads = false;
+    c->ops.failed(c->ops.arg, err, what);
+}
+
+/* ---- requests from the NET loops ---- */
+
+static void call_back(struct msg *msg)
+{
+    struct control_call *c = container_of(msg, struct control_call, msg);
+    c->done(c); /* last touch */
+}
+
+static void call_decided(struct ctl_request *r, enum err err)
+{
+    struct control_call *call = container_of(r, struct control_call, ctl);
+
+    call->err = err;
+    call->msg.run = call_back;
+    loop_post(call->back, &call->msg);
+}
+
+static void call_arrived(struct msg *msg)
+{
+    struct control_call *call = container_of(msg, struct control_call, msg);
+
+    call->ctl = (struct ctl_request){.decide = call->decide, .in = call->in, .out = call->out,
+                                     .version = call->version, .arena = call->arena, .done = call_decided};
+    submit(call->node->control, &call->ctl);
+}
+
+void control_call(struct control_call *c)
+{
+    c->msg.run = call_arrived;
+    loop_post(c->node->control->loop, &c->msg);
+}
+
+struct decided {
+    struct control_call call;
+    void (*failed)(struct request *r, enum err err);
+};
+
+static void request_decided(struct control_call *c)
+{
+    struct request *r = c->arg;
+
+    if (c->err)
+        container_of(c, struct decided, call)->failed(r, c->err);
+    request_reply(r);
+}
+
+void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(struct request *r, enum err err))
+{
+    struct decided *d = arena_alloc(&r->arena, sizeof(*d));
+
+    d->failed = failed;
+    d->call.node = r->net->node;
+    d->call.back = r->net->loop;
+    d->call.decide = decide;
+    d->call.in = r->in;
+    d->call.out = r->out;
+    d->call.version = r->version;
+    d->call.arena = &r->arena;
+    d->call.done = request_decided;
+    d->call.arg = r;
+    control_call(&d->call);
+}
+
+/* ---- start and stop ---- */
+
+struct control *control_start(struct node *node, const struct control_settings *settings, const struct control_ops *ops)
+{
+    struct control *c = heap_alloc(node->heap, sizeof(*c));
+    const struct config *cfg = settings->config;
+    const struct ctl_ops ctl_ops = {.propose = propose, .random = seed};
+    const struct quorum_ops quorum_ops = {.loaded = on_loaded, .leader = on_leader, .committed = on_committed,
+                                          .hold = on_hold, .released = on_released, .failed = on_failed, .arg = c};
+    const struct quorum_settings quorum = {
+        .dir = config_metadata_dir(cfg),
+        .node_id = node->id,
+        .directory_id = settings->metadata_dir_id,
+        .snapshot_bytes = config_int(cfg, C_metadata_log_max_record_bytes_between_snapshots),
+        .snapshot_ms = config_int(cfg, C_metadata_log_max_snapshot_interval_ms),
+        .segment_bytes = config_int(cfg, C_metadata_log_segment_bytes),
+        .segment_ms = config_int(cfg, C_metadata_log_segment_ms),
+        .retention_bytes = config_int(cfg, C_metadata_max_retention_bytes),
+        .retention_ms = config_int(cfg, C_metadata_max_retention_ms),
+    };
+
+    c->node = node;
+    c->loop = settings->loop;
+    c->settings = *settings;
+    c->ops = *ops;
+    c->turn.run = turn_run;
+    for (int i = 0; i < CTL_FLIGHT_MAX; i++)
+        c->flight[i].control = c;
+    arena_init(&c->self.arena, node->heap, SIZE_MAX);
+    config_rules(cfg, &c->rules);
+    c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
+    c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
+    c->quorum = quorum_start(node->io, c->loop, ctl_grave(c->ctl), &quorum, &quorum_ops);
+    return c;
+}
+
+void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
+                  void (*adopted)(struct image_slot *, const struct published *, const struct published *))
+{
+    publisher_slot(c->publisher, slot, loop, adopted);
+}
+
+void control_publish(struct control *c)
+{
+    c->publishing = true;
+    publisher_publish(c->publisher, ctl_image(c->ctl));
+}
+
+void control_go(struct control *c, const struct BrokerRegistrationRequest *registration)
+{
+    c->self.registration = *registration;
+    c->joining = true;
+    join(c);
+}
+
+struct quorum_view control_quorum(const struct control *c)
+{
+    return quorum_view(c->quorum);
+}
+
+/* The log is closed: whatever still waits can't be decided any more. */
+static void quorum_gone(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, drained);
+    struct msg *stopped = c->stopped;
+    struct heap *heap = c->node->heap;
+    struct loop *loop = c->loop;
+
+    if (c->turn_posted) { /* c must outlive it */
+        loop_post(loop, &c->drained);
+        return;
+    }
+    if (c->leads)
+        ctl_lost(c->ctl);
+    publisher_drop(c->publisher);
+    while (grave_step(ctl_grave(c->ctl), GRAVE_STEP))
+        ;
+    ctl_drop(c->ctl);
+    arena_drop(&c->self.arena);
+    heap_free(heap, c);
+    loop_post(loop, stopped);
+}
+
+void control_stop(struct control *c, struct msg *stopped)
+{
+    c->stopped = stopped;
+    c->drained.run = quorum_gone;
+    quorum_stop(c->quorum, &c->drained);
+}

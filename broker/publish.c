@@ -1,0 +1,187 @@
+#include "publish.h"
+#include "base/check.h"
+#include <stdio.h>
+
+enum { SLOTS_MAX = 512, ENTRIES_MAX = 512 };
+
+/* Settings in force, shared by the images that don't change them. */
+struct shared_config {
+    int refs;
+    struct config *config; /* NULL: the base serves */
+};
+
+struct publisher {
+    struct node *node;
+    struct loop *control;
+    struct grave *grave;
+    const struct config *base;
+    struct shared_config *config;
+    struct image *last;    /* the newest published, referenced */
+    struct image_slot *slots[SLOTS_MAX];
+    int n;
+};
+
+/* One loop's copy of what is published. */
+struct copy {
+    struct published pub;
+    struct publisher *publisher;
+    struct image *image;
+    struct shared_config *config;
+    struct msg back;
+};
+
+struct publisher *publisher_new(struct node *node, struct loop *control, struct grave *grave,
+                                const struct config *base)
+{
+    struct publisher *p = heap_alloc(node->heap, sizeof(*p));
+
+    p->node = node;
+    p->control = control;
+    p->grave = grave;
+    p->base = base;
+    p->config = heap_alloc(node->heap, sizeof(*p->config));
+    p->config->refs = 1;
+    return p;
+}
+
+static void config_unref(struct publisher *p, struct shared_config *c)
+{
+    if (--c->refs > 0)
+        return;
+    if (c->config)
+        config_drop(c->config);
+    heap_free(p->node->heap, c);
+}
+
+const struct config *publisher_config(const struct publisher *p)
+{
+    return p->config->config ? p->config->config : p->base;
+}
+
+static void copy_free(struct copy *c)
+{
+    struct publisher *p = c->publisher;
+
+    image_unref(c->image, p->grave);
+    config_unref(p, c->config);
+    heap_free(p->node->heap, c);
+}
+
+static void copy_back(struct msg *msg)
+{
+    copy_free(container_of(msg, struct copy, back));
+}
+
+/* ---- on the slot's loop ---- */
+
+static void slot_adopt(struct msg *msg)
+{
+    struct image_slot *s = container_of(msg, struct image_slot, adopt);
+    struct published *now = atomic_exchange_explicit(&s->newest, NULL, memory_order_acq_rel);
+    struct published *old = s->now;
+
+    ASSERT(now);
+    s->now = now;
+    s->adopted(s, old, now);
+    if (old) {
+        struct copy *c = container_of(old, struct copy, pub);
+        c->back.run = copy_back;
+        loop_post(c->publisher->control, &c->back);
+    }
+}
+
+void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
+                    void (*adopted)(struct image_slot *, const struct published *, const struct published *))
+{
+    ASSERT(p->n < SLOTS_MAX && !p->last);
+    slot->node = p->node;
+    slot->loop = loop;
+    slot->adopted = adopted;
+    slot->adopt.run = slot_adopt;
+    p->slots[p->n++] = slot;
+}
+
+/* ---- settings ---- */
+
+static void broker_config_changed(void *arg, const struct image_config *before, const struct image_config *after)
+{
+    if ((before ? before : after)->type == CONFIG_BROKER)
+        *(bool *)arg = true;
+}
+
+static int entries_of(const struct image *image, struct slice resource, struct config_entry *out)
+{
+    struct image_configs walk = image_configs_of(image, CONFIG_BROKER, resource);
+    const struct image_config *c;
+    int n = 0;
+
+    while (n < ENTRIES_MAX && (c = image_configs_next(&walk)))
+        out[n++] = (struct config_entry){.name = c->name, .value = c->value};
+    return n;
+}
+
+static void config_renew(struct publisher *p, const struct image *image)
+{
+    struct config_entry cluster[ENTRIES_MAX], broker[ENTRIES_MAX];
+    char id[16];
+    int n_cluster, n_broker;
+
+    snprintf(id, sizeof(id), "%d", p->node->id);
+    n_cluster = entries_of(image, SLICE(""), cluster);
+    n_broker = entries_of(image, SLICE(id), broker);
+    config_unref(p, p->config);
+    p->config = heap_alloc(p->node->heap, sizeof(*p->config));
+    p->config->refs = 1;
+    if (n_cluster + n_broker > 0)
+        p->config->config = config_with(p->base, cluster, n_cluster, broker, n_broker);
+}
+
+static void slot_put(struct publisher *p, struct image_slot *slot, struct image *image)
+{
+    struct copy *c = heap_alloc(p->node->heap, sizeof(*c));
+    struct published *stale;
+
+    c->publisher = p;
+    c->image = image_ref(image);
+    c->config = p->config;
+    c->config->refs++;
+    c->pub.image = image;
+    c->pub.config = publisher_config(p);
+    stale = atomic_exchange_explicit(&slot->newest, &c->pub, memory_order_acq_rel);
+    if (stale)
+        copy_free(container_of(stale, struct copy, pub));
+    else
+        loop_post(slot->loop, &slot->adopt);
+}
+
+void publisher_publish(struct publisher *p, struct image *image)
+{
+    bool changed = p->last == NULL;
+    struct image_diff ops = {.config = broker_config_changed, .arg = &changed};
+
+    if (!changed)
+        image_diff(p->last, image, &ops);
+    if (changed)
+        config_renew(p, image);
+    for (int i = 0; i < p->n; i++)
+        slot_put(p, p->slots[i], image);
+    image_ref(image);
+    if (p->last)
+        image_unref(p->last, p->grave);
+    p->last = image;
+}
+
+void publisher_drop(struct publisher *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        struct published *left = atomic_exchange_explicit(&p->slots[i]->newest, NULL, memory_order_acq_rel);
+        if (left)
+            copy_free(container_of(left, struct copy, pub));
+        if (p->slots[i]->now)
+            copy_free(container_of(p->slots[i]->now, struct copy, pub));
+    }
+    if (p->last)
+        image_unref(p->last, p->grave);
+    config_unref(p, p->config);
+    heap_free(p->node->heap, p);
+}

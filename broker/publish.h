@@ -1,0 +1,16 @@
+/* Images and settings on their way from the control loop to the others (node.h, Images).
+ * Loop:   the control loop, but for what slots run on their own loops.
+ * Memory: a `struct published` a loop and image; the loop posts the one it leaves back, and the control loop alone
+ *         counts references to images and settings. */
+#pragma once
+#include "broker/node.h"
+
+struct publisher;
+struct publisher *publisher_new(struct node *node, struct loop *control, struct grave *grave,
+                                const struct config *base);
+void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
+                    void (*adopted)(struct image_slot *, const struct published *, const struct published *));
+void publisher_publish(struct publisher *p, struct image *image);
+const struct config *publisher_config(const struct publisher *p); /* in force on the control loop */
+/* All loops with slots have stopped. */
+void publisher_drop(struct publisher *p);

@@ -1,0 +1,16 @@
+/* Compaction of a loop's partitions: every log.cleaner.backoff.ms the dirtiest log that is due, one at a time.
+ * Loop:   the partitions' own. Nothing is set or posted while no partition here is compacted.
+ * Memory: the map of one cleaning: this loop's share of log.cleaner.dedupe.buffer.size. */
+#pragma once
+#include "manager.h"
+
+struct cleaner *cleaner_new(struct partitions *ps);
+void cleaner_run(struct cleaner *c);
+void cleaner_met(struct partitions *ps, struct partition *p);   /* it was loaded or configured: perhaps compacted */
+void cleaner_leave(struct partitions *ps, struct partition *p); /* it goes: a cleaning of it ends now */
+/* Rows of one directory's cleaner-offset-checkpoint. */
+void cleaner_checkpoint(const struct cleaner *c, int dir, struct checkpoint *cleaned);
+void cleaner_found(struct cleaner *c, struct slice name, int64_t offset); /* as the checkpoint had it */
+void cleaner_stop(struct cleaner *c);
+bool cleaner_stopped(const struct cleaner *c);
+void cleaner_drop(struct cleaner *c);

@@ -1,0 +1,47 @@
+/* One request, many partitions, several DISK loops: takes a request's partitions to the loops that own them and comes
+ * back to its NET loop when all have answered.
+ *
+ *   NET: scatter_add() per partition → scatter_go() ─► DISK: visit(lane), once a loop ─► lane_answer() ─► NET: done()
+ *
+ * Loop:   scatter_*() on the request's NET loop; visit() and lane_answer() on the lane's DISK loop.
+ * Memory: all from the request's arena; items are embedded in the handler's own structs and lent until done().
+ * Order:  two scatters of one connection reach a partition in the order of their scatter_go(); items of a lane keep
+ *         the order in which they were added. done() runs once a scatter_go(), never inside it. */
+#pragma once
+#include "broker/node.h"
+#include "broker/request.h"
+
+struct scatter_item {
+    struct scatter_item *next; /* of its lane */
+    struct uuid topic_id;
+    int32_t partition;
+    enum err err;              /* the visit's verdict on this partition */
+};
+
+struct lane {
+    struct msg msg;
+    struct scatter *scatter;
+    struct disk_loop *disk;
+    struct scatter_item *first;
+    struct scatter_item *last;
+    struct list commit;        /* while it waits for a flush (manager.h) … */
+    void (*committed)(struct lane *lane);
+    void *state;               /* the visit's own */
+};
+
+struct scatter {
+    struct request *request;
+    void (*visit)(struct lane *lane); /* must lead to one lane_answer(), at once or later */
+    void (*done)(struct scatter *s);
+    struct lane *lanes;               /* one a DISK loop; those without items are not visited */
+    int n_lanes;
+    int pending;                      /* lanes out */
+    struct msg empty;                 /* brings done() about when there was nothing to visit */
+    void *state;                      /* the handler's own */
+};
+
+struct scatter *scatter_new(struct request *r, void (*visit)(struct lane *), void (*done)(struct scatter *));
+void scatter_add(struct scatter *s, struct scatter_item *item); /* its topic_id and partition are set */
+void scatter_go(struct scatter *s);                             /* may be called again once done() has run */
+void scatter_go_all(struct scatter *s);                         /* to every loop, items or not */
+void lane_answer(struct lane *lane);

@@ -1,0 +1,519 @@
+/* Start:  control loop: directories → quorum loads → loops, partitions found → first image published → listeners open on
+ *         the first NET loop → this broker registers, is unfenced → `ready`.
+ * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
+ *         end → checkpoints and clean markers → metadata log closes → `stopped`. Each step waits for the one before. */
+#include "server.h"
+#include "base/check.h"
+#include "base/trace.h"
+#include "broker/api/fetch_session.h"
+#include "broker/api/init_producer_id.h"
+#include "broker/api/topic_rules.h"
+#include "broker/boot.h"
+#include "broker/control.h"
+#include "broker/net/net.h"
+#include "broker/replica/manager.h"
+#include "broker/replica/rounds.h"
+#include "proto_gen.h"
+#include <stdio.h>
+
+enum { STOP_GRACE_NS = 2000000000, FETCH_EVICTION_MS = 120000, BUDGET_LISTENERS_MAX = 16 };
+
+enum phase { STARTING, RUNNING, STOPPING };
+
+struct server {
+    struct node node;
+    struct server_options options;
+    struct loop *control_loop;
+    struct boot boot;
+    struct rounds *rounds;
+    struct net_limits limits;
+    struct listener_open listeners[BUDGET_LISTENERS_MAX];
+    int n_listeners;
+    enum err open_err;
+    struct BrokerRegistrationRequest registration;
+    struct arena arena;
+    int64_t broker_epoch;
+    enum phase phase;
+    bool loaded;
+    int pending;            /* loops that a step of the stop waits for */
+    bool *dir_ok;           /* a row of directories for each DISK loop */
+    enum err why;           /* what stopped it */
+    char why_text[600];
+    struct msg begin, open, opened, stop, signal, step;
+};
+
+static struct server *server_of(struct node *node)
+{
+    return container_of(node, struct server, node);
+}
+
+static void stop_begin(struct server *s);
+
+/* Remembers the first reason only, and stops as an orderly stop does, as far as it gets. */
+static void server_fail(struct server *s, enum err err, const char *what)
+{
+    if (s->why == E_OK) {
+        s->why = err;
+        snprintf(s->why_text, sizeof(s->why_text), "%s (%s)", what, err_text(err));
+    }
+    stop_begin(s);
+}
+
+/* ---- images reach the loops ---- */
+
+static void disk_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
+{
+    struct disk_loop *d = container_of(slot, struct disk_loop, slot);
+
+    d->image = now->image;
+    d->config = now->config;
+    partitions_adopted(d->partitions, old, now);
+    if (!old)
+        partitions_run(d->partitions);
+    if (!old && d->index == 0)
+        rounds_run(server_of(d->node)->rounds);
+}
+
+static void net_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
+{
+    struct net_loop *n = container_of(slot, struct net_loop, slot);
+
+    n->image = now->image;
+    n->config = now->config;
+    topic_rules_adopted(n->rules, old, now);
+}
+
+/* ---- loops ---- */
+
+static void disk_loops_start(struct server *s)
+{
+    struct node *n = &s->node;
+    struct log_dir_past *past = heap_alloc(n->heap, (size_t)s->boot.n * sizeof(*past));
+
+    for (int i = 0; i < s->boot.n; i++)
+        past[i] = s->boot.dirs[i].past;
+    n->n_disk = (int)config_int(n->config, C_num_io_threads);
+    n->disk = heap_alloc(n->heap, (size_t)n->n_disk * sizeof(struct disk_loop *));
+    for (int i = 0; i < n->n_disk; i++) {
+        struct disk_loop *d = n->disk[i] = heap_alloc(n->heap, sizeof(*d));
+        char name[24];
+        snprintf(name, sizeof(name), "disk-%d", i);
+        d->node = n;
+        d->index = i;
+        d->config = n->config;
+        d->loop = loop_start(n->io, LOOP_DISK, name);
+        d->partitions = partitions_new(d, past, s->boot.n);
+    }
+    heap_free(n->heap, past);
+}
+
+static void net_loops_start(struct server *s)
+{
+    struct node *n = &s->node;
+
+    n->net_shared = net_shared_new(n, &s->limits);
+    n->n_net = (int)config_int(n->config, C_num_network_threads);
+    n->net = heap_alloc(n->heap, (size_t)n->n_net * sizeof(struct net_loop *));
+    for (int i = 0; i < n->n_net; i++) {
+        struct net_loop *l = n->net[i] = heap_alloc(n->heap, sizeof(*l));
+        char name[24];
+        uint64_t seed;
+        io_random(n->io, &seed, sizeof(seed));
+        snprintf(name, sizeof(name), "net-%d", i);
+        l->node = n;
+        l->index = i;
+        l->config = n->config;
+        l->loop = loop_start(n->io, LOOP_NET, name);
+        l->codecs = codec_cache_new(n->heap);
+        l->sessions = fetch_sessions_new(n->heap, seed,
+                                         (int)config_int(n->config, C_max_incremental_fetch_session_cache_slots) / n->n_net,
+                                         FETCH_EVICTION_MS);
+        l->rules = heap_alloc(n->heap, sizeof(*l->rules));
+        topic_rules_init(l->rules, n->heap, seed);
+        l->producer_ids = producer_ids_new(l);
+        l->net = net_new(n->net_shared, l);
+    }
+}
+
+static void loops_free(struct server *s)
+{
+    struct node *n = &s->node;
+
+    for (int i = 0; i < n->n_net; i++) {
+        struct net_loop *l = n->net[i];
+        net_free(l->net);
+        codec_cache_drop(l->codecs);
+        fetch_sessions_drop(l->sessions);
+        topic_rules_drop(l->rules);
+        heap_free(n->heap, l->rules);
+        producer_ids_drop(l->producer_ids);
+        heap_free(n->heap, l);
+    }
+    heap_free(n->heap, n->net);
+    for (int i = 0; i < n->n_disk; i++) {
+        partitions_drop(n->disk[i]->partitions);
+        heap_free(n->heap, n->disk[i]);
+    }
+    heap_free(n->heap, n->disk);
+    if (s->rounds)
+        rounds_drop(s->rounds);
+    if (n->net_shared)
+        net_shared_drop(n->net_shared);
+}
+
+/* ---- start ---- */
+
+/* What clients are told to dial: as configured, the port as bound. */
+static void registration_make(struct server *s)
+{
+    struct BrokerRegistrationRequest *r = &s->registration;
+    int n = 0;
+
+    proto_defaults(&BrokerRegistrationRequest_type, r);
+    r->broker_id = s->node.id;
+    r->cluster_id = SLICE(s->node.cluster_id);
+    io_random(s->node.io, r->incarnation_id.b, sizeof(r->incarnation_id.b));
+    r->previous_broker_epoch = -1;
+    if (config_str(s->node.config, C_broker_rack))
+        r->rack = SLICE(config_str(s->node.config, C_broker_rack));
+    PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Listener, r->listeners, s->n_listeners);
+    for (int i = 0; i < s->n_listeners; i++) {
+        const struct config_listener *l = s->listeners[i].config;
+        struct BrokerRegistrationRequest_Listener *out = &r->listeners.v[n];
+        if (!l->advertised)
+            continue;
+        out->name = SLICE(l->name);
+        out->host = SLICE(l->advertised_host[0] ? l->advertised_host : l->host[0] ? l->host : "localhost");
+        out->port = l->advertised_port ? l->advertised_port : s->listeners[i].at.port;
+        n++;
+    }
+    r->listeners.n = n;
+    PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Feature, r->features, 2);
+    r->features.v[0] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_METADATA), METADATA_VERSION_MIN,
+                                                                  METADATA_VERSION};
+    r->features.v[1] =
+        (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_WEIR), WEIR_VERSION_MIN, WEIR_VERSION};
+    r->log_dirs.v = arena_alloc(&s->arena, (size_t)s->boot.n * sizeof(struct uuid));
+    for (int i = 0; i < s->boot.n; i++)
+        if (!s->boot.dirs[i].offline)
+            r->log_dirs.v[r->log_dirs.n++] = s->boot.dirs[i].meta.directory_id;
+}
+
+static void on_registered(void *arg, int64_t broker_epoch)
+{
+    struct server *s = arg;
+    struct addr bound[BUDGET_LISTENERS_MAX];
+
+    s->broker_epoch = broker_epoch;
+    if (s->phase != STARTING)
+        return;
+    s->phase = RUNNING;
+    for (int i = 0; i < s->n_listeners; i++)
+        bound[i] = s->listeners[i].at;
+    TRACE(s->node.io, server_started, s->node.id, s->node.cluster_id, "ready for clients");
+    s->options.ready(s->options.arg, bound, s->n_listeners);
+}
+
+static void listeners_opened(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, opened);
+
+    if (s->phase == STOPPING)
+        return;
+    if (s->open_err) {
+        server_fail(s, s->open_err, "a listener could not be opened");
+        return;
+    }
+    registration_make(s);
+    control_go(s->node.control, &s->registration);
+}
+
+static void listeners_run(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, open);
+
+    listeners_spread(s->node.net_shared, s->node.net, s->node.n_net);
+    s->open_err = listeners_open(s->node.net_shared, s->node.net[0], s->listeners, s->n_listeners);
+    s->opened.run = listeners_opened;
+    loop_post(s->control_loop, &s->opened);
+}
+
+/* Each listener's address: its host's first, or any. */
+static enum err listeners_resolve(struct server *s)
+{
+    int n;
+    const struct config_listener *v = config_listeners(s->node.config, &n);
+
+    for (int i = 0; i < n && s->n_listeners < BUDGET_LISTENERS_MAX; i++) {
+        struct listener_open *o = &s->listeners[s->n_listeners];
+        int found = 1;
+        enum err err = E_OK;
+        if (v[i].controller)
+            continue; /* one node: nobody else asks its controller */
+        if (v[i].host[0])
+            err = addr_find(s->node.io, v[i].host, v[i].port, &o->at, 1, &found);
+        if (err || found == 0) {
+            snprintf(s->why_text, sizeof(s->why_text), "listener %s: no address for %s", v[i].name, v[i].host);
+            return err ? err : E_NOENT;
+        }
+        o->at.port = v[i].port;
+        o->config = &v[i];
+        o->serve = handler_find;
+        o->connections_max = INT32_MAX;
+        o->creation_rate = INT32_MAX;
+        s->n_listeners++;
+    }
+    return E_OK;
+}
+
+static void on_loaded(void *arg, const struct image *image)
+{
+    struct server *s = arg;
+    struct node *n = &s->node;
+
+    s->loaded = true;
+    if (s->phase == STOPPING)
+        return;
+    disk_loops_start(s);
+    net_loops_start(s);
+    s->rounds = rounds_new(n, &s->boot);
+    boot_find(&s->boot, n, image);
+    for (int i = 0; i < n->n_disk; i++)
+        control_slot(n->control, &n->disk[i]->slot, n->disk[i]->loop, disk_adopted);
+    for (int i = 0; i < n->n_net; i++)
+        control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, net_adopted);
+    control_publish(n->control);
+    s->open.run = listeners_run;
+    loop_post(n->net[0]->loop, &s->open);
+}
+
+static void on_failed(void *arg, enum err err, const char *what)
+{
+    server_fail(arg, err, what);
+}
+
+static void server_begin(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, begin);
+    const struct control_ops ops = {.loaded = on_loaded, .registered = on_registered, .failed = on_failed, .arg = s};
+    struct control_settings settings = {.loop = s->control_loop, .config = s->node.config};
+    enum err err = boot_open(&s->boot, s->node.io, s->node.config);
+
+    if (err) {
+        server_fail(s, err, s->boot.why);
+        return;
+    }
+    err = listeners_resolve(s);
+    if (err) {
+        server_fail(s, err, s->why_text);
+        return;
+    }
+    net_limits_of(s->node.io, s->node.heap, s->node.config, &s->limits);
+    err = boot_running(&s->boot);
+    if (err) {
+        server_fail(s, err, s->boot.why);
+        return;
+    }
+    snprintf(s->node.cluster_id, sizeof(s->node.cluster_id), "%s", s->boot.metadata.meta.cluster_id);
+    settings.metadata_dir_id = s->boot.metadata.meta.directory_id;
+    s->node.control = control_start(&s->node, &settings, &ops);
+}
+
+/* ---- stop: each step counts the loops it waits for, and the last one to answer begins the next ---- */
+
+static void server_free(struct server *s)
+{
+    struct heap *heap = s->node.heap;
+    struct loop *loop = s->control_loop;
+    struct server_options options = s->options;
+    enum err why = s->why;
+    char text[sizeof(s->why_text)];
+
+    memcpy(text, s->why_text, sizeof(text));
+    TRACE(s->node.io, server_stopped);
+    loops_free(s);
+    boot_drop(&s->boot);
+    arena_drop(&s->arena);
+    heap_free(heap, (void *)s->limits.per_ip);
+    heap_free(heap, s->dir_ok);
+    heap_free(heap, s);
+    options.stopped(options.arg, why, text);
+    loop_stop(loop, NULL, NULL);
+}
+
+static void control_stopped(struct msg *msg)
+{
+    server_free(container_of(msg, struct server, step));
+}
+
+static void control_end(struct server *s)
+{
+    s->step.run = control_stopped;
+    control_stop(s->node.control, &s->step);
+}
+
+static void disk_stopped(struct msg *msg)
+{
+    struct server *s = server_of(container_of(msg, struct disk_loop, stopping)->node);
+
+    if (--s->pending > 0)
+        return;
+    for (int i = 0; i < s->boot.n; i++)
+        if (!s->boot.dirs[i].offline && boot_checkpoint(&s->boot, &s->node, i) != E_OK)
+            s->dir_ok[i] = false;
+    boot_clean(&s->boot, s->dir_ok, s->node.n_disk, s->broker_epoch);
+    control_end(s);
+}
+
+static void disk_closed_home(struct msg *msg)
+{
+    struct disk_loop *d = container_of(msg, struct disk_loop, stopping);
+    struct server *s = server_of(d->node);
+
+    d->stopping.run = disk_stopped;
+    loop_stop(d->loop, s->control_loop, &d->stopping);
+}
+
+static void disk_closed(void *arg)
+{
+    struct disk_loop *d = arg;
+
+    d->stopping.run = disk_closed_home;
+    loop_post(server_of(d->node)->control_loop, &d->stopping);
+}
+
+static void disk_close(struct msg *msg)
+{
+    struct disk_loop *d = container_of(msg, struct disk_loop, stopping);
+    struct server *s = server_of(d->node);
+
+    partitions_close(d->partitions, s->dir_ok + d->index * s->boot.n, disk_closed, d);
+}
+
+static void rounds_over(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    s->pending = s->node.n_disk;
+    for (int i = 0; i < s->node.n_disk; i++) {
+        s->node.disk[i]->stopping.run = disk_close;
+        loop_post(s->node.disk[i]->loop, &s->node.disk[i]->stopping);
+    }
+}
+
+static void rounds_end(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    s->step.run = rounds_over;
+    rounds_stop(s->rounds, s->control_loop, &s->step);
+}
+
+static void net_stopped(struct msg *msg)
+{
+    struct server *s = server_of(container_of(msg, struct net_loop, stopping)->node);
+
+    if (--s->pending > 0)
+        return;
+    s->step.run = rounds_end;
+    loop_post(s->node.disk[0]->loop, &s->step);
+}
+
+static void net_drained_home(struct msg *msg)
+{
+    struct net_loop *l = container_of(msg, struct net_loop, stopping);
+
+    l->stopping.run = net_stopped;
+    loop_stop(l->loop, server_of(l->node)->control_loop, &l->stopping);
+}
+
+static void net_drained(void *arg)
+{
+    struct net_loop *l = arg;
+
+    l->stopping.run = net_drained_home;
+    loop_post(server_of(l->node)->control_loop, &l->stopping);
+}
+
+static void net_drain(struct msg *msg)
+{
+    struct net_loop *l = container_of(msg, struct net_loop, stopping);
+    net_stop(l->net, STOP_GRACE_NS, net_drained, l);
+}
+
+static void listeners_closed(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    s->pending = s->node.n_net;
+    for (int i = 0; i < s->node.n_net; i++) {
+        s->node.net[i]->stopping.run = net_drain;
+        loop_post(s->node.net[i]->loop, &s->node.net[i]->stopping);
+    }
+}
+
+static void listeners_end(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    listeners_close(s->node.net_shared);
+    s->step.run = listeners_closed;
+    loop_post(s->control_loop, &s->step);
+}
+
+static void stop_begin(struct server *s)
+{
+    if (s->phase == STOPPING)
+        return;
+    s->phase = STOPPING;
+    TRACE(s->node.io, server_stopping, s->why ? s->why_text : "asked to");
+    if (!s->node.control) {
+        s->step.run = control_stopped;
+        loop_post(s->control_loop, &s->step);
+        return;
+    }
+    if (!s->loaded) {
+        control_end(s);
+        return;
+    }
+    s->dir_ok = heap_alloc(s->node.heap, (size_t)(s->boot.n * s->node.n_disk));
+    memset(s->dir_ok, true, (size_t)(s->boot.n * s->node.n_disk));
+    s->step.run = listeners_end;
+    loop_post(s->node.net[0]->loop, &s->step);
+}
+
+static void stop_asked(struct msg *msg)
+{
+    stop_begin(container_of(msg, struct server, stop));
+}
+
+static void signal_came(struct msg *msg)
+{
+    stop_begin(container_of(msg, struct server, signal));
+}
+
+void server_stop(struct node *node)
+{
+    loop_post(server_of(node)->control_loop, &server_of(node)->stop);
+}
+
+struct node *server_start(struct io *io, const struct server_options *options)
+{
+    struct server *s = heap_alloc(io_heap(io), sizeof(*s));
+    struct node *n = &s->node;
+
+    n->io = io;
+    n->heap = io_heap(io);
+    n->config = options->config;
+    n->id = (int32_t)config_int(n->config, C_node_id);
+    n->anonymous = (struct principal){.type = SLICE("User"), .name = SLICE("ANONYMOUS")};
+    s->options = *options;
+    arena_init(&s->arena, n->heap, SIZE_MAX);
+    s->control_loop = loop_start(io, LOOP_DISK, "control");
+    s->begin.run = server_begin;
+    s->stop.run = stop_asked;
+    s->signal.run = signal_came;
+    io_on_stop(io, s->control_loop, &s->signal);
+    loop_post(s->control_loop, &s->begin);
+    return n;
+}

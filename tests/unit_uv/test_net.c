@@ -43,7 +43,7 @@ static void *ask(void *arg)
     static const uint8_t frame[] = {0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff};
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(at.at.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    uint8_t got[256];
+    uint8_t got[4096];
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     (void)arg;

@@ -82,6 +82,14 @@ static void ask_versions_thrice(struct tool *t)
     client_then(t->client, next_step, t);
 }
 
+static bool announces(const struct ApiVersionsResponse *out, int16_t key)
+{
+    for (int i = 0; i < out->api_keys.n; i++)
+        if (out->api_keys.v[i].api_key == key)
+            return true;
+    return false;
+}
+
 /* A tool asks, in parallel, and its next step runs once when all is back. */
 TEST(client, asks_and_goes_on)
 {
@@ -97,7 +105,7 @@ TEST(client, asks_and_goes_on)
         CHECK_OK(t.calls[i]->err);
         CHECK_EQ(t.calls[i]->version, 4);
         CHECK_EQ(out->error_code, 0);
-        CHECK_EQ(out->api_keys.v[0].api_key, API_ApiVersions);
+        CHECK(announces(out, API_ApiVersions) && !announces(out, API_Vote));
     }
     tool_stop(&t);
     nw_drop(w);

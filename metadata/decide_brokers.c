@@ -275,11 +275,11 @@ static struct api_error out_of_range(struct ctl_out *o, struct slice name, int l
     return bad_level(o, name, level, why);
 }
 
-/* Kafka's changes of the metadata format come at these levels; going below one would lose what it brought. */
+/* Levels of metadata.version that brought something to the metadata which going below them would lose. Those after 25 are
+ * taken to have. */
 static bool loses_metadata(int from, int to)
 {
-    static const int8_t changed[] = {8,  9,  10, 11, 12, 14, 15, 16, 17, 18, 19,
-                                     20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30};
+    static const int8_t changed[] = {8, 11, 13, 14, 15, 17, 23, 26, 27, 28, 29, 30};
 
     for (size_t i = 0; i < sizeof(changed); i++)
         if (changed[i] > to && changed[i] <= from)

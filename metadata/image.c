@@ -258,7 +258,7 @@ const struct image_config *image_configs_next(struct image_configs *w)
         int order = w->type ? c->type - w->type : 0;
 
         if (w->type && order == 0)
-            order = c->resource.len != w->resource.len ? (c->resource.len > w->resource.len) - 1
+            order = c->resource.len != w->resource.len ? (c->resource.len > w->resource.len ? 1 : -1)
                                                        : slice_cmp(c->resource, w->resource);
         if (order == 0)
             return c;

@@ -65,7 +65,8 @@ static void resolve_broker(struct config *c, enum config_id id)
         ASSERT(config_parse(row, SLICE(row->preset), &c->arena, &c->value[id], why, sizeof(why)));
 }
 
-/* What a topic or group gets where it says nothing: the first synonym that isn't null, else the row's default. */
+/* What a topic or group gets where it says nothing: the first synonym that isn't null, else the row's
+ * default. */
 static void resolve_other(struct config *c, enum config_id id)
 {
     const struct config_row *row = config_row(id);

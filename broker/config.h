@@ -1,13 +1,13 @@
 /* Settings: Kafka's names, types, defaults and rules, a row each in config.def.
  *
- *   defaults < server.properties and --set < dynamic for the cluster < dynamic for this broker   = struct config
- *   defaults < the broker's synonyms (log.retention.hours …)         < the topic's own           = struct log_config
+ *   struct config      defaults < server.properties and --set < dynamic for the cluster < for this broker
+ *   struct log_config  defaults < the broker's synonyms (log.retention.hours …) < the topic's own
  *
- * Loop:   a struct config never changes once it is made: any thread reads it. Loading reads files through the world
- *         that it is given.
+ * Loop:   a struct config never changes once it is made: any thread reads it. Loading reads files through the
+ *         world that it is given.
  * Memory: a config owns every string that its accessors lend, until config_drop().
- * Always: values in a config have passed their row's check; what a dynamic entry spoils (an old record, an unknown
- *         name) is left out of the values, and the layer below counts. */
+ * Always: values in a config have passed their row's check; what a dynamic entry spoils (an old record, an
+ *         unknown name) is left out of the values, and the layer below counts. */
 #pragma once
 #include "base/io.h"
 #include "metadata/image.h"
@@ -80,7 +80,8 @@ struct config_listener {
 
 struct config;
 
-/* Values by number. The type must be the row's (it asserts), and null asserts but for strings (NULL) and lists (empty). */
+/* Values by number. The type must be the row's (it asserts), and null asserts but for strings (NULL) and
+ * lists (empty). */
 int64_t config_int(const struct config *c, enum config_id id);
 bool config_bool(const struct config *c, enum config_id id);
 double config_double(const struct config *c, enum config_id id);
@@ -110,7 +111,8 @@ struct config_load {
     const char *const *sets; /* "name=value": --set, later than the file */
     int n_sets;
 };
-/* E_INVALID_CONFIG or the file's error: `why` says file, line, name, value and reason, a line for each fault found. */
+/* E_INVALID_CONFIG or the file's error: `why` says file, line, name, value and reason, a line for each fault
+ * found. */
 enum err config_load(struct heap *h, const struct config_load *from, struct bytes *why, struct config **out);
 enum err config_read_file(struct io *io, const char *path, struct bytes *to); /* DISK loop */
 void config_drop(struct config *c);
@@ -119,7 +121,8 @@ void config_drop(struct config *c);
 struct config *config_with(const struct config *c, const struct config_entry *cluster, int n_cluster,
                            const struct config_entry *broker, int n_broker);
 
-/* A topic's (group's, subscription's) setting in force: its own entries over the broker's; lists are from the arena. */
+/* A topic's (group's, subscription's) setting in force: its own entries over the broker's; lists are from the
+ * arena. */
 struct config_value config_topic(const struct config *c, const struct config_entry *own, int n,
                                  enum config_id id, struct arena *a);
 

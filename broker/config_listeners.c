@@ -36,8 +36,8 @@ static bool is_controllers(const struct config *c, const char *name)
     return false;
 }
 
-/* What listener.security.protocol.map says of a name; NULL: nothing. Where the map is the default, a controller's
- * listener speaks PLAINTEXT. */
+/* What listener.security.protocol.map says of a name; NULL: nothing. Where the map is the default, a
+ * controller's listener speaks PLAINTEXT. */
 static const char *protocol_of(const struct config *c, const char *name, struct arena *a)
 {
     struct slice rest = SLICE(config_str(c, C_listener_security_protocol_map)), one, who;

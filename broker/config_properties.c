@@ -1,7 +1,7 @@
 /* Files of java.util.Properties, and values that stand elsewhere.
  *
- *   line       begins with # or !: a comment. Ends with an odd number of \: goes on in the next, whose indentation
- *              is dropped.
+ *   line       begins with # or !: a comment. Ends with an odd number of \: goes on in the next, whose
+ *              indentation is dropped.
  *   name       up to the first =, : or white space that no \ stands before
  *   value      after that, white space and one = or : ; white space at its end stays
  *   escapes    \t \n \r \f \uXXXX, and \ before anything else drops out */

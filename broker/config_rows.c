@@ -47,8 +47,7 @@ const struct config_row *config_row(enum config_id id)
     return &rows[id];
 }
 
-/* Rows of a resource stand in the order of their names but for '.', so a linear look is what is left; nothing on the
- * path of data asks by name. */
+/* A look at every row: nothing on the path of data asks by name. */
 enum config_id config_find(enum config_resource resource, struct slice name)
 {
     for (int id = 0; id < CONFIG_COUNT; id++)

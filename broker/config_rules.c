@@ -1,5 +1,6 @@
-/* Settings as the controller asks for them. Of a broker's settings it checks nothing, as in Kafka: the broker did before
- * it passed the request on (api/configs_alter.c), knowing its static ones and what is in force now. */
+/* Settings as the controller asks for them. Of a broker's settings it checks nothing, as in Kafka: the broker
+ * did before it passed the request on (api/configs_alter.c), knowing its static ones and what is in force
+ * now. */
 #include "broker/config_rows.h"
 #include "metadata/controller.h"
 

@@ -1,4 +1,5 @@
-/* DescribeConfigs and ListConfigResources: answered from the image and the settings that the loop has adopted. */
+/* DescribeConfigs and ListConfigResources: answered from the image and the settings that the loop has
+ * adopted. */
 #include "base/trace.h"
 #include "broker/api/handlers.h"
 #include "broker/node.h"
@@ -10,7 +11,8 @@ typedef struct DescribeConfigsRequest_DescribeConfigsResource wanted_t;
 typedef struct DescribeConfigsResponse_DescribeConfigsResult result_t;
 typedef struct DescribeConfigsResponse_DescribeConfigsResourceResult setting_t;
 
-/* An answer larger than this is refused resource by resource: a small request could ask for one broker many times. */
+/* An answer larger than this is refused resource by resource: a small request could ask for one broker many
+ * times. */
 enum { ANSWER_BYTES_MAX = 16 << 20 };
 
 /* Whether a topic could have that name at all. */

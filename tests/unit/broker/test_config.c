@@ -221,7 +221,7 @@ TEST(config, descriptions_name_sources_and_synonyms)
     heap_drop(w.heap);
 }
 
-/* The controller finds its rules: list types, fallbacks, and every topic setting once, in the order of names. */
+/* The controller finds its rules: list types, fallbacks, and every topic setting once, by name. */
 TEST(config, rules_of_the_controller)
 {
     struct small_world w;

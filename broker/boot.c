@@ -95,12 +95,16 @@ enum err boot_open(struct boot *b, struct io *io, const struct config *config)
     return err;
 }
 
-enum err boot_running(struct boot *b)
+static bool after_power_cut(const struct boot_dir *d)
 {
-    enum err err;
+    return !d->past.clean && !d->past.same_boot;
+}
 
+static enum err running(struct boot *b, bool power_cut)
+{
     for (int i = 0; i < b->n; i++) {
-        if (b->dirs[i].offline)
+        enum err err;
+        if (b->dirs[i].offline || after_power_cut(&b->dirs[i]) != power_cut)
             continue;
         err = log_dir_running(b->io, b->dirs[i].path);
         if (err)
@@ -109,7 +113,31 @@ enum err boot_running(struct boot *b)
     return E_OK;
 }
 
+enum err boot_running(struct boot *b)
+{
+    return running(b, false);
+}
+
+bool boot_must_recover(const struct boot *b)
+{
+    for (int i = 0; i < b->n; i++)
+        if (!b->dirs[i].offline && after_power_cut(&b->dirs[i]))
+            return true;
+    return false;
+}
+
+enum err boot_recovered(struct boot *b)
+{
+    return running(b, true);
+}
+
 /* ---- what lies in a directory ---- */
+
+/* A directory that isn't a partition's any more: seen during the walk, dealt with after it. */
+struct leftover {
+    char *name;
+    bool deleted; /* of a topic that was deleted: the last process could not finish; else -stray */
+};
 
 struct finding {
     struct boot *boot;
@@ -117,18 +145,33 @@ struct finding {
     const struct image *image;
     int dir;
     struct checkpoint recovery, start, hw, cleaned;
-    struct arena stray; /* names to rename once the walk is over */
-    char **strays;
-    int n_strays, strays_room;
+    struct arena names;
+    struct leftover *left;
+    int n_left, left_room;
 };
 
-static void stray_note(struct finding *f, const char *name)
+static void leftover_note(struct finding *f, const char *name, bool deleted)
 {
-    if (f->n_strays == f->strays_room) {
-        f->strays_room = f->strays_room ? 2 * f->strays_room : 16;
-        f->strays = heap_resize(f->boot->heap, f->strays, (size_t)f->strays_room * sizeof(*f->strays));
+    if (f->n_left == f->left_room) {
+        f->left_room = f->left_room ? 2 * f->left_room : 16;
+        f->left = heap_resize(f->boot->heap, f->left, (size_t)f->left_room * sizeof(*f->left));
     }
-    f->strays[f->n_strays++] = arena_str(&f->stray, SLICE(name));
+    f->left[f->n_left++] = (struct leftover){.name = arena_str(&f->names, SLICE(name)), .deleted = deleted};
+}
+
+static void leftover_end(struct finding *f, const struct leftover *l)
+{
+    const char *dir = f->boot->dirs[f->dir].path;
+    enum err err;
+
+    if (l->deleted) {
+        err = path_remove(f->boot->io, arena_printf(&f->names, "%s/%s", dir, l->name));
+        if (err)
+            TRACE(f->boot->io, leftover_stays, dir, l->name, err_text(err));
+        return;
+    }
+    err = log_dir_stray(f->boot->io, dir, l->name);
+    TRACE(f->boot->io, partition_stray, dir, l->name, err_text(err));
 }
 
 static void found_one(void *arg, const char *name, enum log_dir_kind kind, struct slice topic, int32_t index)
@@ -138,11 +181,13 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
     struct partitions *ps;
     int64_t start, hw, cleaned, recovery;
 
+    if (kind == LOG_DIR_DELETE)
+        leftover_note(f, name, true);
     if (kind != LOG_DIR_LIVE || slice_eq(topic, SLICE("__cluster_metadata")))
         return;
     t = image_topic_by_name(f->image, topic);
     if (!t || !image_partition(t, index)) {
-        stray_note(f, name);
+        leftover_note(f, name, false);
         return;
     }
     ps = node_disk_of(f->node, &t->id, index)->partitions;
@@ -151,7 +196,7 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
     hw = checkpoint_get(&f->hw, topic, index);
     cleaned = checkpoint_get(&f->cleaned, topic, index);
     if (!partitions_found(ps, f->dir, SLICE(name), recovery < 0 ? 0 : recovery, start, hw < 0 ? 0 : hw))
-        stray_note(f, name); /* the same partition lies in another directory too */
+        leftover_note(f, name, false); /* the same partition lies in another directory too */
     else if (cleaned >= 0)
         cleaner_found(ps->cleaner, SLICE(name), cleaned);
 }
@@ -167,13 +212,28 @@ static void checkpoint_open(struct finding *f, struct checkpoint *c, const char 
         TRACE(f->boot->io, checkpoint_unread, path, name, err_text(err));
 }
 
+/* After a power cut the recovery points may promise more than the logs still hold. They are known by now, so they are
+ * taken back for all partitions before any log is written. */
+static void promises_drop(struct finding *f)
+{
+    const char *path = f->boot->dirs[f->dir].path;
+    struct checkpoint none;
+    enum err err;
+
+    checkpoint_init(&none, f->boot->heap, 0);
+    err = checkpoint_save(&none, f->boot->io, path, CHECKPOINT_RECOVERY);
+    if (err)
+        TRACE(f->boot->io, checkpoint_failed, path, err_text(err));
+    checkpoint_drop(&none);
+}
+
 static void find_in(struct boot *b, struct node *node, const struct image *image, int dir)
 {
     struct finding f = {.boot = b, .node = node, .image = image, .dir = dir};
     const char *path = b->dirs[dir].path;
     enum err err;
 
-    arena_init(&f.stray, b->heap, SIZE_MAX);
+    arena_init(&f.names, b->heap, SIZE_MAX);
     checkpoint_open(&f, &f.recovery, CHECKPOINT_RECOVERY);
     checkpoint_open(&f, &f.start, CHECKPOINT_LOG_START);
     checkpoint_open(&f, &f.hw, CHECKPOINT_HW);
@@ -181,12 +241,12 @@ static void find_in(struct boot *b, struct node *node, const struct image *image
     err = log_dir_list(b->io, path, found_one, &f);
     if (err)
         TRACE(b->io, log_dir_failed, path, err_text(err), "listing");
-    for (int i = 0; i < f.n_strays; i++) {
-        err = log_dir_stray(b->io, path, f.strays[i]);
-        TRACE(b->io, partition_stray, path, f.strays[i], err_text(err));
-    }
-    heap_free(b->heap, f.strays);
-    arena_drop(&f.stray);
+    for (int i = 0; i < f.n_left; i++)
+        leftover_end(&f, &f.left[i]);
+    heap_free(b->heap, f.left);
+    arena_drop(&f.names);
+    if (after_power_cut(&b->dirs[dir]))
+        promises_drop(&f);
     checkpoint_drop(&f.recovery);
     checkpoint_drop(&f.start);
     checkpoint_drop(&f.hw);

@@ -27,8 +27,11 @@ struct boot {
 /* Locks every directory, reads who they are and how they were left. Nothing is written.
  * An error: `why` says it, what was locked is free again. */
 enum err boot_open(struct boot *b, struct io *io, const struct config *config);
-/* The clean marker goes, this boot's id is written: from now on a crash is a crash. */
+/* The clean marker goes, this boot's id is written: from now on a crash is a crash of the process. Not yet so for
+ * directories that a power cut left: until each of their partitions has been scanned, the next start must scan again. */
 enum err boot_running(struct boot *b);
+bool boot_must_recover(const struct boot *b); /* there are such */
+enum err boot_recovered(struct boot *b);      /* and now they are scanned */
 /* Tells every partition on disk to the loop that owns it; what the image doesn't know is renamed to -stray. */
 void boot_find(struct boot *b, struct node *node, const struct image *image);
 /* One checkpoint file for a directory and kind, gathered from all loops. */

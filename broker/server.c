@@ -13,6 +13,7 @@
 #include "broker/net/net.h"
 #include "broker/replica/manager.h"
 #include "broker/replica/rounds.h"
+#include "broker/replica/upkeep.h"
 #include "proto_gen.h"
 #include <stdio.h>
 
@@ -39,7 +40,8 @@ struct server {
     bool *dir_ok;           /* a row of directories for each DISK loop */
     enum err why;           /* what stopped it */
     char why_text[600];
-    struct msg begin, open, opened, stop, signal, step;
+    _Atomic int recovering; /* loops that scan their partitions after a power cut */
+    struct msg begin, open, opened, stop, signal, step, recovered;
 };
 
 static struct server *server_of(struct node *node)
@@ -61,6 +63,26 @@ static void server_fail(struct server *s, enum err err, const char *what)
 
 /* ---- images reach the loops ---- */
 
+/* The last loop to finish lets checkpoints, and this boot's id, be written. */
+static void all_recovered(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, recovered);
+    enum err err = boot_recovered(&s->boot);
+
+    if (err)
+        TRACE(s->node.io, checkpoint_failed, "a log directory", s->boot.why);
+    TRACE(s->node.io, recovery_ends);
+    rounds_run(s->rounds);
+}
+
+static void disk_recovered(void *arg)
+{
+    struct server *s = server_of(((struct disk_loop *)arg)->node);
+
+    if (atomic_fetch_sub(&s->recovering, 1) == 1)
+        loop_post(s->node.disk[0]->loop, &s->recovered);
+}
+
 static void disk_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
 {
     struct disk_loop *d = container_of(slot, struct disk_loop, slot);
@@ -68,9 +90,12 @@ static void disk_adopted(struct image_slot *slot, const struct published *old, c
     d->image = now->image;
     d->config = now->config;
     partitions_adopted(d->partitions, old, now);
-    if (!old)
-        partitions_run(d->partitions);
-    if (!old && d->index == 0)
+    if (old)
+        return;
+    partitions_run(d->partitions);
+    if (boot_must_recover(&server_of(d->node)->boot))
+        upkeep_recover(d->partitions->upkeep, disk_recovered, d);
+    else if (d->index == 0)
         rounds_run(server_of(d->node)->rounds);
 }
 
@@ -277,6 +302,10 @@ static void on_loaded(void *arg, const struct image *image)
     disk_loops_start(s);
     net_loops_start(s);
     s->rounds = rounds_new(n, &s->boot);
+    s->recovering = n->n_disk;
+    s->recovered.run = all_recovered;
+    if (boot_must_recover(&s->boot))
+        TRACE(n->io, recovery_begins);
     boot_find(&s->boot, n, image);
     for (int i = 0; i < n->n_disk; i++)
         control_slot(n->control, &n->disk[i]->slot, n->disk[i]->loop, disk_adopted);
@@ -419,12 +448,34 @@ static void net_stopped(struct msg *msg)
     loop_post(s->node.disk[0]->loop, &s->step);
 }
 
+/* The acceptor has heard of every connection's end: no loop has anything for another any more. */
+static void acceptor_quiet(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    s->pending = s->node.n_net;
+    for (int i = 0; i < s->node.n_net; i++) {
+        s->node.net[i]->stopping.run = net_stopped;
+        loop_stop(s->node.net[i]->loop, s->control_loop, &s->node.net[i]->stopping);
+    }
+}
+
+static void acceptor_last(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    s->step.run = acceptor_quiet;
+    loop_post(s->control_loop, &s->step);
+}
+
 static void net_drained_home(struct msg *msg)
 {
-    struct net_loop *l = container_of(msg, struct net_loop, stopping);
+    struct server *s = server_of(container_of(msg, struct net_loop, stopping)->node);
 
-    l->stopping.run = net_stopped;
-    loop_stop(l->loop, server_of(l->node)->control_loop, &l->stopping);
+    if (--s->pending > 0)
+        return;
+    s->step.run = acceptor_last;
+    loop_post(s->node.net[0]->loop, &s->step);
 }
 
 static void net_drained(void *arg)

@@ -34,10 +34,30 @@ static bool partition_invariant(const struct partition *p)
            (!log_settings(p->log)->durable || p->hw <= log_synced(p->log));
 }
 
+/* ---- a directory fails ---- */
+
+/* One loop met it; each other loop hears of it by a message of its own, once. */
+static void dir_down_run(struct msg *msg)
+{
+    struct dir_down *d = container_of(msg, struct dir_down, msg);
+
+    log_dir_fail(d->partitions->env, d->partitions->dirs[d->dir], E_KAFKA_STORAGE_ERROR, "another loop used it");
+}
+
 static void dir_failed(void *arg, struct log_dir *dir)
 {
     struct partitions *ps = arg;
+    struct node *node = ps->disk->node;
+    int index = 0;
 
+    while (ps->dirs[index] != dir)
+        index++;
+    atomic_flag_test_and_set(&ps->down[index].told);
+    for (int i = 0; i < node->n_disk; i++) {
+        struct dir_down *d = &node->disk[i]->partitions->down[index];
+        if (!atomic_flag_test_and_set(&d->told))
+            loop_post(node->disk[i]->loop, &d->msg);
+    }
     map_each (struct partition, p, &ps->loaded)
         if (log_directory(p->log) == dir)
             partition_tell(p, INT64_MAX);
@@ -70,8 +90,11 @@ struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_p
     ps->dirs = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(struct log_dir *));
     ps->past = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*past));
     memcpy(ps->past, past, (size_t)n_dirs * sizeof(*past));
-    for (int i = 0; i < n_dirs; i++)
+    ps->down = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*ps->down));
+    for (int i = 0; i < n_dirs; i++) {
         ps->dirs[i] = log_env_dir(ps->env, config_log_dirs(node->config).v[i]);
+        ps->down[i] = (struct dir_down){.partitions = ps, .dir = i, .msg.run = dir_down_run, .told = ATOMIC_FLAG_INIT};
+    }
     return ps;
 }
 
@@ -155,6 +178,8 @@ static enum err partition_load(struct partitions *ps, struct partition *p, struc
     bytes_add(&text, "", 1);
     err = log_open(ps->env, ps->dirs[r->dir], (const char *)text.p, &p->topic_id, config, &from, &p->log);
     bytes_drop(&text);
+    if (!err && log_checkpoint_first(p->log))
+        log_checkpointed(p->log, 0); /* boot.c emptied the checkpoint: it promises nothing */
     return err;
 }
 
@@ -451,16 +476,18 @@ void partitions_adopted(struct partitions *ps, const struct published *old, cons
 
 /* ---- checkpoints and the end ---- */
 
-void partitions_checkpoint(const struct partitions *ps, int dir, struct checkpoint *recovery, struct checkpoint *start,
+void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery, struct checkpoint *start,
                            struct checkpoint *hw)
 {
     map_each (struct resting, r, &ps->resting) {
-        const struct partition *p = r->loaded;
+        struct partition *p = r->loaded;
         enum log_dir_kind kind;
         struct slice topic;
         int32_t index;
         if (r->dir != dir || !log_dir_parse((const char *)r->name.p, &kind, &topic, &index))
             continue;
+        if (p) /* said before it is saved: a cut that follows must think of the larger promise */
+            log_checkpointed(p->log, log_recovery_point(p->log));
         checkpoint_set(recovery, topic, index, p ? log_recovery_point(p->log) : r->recovery_point);
         if (p || r->start >= 0)
             checkpoint_set(start, topic, index, p ? log_start(p->log) : r->start);
@@ -537,6 +564,7 @@ void partitions_drop(struct partitions *ps)
     log_env_drop(ps->env);
     codec_cache_drop(ps->codecs);
     heap_free(ps->heap, ps->dirs);
+    heap_free(ps->heap, ps->down);
     heap_free(ps->heap, ps->past);
     heap_free(ps->heap, ps);
 }

@@ -42,6 +42,14 @@ struct resting {
     struct partition *loaded;         /* NULL: at rest, the offsets above hold */
 };
 
+/* How a loop hears that another one lost a directory. */
+struct dir_down {
+    struct msg msg;
+    atomic_flag told;
+    struct partitions *partitions;
+    int dir;
+};
+
 struct partitions {
     struct disk_loop *disk;
     struct io *io;
@@ -50,6 +58,7 @@ struct partitions {
     struct log_env *env;
     struct log_dir **dirs;            /* as log.dirs */
     struct log_dir_past *past;
+    struct dir_down *down;
     int n_dirs;
     struct log_config defaults;       /* of topics without settings of their own */
     struct map loaded;                /* key → struct partition */
@@ -68,7 +77,7 @@ struct partitions {
 };
 
 /* Adds this loop's rows of one directory: recovery points, log starts, high watermarks. */
-void partitions_checkpoint(const struct partitions *ps, int dir, struct checkpoint *recovery, struct checkpoint *start,
+void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery, struct checkpoint *start,
                            struct checkpoint *hw);
 
 /* What the start found on disk, handed to the loop that owns it before anything else happens there. */

@@ -145,7 +145,8 @@ struct rounds *rounds_new(struct node *node, struct boot *boot)
 
 void rounds_run(struct rounds *r)
 {
-    timer_again(r);
+    if (!r->stopping)
+        timer_again(r);
 }
 
 void rounds_stop(struct rounds *r, struct loop *tell, struct msg *stopped)

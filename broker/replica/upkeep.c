@@ -15,6 +15,8 @@ struct upkeep {
     struct msg step;      /* the round of retention under way */
     bool stepping;
     bool stopped;
+    void (*recovered)(void *arg);
+    void *arg;
     uint32_t at;          /* where it goes on, in ps->resting */
 };
 
@@ -86,8 +88,9 @@ static void flush_round(struct upkeep *u)
 
 /* ---- retention ---- */
 
-static void retain_one(struct upkeep *u, const struct resting *r, int64_t now_ms)
+static void retain_one(struct upkeep *u, const struct resting *r)
 {
+    int64_t now_ms = io_wall_ms(u->ps->io);
     struct partition *p = partition_of_name(u->ps, r);
     int removed = 0;
     enum err err;
@@ -105,22 +108,36 @@ static void retain_one(struct upkeep *u, const struct resting *r, int64_t now_ms
         TRACE(u->ps->io, retain_failed, (int)r->name.len, (const char *)r->name.p, err_text(err));
 }
 
-static void retain_step(struct msg *msg)
+/* A step of a walk over all partitions. false: the walk is over, or upkeep is. */
+static bool walk_step(struct upkeep *u, void (*each)(struct upkeep *, const struct resting *))
 {
-    struct upkeep *u = container_of(msg, struct upkeep, step);
-    int64_t now_ms = io_wall_ms(u->ps->io);
     const struct resting *r = NULL;
 
     u->stepping = false;
-    if (u->stopped)
+    for (int i = 0; i < UPKEEP_STEP && !u->stopped && (r = map_next(&u->ps->resting, &u->at)); i++)
+        each(u, r);
+    if (!r || u->stopped)
+        return false;
+    u->stepping = true;
+    loop_post(u->ps->disk->loop, &u->step);
+    return true;
+}
+
+static void walk_begin(struct upkeep *u, void (*run)(struct msg *))
+{
+    ASSERT(!u->stepping);
+    u->at = 0;
+    u->stepping = true;
+    u->step.run = run;
+    loop_post(u->ps->disk->loop, &u->step);
+}
+
+static void retain_step(struct msg *msg)
+{
+    struct upkeep *u = container_of(msg, struct upkeep, step);
+
+    if (walk_step(u, retain_one) || u->stopped)
         return;
-    for (int i = 0; i < UPKEEP_STEP && (r = map_next(&u->ps->resting, &u->at)); i++)
-        retain_one(u, r, now_ms);
-    if (r) {
-        u->stepping = true;
-        loop_post(u->ps->disk->loop, &u->step);
-        return;
-    }
     u->retain_due = ms_from_now(u, config_int(u->ps->disk->config, C_log_retention_check_interval_ms));
     timer_for(u, u->retain_due);
     u->files_due = 0; /* segments may wait to be removed now */
@@ -141,9 +158,7 @@ static void upkeep_fire(struct timer *t)
     }
     if (u->retain_due <= now && !u->stepping) {
         u->retain_due = INT64_MAX;
-        u->at = 0;
-        u->stepping = true;
-        loop_post(u->ps->disk->loop, &u->step);
+        walk_begin(u, retain_step);
     }
     timer_for(u, u->flush_due);
     timer_for(u, u->files_due);
@@ -159,8 +174,36 @@ struct upkeep *upkeep_new(struct partitions *ps)
     list_init(&u->dirty);
     list_init(&u->timer.link);
     u->timer.fire = upkeep_fire;
-    u->step.run = retain_step;
     return u;
+}
+
+/* ---- recovery after a power cut: loading is scanning ---- */
+
+static void recover_one(struct upkeep *u, const struct resting *r)
+{
+    struct partition *p = partition_of_name(u->ps, r);
+
+    if (p && log_rest(p->log) != E_OK)
+        TRACE(u->ps->io, retain_failed, (int)r->name.len, (const char *)r->name.p, "its files could not be closed");
+}
+
+static void recover_step(struct msg *msg)
+{
+    struct upkeep *u = container_of(msg, struct upkeep, step);
+
+    if (walk_step(u, recover_one))
+        return;
+    if (!u->stopped)
+        u->recovered(u->arg);
+    if (u->retain_due != INT64_MAX)
+        timer_for(u, u->retain_due);
+}
+
+void upkeep_recover(struct upkeep *u, void (*recovered)(void *arg), void *arg)
+{
+    u->recovered = recovered;
+    u->arg = arg;
+    walk_begin(u, recover_step);
 }
 
 void upkeep_run(struct upkeep *u)

@@ -36,6 +36,8 @@ struct control {
     struct self self;
     struct msg turn;
     bool turn_posted;
+    bool committing;     /* answers wait in `decided` for the image that they speak of */
+    struct list decided; /* struct control_call.ctl.link */
     bool leads;          /* the quorum says so */
     bool publishing;     /* control_publish() was called */
     bool joining;        /* control_go() was called */
@@ -72,14 +74,22 @@ static void submit(struct control *c, struct ctl_request *r)
 
 /* ---- the controller's batches through the quorum ---- */
 
+static void answers_post(struct control *c);
+
+/* Images go to the loops before answers do: whoever hears that a topic was created finds it. */
 static void flight_done(struct quorum_entry *e, enum err err)
 {
     struct control *c = container_of(e, struct flight, entry)->control;
+    bool moved;
 
     if (err) /* quorum_ops.failed has said so, or says so next */
         return;
-    if (ctl_committed(c->ctl, e->last_offset) && c->publishing)
+    c->committing = true;
+    moved = ctl_committed(c->ctl, e->last_offset);
+    c->committing = false;
+    if (moved && c->publishing)
         publisher_publish(c->publisher, ctl_image(c->ctl));
+    answers_post(c);
     turn_post(c);
 }
 
@@ -248,13 +258,30 @@ static void call_back(struct msg *msg)
     c->done(c); /* last touch */
 }
 
+static void call_answer(struct control_call *call)
+{
+    call->msg.run = call_back;
+    loop_post(call->back, &call->msg); /* last touch */
+}
+
+static void answers_post(struct control *c)
+{
+    list_each_safe (it, &c->decided) {
+        list_remove(it);
+        call_answer(container_of(it, struct control_call, ctl.link));
+    }
+}
+
 static void call_decided(struct ctl_request *r, enum err err)
 {
     struct control_call *call = container_of(r, struct control_call, ctl);
+    struct control *c = call->node->control;
 
     call->err = err;
-    call->msg.run = call_back;
-    loop_post(call->back, &call->msg);
+    if (c->committing)
+        list_add(&c->decided, &r->link);
+    else
+        call_answer(call);
 }
 
 static void call_arrived(struct msg *msg)
@@ -329,6 +356,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->settings = *settings;
     c->ops = *ops;
     c->turn.run = turn_run;
+    list_init(&c->decided);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         c->flight[i].control = c;
     arena_init(&c->self.arena, node->heap, SIZE_MAX);

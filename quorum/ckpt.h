@@ -1,0 +1,57 @@
+/* Checkpoints: the committed image as a file `<offset, 20 digits>-<epoch, 10 digits>.checkpoint` beside the metadata
+ * log. The offset is the first one that isn't in it, the epoch that of the last one that is.
+ *
+ *     metadata/snapshot.h's batches, and behind its header the voters' configuration (voters.h)
+ *
+ * A file is written as <name>.tmp, read again, synced and only then renamed: what has its name is whole, unless the
+ * disk forgets.
+ *
+ * Loop:   one DISK loop; a writer works in short steps, so that other work gets its turn between them.
+ * Memory: a writer holds one batch; reading holds one stretch of the file, or a batch that is larger. */
+#pragma once
+#include "base/io.h"
+#include "metadata/snapshot.h"
+#include "quorum/voters.h"
+
+struct ckpt_id {
+    int64_t offset;
+    int32_t epoch;
+};
+
+enum { CKPT_NAME_LEN = 20 + 1 + 10 + 11 }; /* offset, dash, epoch, ".checkpoint" */
+void ckpt_name(struct ckpt_id id, char name[CKPT_NAME_LEN + 1]);
+bool ckpt_parse(const char *name, struct ckpt_id *out); /* false: no checkpoint's name */
+
+/* The newest ones, newest first. */
+enum { CKPT_LIST_MAX = 16 };
+struct ckpt_list {
+    struct ckpt_id v[CKPT_LIST_MAX];
+    int n;
+};
+enum err ckpt_list_read(struct io *io, const char *dir, struct ckpt_list *out);
+/* All but the newest `keep` go; *oldest becomes the offset of the last one kept, -1 if fewer than that are there. */
+enum err ckpt_keep(struct io *io, const char *dir, int keep, int64_t *oldest);
+
+/* The sealed image and the configuration. Any error of the format says that the file is damaged. */
+enum err ckpt_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g, struct image **image,
+                   struct voters *voters);
+
+struct ckpt_writer {
+    struct io *io;
+    const char *dir;
+    const struct image *image; /* only read; held until the end */
+    struct voters voters;
+    struct ckpt_id id;
+    struct snapshot_writer records;
+    struct bytes out;
+    struct file *file; /* NULL: not begun */
+    int64_t at;        /* written, then read again up to here */
+    enum { CKPT_WRITE, CKPT_CHECK, CKPT_NAME } stage;
+};
+/* `dir` is lent. Nothing is touched before the first step. */
+void ckpt_start(struct ckpt_writer *w, struct io *io, const char *dir, const struct image *image,
+                const struct voters *voters);
+/* One step. *more is false: the file is there, durable under its name, or the error says why it is not. */
+enum err ckpt_step(struct ckpt_writer *w, bool *more);
+/* At any time; what isn't whole yet is removed, as far as the disk lets. */
+void ckpt_end(struct ckpt_writer *w);

@@ -1,0 +1,370 @@
+/* One voter without raft, on the files that raft will keep (local_disk.h): append, sync, committed.
+ *
+ *     control loop                         the quorum's DISK loop
+ *     quorum_submit ────── entry ────────► queued; the first one posts `commit` behind what is in the mailbox
+ *     done ◄────────────── entry ───────── commit: append all, one sync, all go back in order
+ *     ask: ops.hold ────── image ────────► snapshot, a message a step, between commits
+ *     ops.released ◄────── image ────────── its end
+ *
+ * What holds:
+ *  1. A field of `struct quorum` belongs to one loop, or is written before the message that hands it over.
+ *  2. References of images are counted on the control loop alone; the DISK loop reads the one that is held for it.
+ *  3. Entries come back in the order submitted; `failed` comes behind those that committed.
+ *  4. Submitted offsets follow each other without a gap.
+ *  5. After quorum_stop() each message in flight comes home before the quorum is freed. */
+#include "base/check.h"
+#include "base/trace.h"
+#include "quorum/local_disk.h"
+
+enum { MS = 1000000 };
+
+struct quorum {
+    struct io *io;
+    struct loop *control, *loop;
+    struct grave *grave; /* the control loop's */
+    struct quorum_settings settings;
+    struct quorum_ops ops;
+    /* control loop */
+    struct quorum_view view;
+    int64_t next;           /* offset of the next entry */
+    int64_t since_snapshot; /* bytes committed */
+    struct timer timer;     /* snapshot_ms after the first of them */
+    bool timed;
+    bool asking; /* `ask` is posted */
+    struct image *held;
+    struct msg ask, gone;
+    struct msg *stopped; /* quorum_stop() was called */
+    /* DISK loop */
+    struct local_disk disk;
+    struct msg *first, **last; /* entries that wait for `commit` */
+    bool committing;           /* `commit` is posted */
+    bool told;                 /* `fail` is posted */
+    struct msg commit, step;
+    /* to and fro; of the disk, epoch and replayed stay after `opened`, err and what after `fail` */
+    struct msg open, opened, snapshot, written, fail, stop, closed;
+    struct image *image; /* with `opened` */
+    int64_t end;
+    int64_t log_start, newest; /* with `opened` and `written` */
+};
+
+/* ---- the DISK loop ---- */
+
+static void tell_failure(struct quorum *q)
+{
+    if (!q->disk.err || q->told)
+        return;
+    q->told = true;
+    TRACE(q->io, quorum_failed, q->disk.what, err_text(q->disk.err));
+    loop_post(q->control, &q->fail);
+}
+
+static void open_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, open);
+    enum err err;
+
+    local_disk_init(&q->disk, q->io, &q->settings);
+    err = local_disk_open(&q->disk, &q->image);
+    if (err) {
+        tell_failure(q);
+        return;
+    }
+    ASSERT(!q->disk.grave.first && q->image->refs == 1 && q->image->sealed);
+    q->end = log_end(q->disk.log);
+    q->log_start = log_start(q->disk.log);
+    q->newest = q->disk.snapshot;
+    loop_post(q->control, &q->opened);
+}
+
+static void entry_back(struct msg *msg);
+
+/* What has come since the last time: one sync for all, and one fate. */
+static void commit(struct quorum *q)
+{
+    struct msg *first = q->first;
+    bool any = first;
+    enum err err;
+
+    for (struct msg *m = first; m; m = m->next)
+        if (local_disk_append(&q->disk, container_of(m, struct quorum_entry, msg)->bytes))
+            break;
+    err = any ? local_disk_sync(&q->disk) : E_OK;
+    q->first = NULL;
+    q->last = &q->first;
+    while (first) {
+        struct quorum_entry *e = container_of(first, struct quorum_entry, msg);
+
+        first = first->next;
+        e->err = err;
+        e->msg.run = entry_back;
+        loop_post(q->control, &e->msg); /* last touch of e */
+    }
+    tell_failure(q);
+}
+
+static void commit_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, commit);
+
+    q->committing = false;
+    commit(q);
+}
+
+static void entry_came(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum_entry, msg)->quorum;
+
+    msg->next = NULL;
+    *q->last = msg;
+    q->last = &msg->next;
+    if (q->committing)
+        return;
+    q->committing = true;
+    loop_post(q->loop, &q->commit);
+}
+
+static void snapshot_over(struct quorum *q)
+{
+    local_disk_snapshot_end(&q->disk);
+    q->newest = q->disk.snapshot;
+    q->log_start = log_start(q->disk.log);
+    loop_post(q->control, &q->written);
+}
+
+static void step_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, step);
+    bool more;
+
+    if (!q->disk.writing) /* stopped meanwhile */
+        return;
+    if (!local_disk_snapshot_step(&q->disk, &more) && more) {
+        loop_post(q->loop, &q->step);
+        return;
+    }
+    snapshot_over(q);
+    tell_failure(q);
+}
+
+static void snapshot_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, snapshot);
+
+    if (q->disk.err) { /* `fail` is on its way */
+        snapshot_over(q);
+        return;
+    }
+    local_disk_snapshot_start(&q->disk, q->held);
+    loop_post(q->loop, &q->step);
+}
+
+static void stop_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, stop);
+
+    commit(q);
+    if (q->disk.writing)
+        snapshot_over(q);
+    (void)!local_disk_close(&q->disk); /* an error is in q->disk.err */
+    tell_failure(q);
+    loop_post(q->control, &q->closed);
+}
+
+/* ---- the control loop ---- */
+
+static void ask_post(struct quorum *q)
+{
+    if (q->asking || q->held || q->stopped || q->view.failed)
+        return;
+    q->asking = true;
+    loop_post(q->control, &q->ask);
+}
+
+static void ask_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, ask);
+    struct image *image;
+
+    q->asking = false;
+    if (q->stopped || q->view.failed)
+        return;
+    image = q->ops.hold(q->ops.arg);
+    ASSERT(image->sealed && image->offset < q->view.committed);
+    timer_stop(&q->timer);
+    q->timed = false;
+    q->since_snapshot = 0;
+    if (image->offset + 1 <= q->view.snapshot || image->offset < 0) { /* there is nothing new to keep */
+        q->ops.released(q->ops.arg, image);
+        return;
+    }
+    q->held = image;
+    loop_post(q->loop, &q->snapshot);
+}
+
+static void written_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, written);
+    struct image *image = q->held;
+
+    q->held = NULL;
+    q->view.snapshot = q->newest;
+    q->view.log_start = q->log_start;
+    q->ops.released(q->ops.arg, image);
+}
+
+static void timer_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, timer);
+
+    q->timed = false;
+    ask_post(q);
+}
+
+/* More has committed than the newest snapshot holds. */
+static void snapshot_when_due(struct quorum *q)
+{
+    if (q->stopped)
+        return;
+    if (q->settings.snapshot_bytes > 0 && q->since_snapshot >= q->settings.snapshot_bytes) {
+        ask_post(q);
+    } else if (q->settings.snapshot_ms > 0 && !q->timed) {
+        q->timed = true;
+        timer_set(q->control, &q->timer, loop_now(q->control) + q->settings.snapshot_ms * MS);
+    }
+}
+
+static void opened_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, opened);
+
+    if (q->stopped) {
+        image_unref(q->image, q->grave);
+        return;
+    }
+    q->next = q->end;
+    q->view.epoch = q->disk.epoch;
+    q->view.leader = q->settings.node_id;
+    q->view.log_start = q->log_start;
+    q->view.snapshot = q->newest;
+    q->view.end = q->view.committed = q->end;
+    q->view.voters[0] = q->settings.node_id;
+    q->view.n_voters = 1;
+    q->since_snapshot = q->disk.replayed;
+    q->ops.loaded(q->ops.arg, q->image);
+    q->ops.leader(q->ops.arg, q->view.leader, q->view.epoch, true, q->next);
+}
+
+static void entry_back(struct msg *msg)
+{
+    struct quorum_entry *e = container_of(msg, struct quorum_entry, msg);
+    struct quorum *q = e->quorum;
+    enum err err = e->err;
+
+    if (!err) {
+        q->view.end = q->view.committed = e->last_offset + 1;
+        q->since_snapshot += (int64_t)e->bytes.len;
+    }
+    e->done(e, err); /* last touch of e */
+    if (!err)
+        snapshot_when_due(q);
+}
+
+static void fail_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, fail);
+
+    q->view.failed = q->disk.err;
+    q->view.leader = -1;
+    timer_stop(&q->timer);
+    q->ops.failed(q->ops.arg, q->disk.err, q->disk.what);
+}
+
+/* Everything is home, but for what this loop may have posted to itself. */
+static void gone_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, gone);
+    struct msg *stopped = q->stopped;
+    struct loop *control = q->control;
+
+    if (q->asking) {
+        loop_post(control, &q->gone);
+        return;
+    }
+    ASSERT(!q->held && !q->first);
+    heap_free(io_heap(q->io), (char *)q->settings.dir);
+    heap_free(io_heap(q->io), q);
+    loop_post(control, stopped);
+}
+
+static void closed_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, closed);
+
+    loop_stop(q->loop, q->control, &q->gone);
+}
+
+/* ---- the door ---- */
+
+struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
+                            const struct quorum_settings *settings, const struct quorum_ops *ops)
+{
+    struct quorum *q = heap_alloc(io_heap(io), sizeof(*q));
+
+    ASSERT(grave->heap == io_heap(io)); /* images change hands between graves */
+    q->io = io;
+    q->control = control;
+    q->grave = grave;
+    q->settings = *settings;
+    q->settings.dir = heap_str(io_heap(io), SLICE(settings->dir));
+    q->ops = *ops;
+    q->view = (struct quorum_view){.leader = -1, .snapshot = -1};
+    q->timer.fire = timer_fired;
+    q->last = &q->first;
+    q->open.run = open_run;
+    q->opened.run = opened_run;
+    q->commit.run = commit_run;
+    q->snapshot.run = snapshot_run;
+    q->step.run = step_run;
+    q->written.run = written_run;
+    q->fail.run = fail_run;
+    q->ask.run = ask_run;
+    q->stop.run = stop_run;
+    q->closed.run = closed_run;
+    q->gone.run = gone_run;
+    q->loop = loop_start(io, LOOP_DISK, "quorum");
+    loop_post(q->loop, &q->open);
+    return q;
+}
+
+void quorum_submit(struct quorum *q, struct quorum_entry *e)
+{
+    ASSERT(!q->stopped && q->next > 0 && e->base_offset == q->next && e->last_offset >= e->base_offset);
+    q->next = e->last_offset + 1;
+    e->quorum = q;
+    e->msg.run = entry_came;
+    loop_post(q->loop, &e->msg);
+}
+
+/* One voter expects nothing from anybody: what still comes is from a time before. */
+void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
+{
+}
+
+void quorum_snapshot(struct quorum *q)
+{
+    if (q->next > 0)
+        ask_post(q);
+}
+
+struct quorum_view quorum_view(const struct quorum *q)
+{
+    return q->view;
+}
+
+void quorum_stop(struct quorum *q, struct msg *stopped)
+{
+    ASSERT(!q->stopped && stopped);
+    q->stopped = stopped;
+    timer_stop(&q->timer);
+    loop_post(q->loop, &q->stop);
+}

@@ -1,0 +1,408 @@
+/* Opening: the newest good checkpoint, then every batch of the log behind it; with one voter all that the log holds has
+ * committed. The log is scanned from that checkpoint's offset on, whatever ended the last process: below it the log and
+ * its indexes were synced before the checkpoint got its name.
+ *
+ *  1. The configuration is on disk before quorum-state is: a state without a log means that the log was lost.
+ *  2. quorum-state names an epoch before the first batch of it is written.
+ *  3. What was recovered is synced before it is told.
+ *  4. The log below the older one of the two checkpoints that are kept may go; so one of them may be damaged. */
+#include "quorum/local_disk.h"
+#include "base/check.h"
+#include "base/trace.h"
+#include "log/whole_file.h"
+#include "quorum/quorum_state.h"
+#include <stdio.h>
+
+#define LOG_NAME "__cluster_metadata-0"
+enum {
+    FILES_MAX = 8,
+    INDEX_PAGES_MAX = 8,
+    READ_BYTES = 1 << 20,
+    CKPT_KEPT = 2,
+    FIRST_EPOCH = 1,
+    GRAVE_STEP = 1000
+};
+
+static enum err failed(struct local_disk *d, enum err err, const char *what)
+{
+    if (err && !d->err) {
+        d->err = err;
+        d->what = what;
+    }
+    return d->err;
+}
+
+void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_settings *settings)
+{
+    struct log_env_config env = {.io = io,
+                                 .files_max = FILES_MAX,
+                                 .index_pages_max = INDEX_PAGES_MAX,
+                                 .producer_expiration_ms = INT64_MAX};
+
+    *d = (struct local_disk){.io = io, .settings = settings, .snapshot = -1};
+    d->path = path_join(io_heap(io), settings->dir, LOG_NAME);
+    d->codecs = codec_cache_new(io_heap(io));
+    env.codecs = d->codecs;
+    d->env = log_env_new(&env);
+    grave_init(&d->grave, io_heap(io));
+    log_config_init(&d->config);
+    d->config.segment_bytes =
+        settings->segment_bytes < INT32_MAX ? (int32_t)settings->segment_bytes : INT32_MAX;
+    d->config.segment_ms = settings->segment_ms;
+    d->config.retention_bytes = settings->retention_bytes;
+    d->config.retention_ms = settings->retention_ms;
+    d->config.file_delete_delay_ms = 0; /* nobody else reads these files */
+    d->config.durable = true;
+}
+
+/* ---- what is there ---- */
+
+static enum err make_directory(struct local_disk *d)
+{
+    enum err err = dir_make(d->io, d->path);
+
+    if (err == E_EXISTS)
+        err = E_OK;
+    return err ? err : dir_sync(d->io, d->settings->dir);
+}
+
+static bool damaged(enum err err)
+{
+    return err == E_CORRUPT_MESSAGE || err == E_TRUNCATED || err == E_MALFORMED ||
+           err == E_UNSUPPORTED_FOR_MESSAGE_FORMAT;
+}
+
+/* A name that nothing reads: it must not count as one of those that are kept. */
+static enum err set_aside(struct local_disk *d, const char *name)
+{
+    struct heap *h = io_heap(d->io);
+    char *from = path_join(h, d->path, name);
+    size_t len = strlen(from) + sizeof(".damaged");
+    char *to = heap_alloc(h, len);
+    enum err err;
+
+    (void)snprintf(to, len, "%s.damaged", from);
+    err = path_move(d->io, from, to);
+    heap_free(h, to);
+    heap_free(h, from);
+    return err;
+}
+
+/* The newest good one; *image stays NULL if there is none. */
+static enum err load_checkpoint(struct local_disk *d, struct image **image)
+{
+    char name[CKPT_NAME_LEN + 1];
+    struct ckpt_list list;
+    enum err err = ckpt_list_read(d->io, d->path, &list);
+
+    *image = NULL;
+    for (int i = 0; i < list.n && !err; i++) {
+        err = ckpt_load(d->io, d->path, list.v[i], &d->grave, image, &d->voters);
+        if (!err) {
+            d->snapshot = list.v[i].offset;
+            return E_OK;
+        }
+        *image = NULL;
+        d->voters.n = 0;
+        if (!damaged(err))
+            return err;
+        ckpt_name(list.v[i], name);
+        TRACE(d->io, quorum_checkpoint_bad, name, err_text(err));
+        err = set_aside(d, name);
+    }
+    return err;
+}
+
+static enum err open_log(struct local_disk *d)
+{
+    static const struct uuid topic_id = {.b[15] = 1}; /* Kafka's for the metadata topic */
+    struct log_start from = {.recovery_point = d->snapshot < 0 ? 0 : d->snapshot, .start = -1};
+    enum err err = log_open(d->env, log_env_dir(d->env, d->settings->dir), LOG_NAME, &topic_id, &d->config,
+                            &from, &d->log);
+
+    if (!err && log_end(d->log) < from.recovery_point)
+        err = log_restart_at(d->log, from.recovery_point, io_wall_ms(d->io));
+    if (!err && log_start(d->log) > from.recovery_point)
+        err = E_OFFSET_OUT_OF_RANGE;
+    return err ? err : log_sync(&d->log, 1, LOG_SYNC_ALL);
+}
+
+/* ---- our own batches ---- */
+
+enum { BATCH_CONFIGURATION, BATCH_BARRIER };
+
+static enum err append_own(struct local_disk *d, int what, int32_t epoch)
+{
+    struct batch_place at = {.base_offset = log_end(d->log), .epoch = epoch, .now_ms = io_wall_ms(d->io)};
+    struct bytes out;
+    struct arena a;
+    enum err err;
+
+    bytes_init(&out, io_heap(d->io));
+    arena_init(&a, io_heap(d->io), SIZE_MAX);
+    if (what == BATCH_CONFIGURATION)
+        voters_batch(&at, &d->voters, &a, &out);
+    else
+        barrier_batch(&at, d->server_id, &d->voters, &a, &out);
+    err = local_disk_append(d, bytes_slice(&out));
+    if (!err)
+        err = local_disk_sync(d);
+    arena_drop(&a);
+    bytes_drop(&out);
+    return err;
+}
+
+/* The first start: one voter, this node. */
+static enum err found_cluster(struct local_disk *d)
+{
+    d->voters = (struct voters){.n = 1, .v = {{d->server_id, d->settings->directory_id}}};
+    return append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH);
+}
+
+/* ---- replay ---- */
+
+struct replay {
+    struct local_disk *disk;
+    struct image *draft;
+    struct arena arena;
+    uint8_t *buf;
+    size_t room;
+    int64_t next;
+};
+
+static enum err replay_batch(struct replay *r, const struct batch_content *c)
+{
+    struct local_disk *d = r->disk;
+    enum err err = E_OK;
+
+    if (c->base_offset != r->next || c->last_offset < c->base_offset || c->epoch < r->draft->epoch)
+        return E_CORRUPT_MESSAGE;
+    if (voters_in(c))
+        err = voters_read(c, &r->arena, &d->voters);
+    for (int i = 0; i < c->n && !c->is_control; i++)
+        image_replay(r->draft, &d->grave, &c->records[i]);
+    r->draft->offset = c->last_offset;
+    r->draft->epoch = c->epoch;
+    r->draft->append_ms = c->append_ms;
+    r->next = c->last_offset + 1;
+    return err;
+}
+
+/* One stretch of the log: whole batches, the last one may be cut. */
+static enum err replay_range(struct replay *r, const struct log_range *range)
+{
+    struct batch_content c;
+    size_t got, used;
+    struct slice rest;
+    enum err err;
+
+    if (range->len > r->room) {
+        r->room = range->len;
+        r->buf = heap_resize(r->disk->grave.heap, r->buf, r->room);
+    }
+    err = file_read(range->file, range->at, r->buf, range->len, &got);
+    for (rest = slice_of(r->buf, got); !err && rest.len > 0;) {
+        arena_reset(&r->arena);
+        err = batches_read(rest, &r->arena, &c, &used);
+        if (err == E_TRUNCATED && rest.p != r->buf)
+            return E_OK;
+        if (!err)
+            err = replay_batch(r, &c);
+        if (err)
+            return err;
+        rest = slice_of(rest.p + used, rest.len - used);
+        r->disk->replayed += (int64_t)used;
+    }
+    return err;
+}
+
+static enum err replay_log(struct replay *r)
+{
+    struct log *log = r->disk->log;
+    struct log_limits limits = {.up_to = log_end(log), .max_bytes = READ_BYTES, .min_one = true};
+    enum err err = E_OK;
+
+    while (!err && r->next < limits.up_to) {
+        struct log_range range;
+
+        err = log_read(log, r->next, &limits, &range);
+        if (err)
+            break;
+        err = range.len > 0 ? replay_range(r, &range) : E_CORRUPT_MESSAGE;
+        log_range_drop(&range);
+    }
+    return err;
+}
+
+/* *image, which may be NULL, becomes what the log leads to, sealed. */
+static enum err replay(struct local_disk *d, struct image **image)
+{
+    struct image *base = *image;
+    struct replay r = {.disk = d, .next = d->snapshot < 0 ? 0 : d->snapshot};
+    enum err err;
+
+    r.draft = base ? image_draft(base, &d->grave) : image_new(&d->grave);
+    if (base) {
+        r.draft->offset = base->offset;
+        r.draft->epoch = base->epoch;
+        image_unref(base, &d->grave);
+    }
+    arena_init(&r.arena, d->grave.heap, SIZE_MAX);
+    err = replay_log(&r);
+    arena_drop(&r.arena);
+    heap_free(d->grave.heap, r.buf);
+    image_seal(r.draft);
+    *image = r.draft;
+    return err;
+}
+
+/* ---- a new epoch ---- */
+
+static bool alone(const struct local_disk *d)
+{
+    return d->voters.n == 1 && d->voters.v[0].server_id == d->server_id &&
+           uuid_eq(d->voters.v[0].directory_id, d->settings->directory_id);
+}
+
+static enum err lead(struct local_disk *d, const struct quorum_state *before, int32_t last_epoch)
+{
+    struct quorum_state now = {
+        .leader_id = d->server_id, .voted_id = d->server_id, .voted_directory_id = d->settings->directory_id};
+
+    d->epoch = (before->leader_epoch > last_epoch ? before->leader_epoch : last_epoch) + 1;
+    now.leader_epoch = d->epoch;
+    if (quorum_state_write(d->io, d->path, &now))
+        return failed(d, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+    return failed(d, append_own(d, BATCH_BARRIER, d->epoch), "writing the barrier");
+}
+
+static enum err open_steps(struct local_disk *d, struct image **image)
+{
+    struct quorum_state state = {.leader_epoch = 0};
+    enum err err;
+
+    if (failed(d, make_directory(d), "making the metadata log's directory") ||
+        failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
+        failed(d, open_log(d), "opening the metadata log"))
+        return d->err;
+    err = quorum_state_read(d->io, d->path, &state);
+    if (err && err != E_NOENT)
+        return failed(d, err, "reading quorum-state");
+    if (log_end(d->log) == 0) {
+        if (!err)
+            return failed(d, E_CORRUPT_MESSAGE, "looking for the metadata log that quorum-state speaks of");
+        if (failed(d, found_cluster(d), "writing the first configuration"))
+            return d->err;
+    }
+    if (failed(d, replay(d, image), "replaying the metadata log"))
+        return d->err;
+    if (!alone(d))
+        return failed(d, E_INCONSISTENT_VOTER_SET, "looking for this node as the only voter");
+    return lead(d, &state, (*image)->epoch);
+}
+
+enum err local_disk_open(struct local_disk *d, struct image **image)
+{
+    *image = NULL;
+    if (d->settings->node_id < 0 || d->settings->node_id == INT32_MAX)
+        return failed(d, E_INVALID_CONFIG, "deriving a server id from node.id");
+    d->server_id = d->settings->node_id + 1;
+    (void)!open_steps(d, image);
+    if (d->err && *image) {
+        image_unref(*image, &d->grave);
+        *image = NULL;
+    }
+    while (grave_step(&d->grave, GRAVE_STEP))
+        ;
+    if (!d->err)
+        TRACE(d->io, quorum_loaded, (long long)d->snapshot, (long long)d->replayed,
+              (long long)log_end(d->log), d->epoch);
+    return d->err;
+}
+
+/* ---- records ---- */
+
+enum err local_disk_append(struct local_disk *d, struct slice bytes)
+{
+    struct log_append a = {.bytes = bytes, .origin = LOG_FROM_LEADER, .now_ms = io_wall_ms(d->io)};
+
+    return d->err ? d->err : failed(d, log_append(d->log, &a), "appending to the metadata log");
+}
+
+enum err local_disk_sync(struct local_disk *d)
+{
+    return d->err ? d->err : failed(d, log_sync(&d->log, 1, LOG_SYNC_DATA), "syncing the metadata log");
+}
+
+/* ---- snapshots ---- */
+
+void local_disk_snapshot_start(struct local_disk *d, const struct image *image)
+{
+    ASSERT(!d->writing && image->sealed && image->offset + 1 <= log_synced(d->log));
+    d->writing = true;
+    ckpt_start(&d->writer, d->io, d->path, image, &d->voters);
+}
+
+void local_disk_snapshot_end(struct local_disk *d)
+{
+    if (d->writing)
+        ckpt_end(&d->writer);
+    d->writing = false;
+}
+
+/* The new one is there: older ones go, and the log that only they need. */
+static enum err snapshot_written(struct local_disk *d)
+{
+    int64_t oldest, now_ms = io_wall_ms(d->io);
+    int removed;
+    enum err err;
+
+    d->snapshot = d->writer.id.offset;
+    TRACE(d->io, quorum_checkpoint, (long long)d->snapshot, d->writer.id.epoch);
+    err = ckpt_keep(d->io, d->path, CKPT_KEPT, &oldest);
+    if (!err && oldest > 0)
+        err = log_retain(d->log, now_ms, oldest, &removed);
+    (void)log_env_due(d->env, now_ms);
+    return err;
+}
+
+enum err local_disk_snapshot_step(struct local_disk *d, bool *more)
+{
+    enum err err = d->err;
+
+    *more = false;
+    if (!err && !d->writer.file) /* the log below it, indexes too, is on disk before its name is */
+        err = log_sync(&d->log, 1, LOG_SYNC_ALL);
+    if (!err)
+        err = ckpt_step(&d->writer, more);
+    if (!err && !*more)
+        err = snapshot_written(d);
+    if (!err && *more)
+        return E_OK;
+    *more = false;
+    local_disk_snapshot_end(d);
+    if (err == E_FULL && !d->err) {
+        TRACE(d->io, quorum_checkpoint_put_off, err_text(err));
+        return E_OK;
+    }
+    return failed(d, err, "writing a checkpoint");
+}
+
+/* ---- the end ---- */
+
+enum err local_disk_close(struct local_disk *d)
+{
+    enum err err = E_OK;
+
+    local_disk_snapshot_end(d);
+    if (d->log && d->err)
+        log_abandon(d->log);
+    else if (d->log)
+        err = failed(d, log_close(d->log), "closing the metadata log");
+    d->log = NULL;
+    ASSERT(!d->grave.first);
+    log_env_drop(d->env);
+    codec_cache_drop(d->codecs);
+    heap_free(io_heap(d->io), d->path);
+    return err;
+}

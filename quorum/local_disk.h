@@ -1,0 +1,43 @@
+/* The files of a one-voter quorum: what local.c does on its DISK loop, in straight lines.
+ * Loop:   one DISK loop for all of it.
+ * Memory: the image that opening builds is handed over with its one reference; until then everything about it,
+ *         graves included, is this loop's alone, and nothing of it stays here.
+ * Always: once `err` is set it stays, and every call answers it without touching the disk. */
+#pragma once
+#include "log/log.h"
+#include "quorum/ckpt.h"
+#include "quorum/quorum.h"
+
+struct local_disk {
+    struct io *io;
+    const struct quorum_settings *settings;
+    char *path; /* of the log's directory */
+    struct codec_cache *codecs;
+    struct log_config config;
+    struct log_env *env;
+    struct log *log; /* NULL: not open */
+    struct grave grave;
+    struct voters voters;
+    int32_t server_id;
+    int32_t epoch;    /* in which this start leads */
+    int64_t snapshot; /* offset of the newest; -1: none */
+    int64_t replayed; /* bytes of the log that it doesn't hold, found at the start */
+    struct ckpt_writer writer;
+    bool writing;
+    enum err err;     /* the first one */
+    const char *what; /* was being done then */
+};
+
+/* `settings` is lent until the close. */
+void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_settings *settings);
+/* Loads what is there, or makes it, and begins a new epoch: its barrier is on disk. */
+enum err local_disk_open(struct local_disk *d, struct image **image);
+/* Whole batches that carry their offsets and epoch. */
+enum err local_disk_append(struct local_disk *d, struct slice bytes);
+enum err local_disk_sync(struct local_disk *d);
+/* A snapshot in short steps. *more is false at its end, also where a full disk put it off, which is no error. */
+void local_disk_snapshot_start(struct local_disk *d, const struct image *image);
+enum err local_disk_snapshot_step(struct local_disk *d, bool *more);
+void local_disk_snapshot_end(struct local_disk *d); /* at any time */
+/* Syncs, closes and frees everything. */
+enum err local_disk_close(struct local_disk *d);

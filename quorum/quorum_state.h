@@ -1,0 +1,30 @@
+/* Term and vote: `quorum-state` beside the metadata log, the file that keeps a node from voting twice.
+ *
+ *     {"leaderId":2,"leaderEpoch":5,"votedId":2,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAQ",
+ *      "data_version":1,"crc32c":"0a1b2c3d"}
+ *
+ * in one line: Kafka's fields of version 1, in Kafka's order, and one of ours that Kafka's reader ignores, the CRC-32C
+ * of every byte before the comma in front of it. Ids are raft's server ids, -1 says nobody; a server id is
+ * node.id + 1 for the voters that a cluster begins with.
+ *
+ * Loop:   a DISK loop.
+ * Always: the file is replaced whole and is on disk before quorum_state_write() returns; what doesn't read
+ *         back exactly is damaged, and a damaged one stops the quorum: guessing could vote twice. */
+#pragma once
+#include "base/io.h"
+#include "proto/uuid.h"
+
+struct quorum_state {
+    int32_t leader_id;
+    int32_t leader_epoch;
+    int32_t voted_id;
+    struct uuid voted_directory_id;
+};
+
+void quorum_state_encode(const struct quorum_state *s, struct bytes *out);
+/* E_CORRUPT_MESSAGE: not what encode writes. */
+enum err quorum_state_decode(struct slice text, struct quorum_state *out);
+
+/* E_NOENT: there is none. */
+enum err quorum_state_read(struct io *io, const char *dir, struct quorum_state *out);
+enum err quorum_state_write(struct io *io, const char *dir, const struct quorum_state *s);

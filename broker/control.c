@@ -332,11 +332,12 @@ void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(str
 
 /* ---- start and stop ---- */
 
+static const struct ctl_ops ctl_ops = {.propose = propose, .random = seed};
+
 struct control *control_start(struct node *node, const struct control_settings *settings, const struct control_ops *ops)
 {
     struct control *c = heap_alloc(node->heap, sizeof(*c));
     const struct config *cfg = settings->config;
-    const struct ctl_ops ctl_ops = {.propose = propose, .random = seed};
     const struct quorum_ops quorum_ops = {.loaded = on_loaded, .leader = on_leader, .committed = on_committed,
                                           .hold = on_hold, .released = on_released, .failed = on_failed, .arg = c};
     const struct quorum_settings quorum = {

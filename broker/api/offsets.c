@@ -40,7 +40,7 @@ static bool special_known(int64_t timestamp, int16_t version)
     }
 }
 
-static enum err list_one(struct partition *p, struct list_part *part)
+static enum err list_one(struct partition *p, struct list_part *part, int16_t version)
 {
     struct log_at at = {.offset = -1, .timestamp = -1, .leader_epoch = -1};
     enum err err = E_OK;
@@ -68,7 +68,8 @@ static enum err list_one(struct partition *p, struct list_part *part)
         return err;
     part->out->offset = at.offset;
     part->out->timestamp = at.timestamp;
-    part->out->leader_epoch = at.leader_epoch;
+    if (version >= 4)
+        part->out->leader_epoch = at.leader_epoch;
     return E_OK;
 }
 
@@ -81,7 +82,7 @@ static void list_visit(struct lane *lane)
         if (!it->err)
             it->err = partition_epoch_check(p, part->current_leader_epoch);
         if (!it->err)
-            it->err = list_one(p, part);
+            it->err = list_one(p, part, lane->scatter->request->version);
     }
     lane_answer(lane);
 }

@@ -39,7 +39,7 @@ struct server {
     int pending;            /* loops that a step of the stop waits for */
     bool *dir_ok;           /* a row of directories for each DISK loop */
     enum err why;           /* what stopped it */
-    char why_text[600];
+    char why_text[640];
     _Atomic int recovering; /* loops that scan their partitions after a power cut */
     struct msg begin, open, opened, stop, signal, step, recovered;
 };
@@ -56,7 +56,7 @@ static void server_fail(struct server *s, enum err err, const char *what)
 {
     if (s->why == E_OK) {
         s->why = err;
-        snprintf(s->why_text, sizeof(s->why_text), "%s (%s)", what, err_text(err));
+        snprintf(s->why_text, sizeof(s->why_text), "%.511s (%s)", what, err_text(err));
     }
     stop_begin(s);
 }
@@ -278,7 +278,7 @@ static enum err listeners_resolve(struct server *s)
         if (v[i].host[0])
             err = addr_find(s->node.io, v[i].host, v[i].port, &o->at, 1, &found);
         if (err || found == 0) {
-            snprintf(s->why_text, sizeof(s->why_text), "listener %s: no address for %s", v[i].name, v[i].host);
+            snprintf(s->boot.why, sizeof(s->boot.why), "listener %s: no address for %s", v[i].name, v[i].host);
             return err ? err : E_NOENT;
         }
         o->at.port = v[i].port;
@@ -334,7 +334,7 @@ static void server_begin(struct msg *msg)
     }
     err = listeners_resolve(s);
     if (err) {
-        server_fail(s, err, s->why_text);
+        server_fail(s, err, s->boot.why);
         return;
     }
     net_limits_of(s->node.io, s->node.heap, s->node.config, &s->limits);

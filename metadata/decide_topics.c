@@ -231,7 +231,7 @@ static struct api_error create_topic(const struct image *tip, const new_topic *t
     struct uuid id = ctl_uuid(o);
     struct api_error e = check_new_name(tip, o, t->name);
     struct meta_record *r;
-    int n, factor;
+    int n = 0, factor = 0;
 
     if (e.err)
         return e;

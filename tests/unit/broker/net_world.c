@@ -118,8 +118,10 @@ struct net_world *nw_make(uint64_t seed)
 
 static void start_run(struct loop *loop, void *arg)
 {
+    static const struct config_listener plain = {.name = "PLAINTEXT"};
     struct net_world *w = arg;
-    struct listener_open at = {.at = sim_addr(NW_NODE, NW_PORT),
+    struct listener_open at = {.config = &plain,
+                               .at = sim_addr(NW_NODE, NW_PORT),
                                .serve = test_serve,
                                .connections_max = INT32_MAX,
                                .creation_rate = INT32_MAX};

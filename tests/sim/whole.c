@@ -1,0 +1,172 @@
+#include "tests/sim/whole.h"
+#include "base/check.h"
+#include "log/dir.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { SETS_MAX = 32, DIRS_MAX = 4, WORDS = 64 };
+static const int64_t EXIT_NS = 100000000; /* from the server's last word to the end of its last loop */
+
+static const char *no_env(void *arg, const char *name)
+{
+    return NULL;
+}
+
+static enum err no_file(void *arg, const char *path, struct bytes *to)
+{
+    return E_NOENT;
+}
+
+static void warned(void *arg, const char *line)
+{
+    fprintf(stderr, "settings: %s\n", line);
+}
+
+/* ---- settings and format ---- */
+
+static void settings_load(struct whole *w, const char *const *sets, int n_sets)
+{
+    const struct config_world world = {.env = no_env, .read = no_file, .warn = warned};
+    const char *all[SETS_MAX] = {"process.roles=broker,controller",
+                                 "controller.listener.names=CONTROLLER",
+                                 "controller.quorum.bootstrap.servers=localhost:9093",
+                                 "listeners=PLAINTEXT://:9092,CONTROLLER://:9093",
+                                 "advertised.listeners=PLAINTEXT://10.0.0.1:9092",
+                                 "num.network.threads=2",
+                                 "num.io.threads=2",
+                                 "offsets.topic.replication.factor=1",
+                                 "transaction.state.log.replication.factor=1",
+                                 "transaction.state.log.min.isr=1"};
+    struct config_load from = {.world = &world, .sets = all};
+    char dirs[DIRS_MAX * 16] = "log.dirs=", id[WORDS];
+    struct bytes why;
+    int n = 10;
+
+    for (int i = 0; i < w->n_dirs; i++)
+        snprintf(dirs + strlen(dirs), sizeof(dirs) - strlen(dirs), "%s/data/%d", i ? "," : "", i);
+    snprintf(id, sizeof(id), "node.id=%d", w->id);
+    all[n++] = dirs;
+    all[n++] = id;
+    ASSERT(n + n_sets <= SETS_MAX);
+    for (int i = 0; i < n_sets; i++)
+        all[n++] = sets[i];
+    from.n_sets = n;
+    bytes_init(&why, w->heap);
+    if (config_load(w->heap, &from, &why, &w->config) != E_OK) {
+        fprintf(stderr, "%.*s\n", (int)why.len, (const char *)why.p);
+        ASSERT(false);
+    }
+    bytes_drop(&why);
+}
+
+/* What `weir format` leaves, durable. */
+static void dir_format(struct whole *w, int i)
+{
+    char path[WORDS], text[256], uuid[UUID_TEXT_LEN + 1];
+    struct uuid id = {0};
+
+    memset(id.b, 0x11 + i, sizeof(id.b));
+    uuid_text(id, uuid);
+    snprintf(path, sizeof(path), "/data/%d/meta.properties", i);
+    snprintf(text, sizeof(text), "#\nversion=1\ncluster.id=sim-cluster\nnode.id=%d\ndirectory.id=%s\n", w->id,
+             uuid);
+    ASSERT(sim_file_put(w->s, w->id, path, text, strlen(text)) == E_OK);
+}
+
+struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *sets, int n_sets)
+{
+    struct heap *heap = heap_new(false);
+    struct whole *w = heap_alloc(heap, sizeof(*w));
+
+    ASSERT(n_dirs <= DIRS_MAX);
+    *w = (struct whole){.s = s, .id = id, .heap = heap, .n_dirs = n_dirs};
+    settings_load(w, sets, n_sets);
+    (void)sim_node(s, id); /* a disk begins with its machine */
+    for (int i = 0; i < n_dirs; i++)
+        dir_format(w, i);
+    sim_exit(s, id);
+    return w;
+}
+
+/* ---- life ---- */
+
+static void on_ready(void *arg, const struct addr *bound, int n_bound)
+{
+    struct whole *w = arg;
+
+    w->ready = true;
+}
+
+static void on_stopped(void *arg, enum err why, const char *text)
+{
+    struct whole *w = arg;
+
+    w->stopped = true;
+    w->ready = false;
+    w->stopped_at = sim_now(w->s);
+    w->why = why;
+    snprintf(w->text, sizeof(w->text), "%s", text);
+    sim_note(w->s, "node %d stopped: %s", w->id, text);
+}
+
+void whole_start(struct whole *w)
+{
+    struct server_options o = {.config = w->config, .ready = on_ready, .stopped = on_stopped, .arg = w};
+
+    ASSERT(!w->io);
+    w->ready = w->stopped = false;
+    w->why = E_OK;
+    w->lives++;
+    w->io = sim_node(w->s, w->id);
+    w->node = server_start(w->io, &o);
+}
+
+void whole_stop(struct whole *w)
+{
+    sim_signal(w->s, w->id);
+}
+
+void whole_crash(struct whole *w, enum sim_crash how)
+{
+    if (w->io && sim_up(w->s, w->id))
+        sim_crash(w->s, w->id, how);
+    w->io = NULL;
+    w->node = NULL;
+    w->ready = false;
+}
+
+bool whole_ready(void *whole)
+{
+    return ((struct whole *)whole)->ready;
+}
+
+bool whole_up(void *whole)
+{
+    const struct whole *w = whole;
+
+    return w->ready || w->stopped || !w->io || !sim_up(w->s, w->id);
+}
+
+bool whole_over(void *whole)
+{
+    struct whole *w = whole;
+
+    if (!w->io)
+        return true;
+    if (!w->stopped || sim_now(w->s) < w->stopped_at + EXIT_NS)
+        return false;
+    sim_exit(w->s, w->id);
+    w->io = NULL;
+    w->node = NULL;
+    return true;
+}
+
+void whole_drop(struct whole *w)
+{
+    struct heap *heap = w->heap;
+
+    whole_crash(w, SIM_PROCESS);
+    config_drop(w->config);
+    heap_free(heap, w);
+    heap_drop(heap);
+}

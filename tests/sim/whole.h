@@ -1,0 +1,41 @@
+/* A whole weir node in the simulator: formatted, started, stopped in order or crashed, started again on what its disk
+ * holds.
+ *
+ *     struct whole *w = whole_new(s, 1, sets, n_sets);   formatted, not started
+ *     whole_start(w); sim_run(s, whole_ready, w, …);
+ *     whole_stop(w);  sim_run(s, whole_over, w, …);      exited in order: w->why says whether it was well
+ *     whole_crash(w, SIM_POWER);
+ *
+ * Memory: the struct and its settings outlive the node's lives; all else is the node's own. */
+#pragma once
+#include "broker/server.h"
+#include "tests/sim/sim.h"
+
+struct whole {
+    struct sim *s;
+    int id;
+    struct heap *heap; /* for the settings */
+    struct config *config;
+    int n_dirs;
+    struct io *io; /* of this life; NULL: down */
+    struct node *node;
+    bool ready;
+    bool stopped; /* the server has said its last; the process ends next */
+    int64_t stopped_at;
+    enum err why;
+    char text[600];
+    int lives;
+};
+
+enum { WHOLE_PORT = 9092 };
+
+/* sets: "name=value", over what one node with port 9092 and a directory /data/0 needs. */
+struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *sets, int n_sets);
+void whole_start(struct whole *w);
+void whole_stop(struct whole *w); /* SIGTERM */
+void whole_crash(struct whole *w, enum sim_crash how);
+bool whole_ready(void *whole);
+bool whole_up(void *whole); /* ready, or it has given up */
+bool whole_over(
+    void *whole); /* the process has ended by itself; call it in turns: it ends the process then */
+void whole_drop(struct whole *w); /* before sim_drop(); the node may be up */

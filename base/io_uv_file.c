@@ -192,6 +192,18 @@ enum err file_resize(struct file *f, int64_t size)
 }
 
 /* Read-ahead alone doesn't wait for the pages; reading them does. */
+/* Pages come and go in larger pieces than this, so a byte of each tells of all. */
+static bool is_warm(struct file *f, int64_t at, size_t len)
+{
+    uint8_t byte;
+    size_t got;
+
+    for (size_t i = 0; i < len; i += WARM_STEP)
+        if (file_peek(f, at + (int64_t)i, &byte, 1, &got) != E_OK)
+            return false;
+    return len == 0 || file_peek(f, at + (int64_t)len - 1, &byte, 1, &got) == E_OK;
+}
+
 enum err file_warm(struct file *f, int64_t at, size_t len)
 {
     uint8_t scratch[WARM_STEP];
@@ -199,6 +211,8 @@ enum err file_warm(struct file *f, int64_t at, size_t len)
     enum err err = E_OK;
 
     may_wait();
+    if (is_warm(f, at, len))
+        return E_OK;
     (void)!readahead(f->fd, at, len); /* advice */
     for (size_t done = 0; done < len && got == sizeof(scratch) && !err; done += got)
         err = file_read(f, at + (int64_t)done, scratch, sizeof(scratch), &got);

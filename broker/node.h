@@ -3,6 +3,7 @@
  *   control   DISK loop: controller, quorum, images, dynamic settings      (control.h)
  *   net[i]    NET loops: connections, dispatch, handlers                   (net/)
  *   disk[i]   DISK loops: partitions and their logs                        (replica/)
+ *   reader    DISK loop: reads ahead what a NET loop is to send and memory may lack
  *
  * Loop:   a loop's struct is touched by its own loop alone, but for what is constant after the start. The
  *         constants (io, heap, loops, ids) are read by all.
@@ -80,6 +81,7 @@ struct node {
     int n_net;
     struct disk_loop **disk;
     int n_disk;
+    struct loop *reader;         /* DISK: reads ahead for consumers that lag, owns nothing */
     struct principal anonymous;
     struct net_shared *net_shared; /* listeners and limits that all NET loops share by atomics (net/net.h) */
 };

@@ -41,6 +41,7 @@ struct server {
     enum err why;           /* what stopped it */
     char why_text[640];
     _Atomic int recovering; /* loops that scan their partitions after a power cut */
+    struct msg reader_stopping;
     struct msg begin, open, opened, stop, signal, step, recovered;
 };
 
@@ -130,6 +131,7 @@ static void disk_loops_start(struct server *s)
         d->partitions = partitions_new(d, past, s->boot.n);
     }
     heap_free(n->heap, past);
+    n->reader = loop_start(n->io, LOOP_DISK, "reader");
 }
 
 static void net_loops_start(struct server *s)
@@ -381,10 +383,8 @@ static void control_end(struct server *s)
     control_stop(s->node.control, &s->step);
 }
 
-static void disk_stopped(struct msg *msg)
+static void all_disks_stopped(struct server *s)
 {
-    struct server *s = server_of(container_of(msg, struct disk_loop, stopping)->node);
-
     if (--s->pending > 0)
         return;
     for (int i = 0; i < s->boot.n; i++)
@@ -392,6 +392,16 @@ static void disk_stopped(struct msg *msg)
             s->dir_ok[i] = false;
     boot_clean(&s->boot, s->dir_ok, s->node.n_disk, s->broker_epoch);
     control_end(s);
+}
+
+static void disk_stopped(struct msg *msg)
+{
+    all_disks_stopped(server_of(container_of(msg, struct disk_loop, stopping)->node));
+}
+
+static void reader_stopped(struct msg *msg)
+{
+    all_disks_stopped(container_of(msg, struct server, reader_stopping));
 }
 
 static void disk_closed_home(struct msg *msg)
@@ -423,7 +433,9 @@ static void rounds_over(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, step);
 
-    s->pending = s->node.n_disk;
+    s->pending = s->node.n_disk + 1;
+    s->reader_stopping.run = reader_stopped;
+    loop_stop(s->node.reader, s->control_loop, &s->reader_stopping);
     for (int i = 0; i < s->node.n_disk; i++) {
         s->node.disk[i]->stopping.run = disk_close;
         loop_post(s->node.disk[i]->loop, &s->node.disk[i]->stopping);

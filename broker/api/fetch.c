@@ -16,6 +16,9 @@
 #include "broker/replica/manager.h"
 #include "proto_gen.h"
 
+/* A range this near to its file's end, written since the partition was loaded, is taken to be in memory. */
+enum { WARM_BYTES = 16 << 20 };
+
 struct fetch_part {
     struct scatter_item item;
     struct fetch_wish *wish;
@@ -30,6 +33,8 @@ struct fetch_part {
     int32_t leader_epoch;
     struct epoch_end diverging;  /* epoch -1: none */
     struct log_range range;
+    bool warm;                   /* the range was written lately: it lies in memory */
+    size_t len;                  /* what of the range goes out */
 };
 
 struct fetch_lane {
@@ -54,6 +59,7 @@ struct fetch {
     bool expired;                /* max.wait is over */
     bool leaving;
     bool out;                    /* a visit is under way */
+    struct msg warm;             /* to the reader and back */
 };
 
 /* ---- on the DISK loop ---- */
@@ -93,7 +99,10 @@ static enum err part_read(struct partitions *ps, struct fetch_part *part, bool f
     if (part->wish->offset > p->hw && part->wish->offset <= log_end(p->log))
         return E_OK; /* not committed yet: nothing there, as far as clients go */
     limits.up_to = p->hw;
-    return log_read(p->log, part->wish->offset, &limits, &part->range);
+    err = log_read(p->log, part->wish->offset, &limits, &part->range);
+    part->warm = !err && part->range.file && part->range.base_offset >= p->warm_from &&
+                 file_size(part->range.file) - part->range.at <= WARM_BYTES;
+    return err;
 }
 
 static void lane_watch(struct partitions *ps, struct lane *lane, struct fetch_lane *fl, int64_t need)
@@ -173,7 +182,7 @@ static size_t part_spend(const struct fetch_part *p, int64_t left, bool first)
     return left > (int64_t)whole ? (size_t)left : whole;
 }
 
-static void part_fill(struct fetch *f, struct fetch_part *p, size_t len, struct FetchResponse_PartitionData *out)
+static void part_fill(struct fetch *f, struct fetch_part *p, struct FetchResponse_PartitionData *out)
 {
     struct request *r = f->r;
 
@@ -198,8 +207,8 @@ static void part_fill(struct fetch *f, struct fetch_part *p, size_t len, struct 
     }
     if (f->in->isolation_level == 1 && out->error_code == 0)
         out->aborted_transactions.n = 0;
-    if (len > 0) {
-        struct part range = {.file = p->range.file, .at = p->range.at, .len = len};
+    if (p->len > 0) {
+        struct part range = {.file = p->range.file, .at = p->range.at, .len = p->len};
         out->records = request_range(r, &range);
         p->range.file = NULL; /* the request has the reference now */
     }
@@ -217,16 +226,16 @@ static void answer_build(struct fetch *f)
     struct FetchResponse_FetchableTopicResponse *topic = NULL;
     struct FetchResponse_PartitionData *slots =
         proto_new(&FetchResponse_PartitionData_type, &f->r->arena, f->n);
-    int64_t left = f->max_bytes;
-    bool first = true;
 
     out->responses.v = proto_new(&FetchResponse_FetchableTopicResponse_type, &f->r->arena, f->n);
     out->responses.n = 0;
     out->session_id = f->session ? f->session->id : 0;
     for (int32_t i = 0; i < f->n; i++) {
         struct fetch_part *p = &f->parts[i];
-        size_t len = part_error(p) ? 0 : part_spend(p, left, first);
-        if (!fetch_wish_tell(f->session, p->wish, part_error(p), p->hw, p->log_start, len > 0, p->diverging.epoch >= 0))
+        if (part_error(p))
+            p->len = 0;
+        if (!fetch_wish_tell(f->session, p->wish, part_error(p), p->hw, p->log_start, p->len > 0,
+                             p->diverging.epoch >= 0))
             continue;
         if (!topic || !same_topic(topic, p)) {
             topic = &out->responses.v[out->responses.n++];
@@ -235,10 +244,8 @@ static void answer_build(struct fetch *f)
             topic->partitions.v = slots;
             topic->partitions.n = 0;
         }
-        part_fill(f, p, len, slots++);
+        part_fill(f, p, slots++);
         topic->partitions.n++;
-        left -= (int64_t)len;
-        first &= len == 0;
     }
 }
 
@@ -258,6 +265,52 @@ static void fetch_end(struct fetch *f)
         request_skip(r);
 }
 
+/* ---- ranges that may lie on disk alone are read ahead by the reader, never by a NET loop ---- */
+
+static void fetch_warmed(struct msg *msg)
+{
+    fetch_end(container_of(msg, struct fetch, warm));
+}
+
+static void fetch_warm(struct msg *msg)
+{
+    struct fetch *f = container_of(msg, struct fetch, warm);
+
+    for (int32_t i = 0; i < f->n; i++) {
+        struct fetch_part *p = &f->parts[i];
+        if (p->len > 0 && !p->warm && file_warm(p->range.file, p->range.at, p->len) != E_OK)
+            p->item.err = E_KAFKA_STORAGE_ERROR;
+    }
+    f->warm.run = fetch_warmed;
+    loop_post(f->r->net->loop, &f->warm);
+}
+
+/* Spends max.bytes in request order. true: what is to be sent lies in memory, all of it. */
+static bool fetch_spend(struct fetch *f)
+{
+    int64_t left = f->max_bytes;
+    bool first = true, warm = true;
+
+    for (int32_t i = 0; i < f->n; i++) {
+        struct fetch_part *p = &f->parts[i];
+        p->len = part_error(p) ? 0 : part_spend(p, left, first);
+        left -= (int64_t)p->len;
+        first &= p->len == 0;
+        warm &= p->len == 0 || p->warm;
+    }
+    return warm;
+}
+
+static void fetch_answer(struct fetch *f)
+{
+    if (fetch_spend(f) || !f->r->conn) {
+        fetch_end(f);
+        return;
+    }
+    f->warm.run = fetch_warm;
+    loop_post(f->r->net->node->reader, &f->warm);
+}
+
 /* Ends the request, after one more visit if a lane still watches. */
 static void fetch_leave(struct fetch *f)
 {
@@ -267,7 +320,7 @@ static void fetch_leave(struct fetch *f)
             fetch_go(f, false);
             return;
         }
-    fetch_end(f);
+    fetch_answer(f);
 }
 
 static bool fetch_enough(const struct fetch *f)
@@ -290,7 +343,7 @@ static void fetch_done(struct scatter *sc)
     for (int i = 0; i < sc->n_lanes; i++)
         f->lanes[i].watching = f->lanes[i].watches;
     if (f->leaving) {
-        fetch_end(f);
+        fetch_answer(f);
         return;
     }
     if (!f->r->conn || fetch_enough(f) || !f->may_watch || f->expired)

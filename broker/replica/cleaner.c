@@ -60,7 +60,7 @@ static void cleaner_tick_soon(struct cleaner *c)
 {
     int64_t backoff = config_int(c->ps->disk->config, C_log_cleaner_backoff_ms);
 
-    if (c->ticking || c->stopped || c->busy || c->ending)
+    if (c->ticking || c->stopped || c->busy || c->ending || !config_bool(c->ps->disk->config, C_log_cleaner_enable))
         return;
     c->ticking = true;
     timer_set(c->ps->disk->loop, &c->timer, loop_now(c->ps->disk->loop) + backoff * NS_PER_MS);

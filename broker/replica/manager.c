@@ -219,6 +219,7 @@ static enum err partition_make(struct partitions *ps, const struct image_topic *
         return err_wire(err) == -1 ? E_KAFKA_STORAGE_ERROR : err;
     }
     p->hw = log_settings(p->log)->durable ? log_synced(p->log) : log_end(p->log);
+    p->warm_from = log_end(p->log);
     ASSERT(partition_invariant(p));
     map_put(&ps->loaded, slice_of(p->key, PARTITION_KEY), p);
     resting_of(ps, p)->loaded = p;

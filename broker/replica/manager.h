@@ -23,6 +23,7 @@ struct partition {
     int32_t index;
     int32_t leader_epoch;
     int64_t hw;
+    int64_t warm_from;                /* what was appended since it was loaded begins here */
     struct log *log;
     struct log_config *own_config;    /* NULL: the loop's defaults serve */
     struct list watchers;             /* struct watch.link */

@@ -109,7 +109,7 @@ void init_producer_id(struct request *r)
     struct waiter *w;
 
     if (in->transactional_id.p) {
-        answer(r, E_COORDINATOR_NOT_AVAILABLE, -1);
+        answer(r, in->transactional_id.len ? E_COORDINATOR_NOT_AVAILABLE : E_INVALID_REQUEST, -1);
         return;
     }
     if (!authorize(r, OP_IDEMPOTENT_WRITE, RES_CLUSTER, SLICE("kafka-cluster"))) {

@@ -199,6 +199,15 @@ static struct resting *resting_of(const struct partitions *ps, const struct part
     return r;
 }
 
+/* What a scan found behind the recovery point was acknowledged, perhaps, and must not vanish behind the high watermark;
+ * it may be in the page cache alone. */
+static void recovered_sync(struct partitions *ps, struct partition *p)
+{
+    if (log_settings(p->log)->durable && log_synced(p->log) < log_end(p->log) &&
+        log_sync(&p->log, 1, LOG_SYNC_DATA) != E_OK)
+        TRACE(ps->io, sync_failed, 1);
+}
+
 static enum err partition_make(struct partitions *ps, const struct image_topic *topic,
                                int32_t leader_epoch, int32_t index, struct partition **out)
 {
@@ -218,6 +227,7 @@ static enum err partition_make(struct partitions *ps, const struct image_topic *
         partition_free(ps, p);
         return err_wire(err) == -1 ? E_KAFKA_STORAGE_ERROR : err;
     }
+    recovered_sync(ps, p);
     p->hw = log_settings(p->log)->durable ? log_synced(p->log) : log_end(p->log);
     p->warm_from = log_end(p->log);
     ASSERT(partition_invariant(p));
@@ -286,16 +296,13 @@ enum err partition_append(struct partitions *ps, struct partition *p, struct log
     return E_OK;
 }
 
-/* Everything that this turn of the mailbox appended shares one flush; then all who waited for it are answered. A log that
- * could not be synced is on a directory that is offline now, which is how a waiter's own look finds out. */
-static void commit_run(struct msg *msg)
+/* A log that could not be synced is on a directory that is offline now, which is how a waiter's own look finds out. */
+static void unsynced_flush(struct partitions *ps)
 {
-    struct partitions *ps = container_of(msg, struct partitions, commit);
     struct log *batch[SYNC_MAX];
     struct list turn;
     int n;
 
-    ps->commit_posted = false;
     do {
         n = 0;
         list_init(&turn);
@@ -315,6 +322,16 @@ static void commit_run(struct msg *msg)
             upkeep_appended(ps, p);
         }
     } while (n == SYNC_MAX);
+}
+
+/* Everything that this turn of the mailbox appended shares one flush; then all who waited for it are answered. */
+static void commit_run(struct msg *msg)
+{
+    struct partitions *ps = container_of(msg, struct partitions, commit);
+    struct list turn;
+
+    ps->commit_posted = false;
+    unsynced_flush(ps);
     list_init(&turn);
     list_take(&turn, &ps->commits);
     list_each_safe (it, &turn) {
@@ -422,18 +439,26 @@ static void partition_changed(void *arg, const struct image_topic *topic, const 
         p->leader_epoch = after->leader_epoch;
 }
 
+/* Who turns log.durable on finds everything durable that clients may read. */
+static void partition_reconfigure(struct partitions *ps, struct partition *p, struct slice topic)
+{
+    const struct log_config *config;
+
+    partition_configure(ps, p, topic, &config);
+    log_configure(p->log, config);
+    if (config->durable && log_synced(p->log) < log_end(p->log) && list_empty(&p->unsynced))
+        list_add(&ps->unsynced, &p->unsynced);
+    partition_advance(p);
+    cleaner_met(ps, p);
+}
+
 /* New settings reach a log that is open; one that isn't looks when it is loaded. */
 static void settings_changed(struct partitions *ps, const struct image_topic *topic)
 {
     for (int32_t i = 0; i < (int32_t)topic->partitions.count; i++) {
         struct partition *p = partition_loaded(ps, &topic->id, i);
-        const struct log_config *config;
-        if (!p)
-            continue;
-        partition_configure(ps, p, topic->name, &config);
-        log_configure(p->log, config);
-        partition_advance(p);
-        cleaner_met(ps, p);
+        if (p)
+            partition_reconfigure(ps, p, topic->name);
     }
 }
 
@@ -455,13 +480,8 @@ static void defaults_changed(struct partitions *ps)
     topic_log_config(ps->disk->config, ps->disk->image, SLICE(""), &ps->defaults);
     map_each (struct partition, p, &ps->loaded) {
         const struct image_topic *topic = image_topic_by_id(ps->disk->image, p->topic_id);
-        const struct log_config *config;
-        if (!topic)
-            continue;
-        partition_configure(ps, p, topic->name, &config);
-        log_configure(p->log, config);
-        partition_advance(p);
-        cleaner_met(ps, p);
+        if (topic)
+            partition_reconfigure(ps, p, topic->name);
     }
 }
 
@@ -473,6 +493,7 @@ void partitions_adopted(struct partitions *ps, const struct published *old, cons
         defaults_changed(ps);
     if (old)
         image_diff(old->image, now->image, &ops);
+    unsynced_flush(ps);
 }
 
 /* ---- checkpoints and the end ---- */

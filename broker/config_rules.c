@@ -79,7 +79,6 @@ void config_rules(const struct config *c, struct ctl_rules *out)
         .default_partitions = (int32_t)config_int(c, C_num_partitions),
         .default_replication_factor = (int32_t)config_int(c, C_default_replication_factor),
         .delete_topics = config_bool(c, C_delete_topic_enable),
-        .auto_create = config_bool(c, C_auto_create_topics_enable),
         .check = rules_check,
         .is_list = rules_is_list,
         .fallback = rules_fallback,

@@ -1,21 +1,21 @@
 /* The controller: requests become records. A pure state machine: no clock, file, socket or thread.
  *
- *   ctl_submit ─► waiting ─► ctl_turn: decide and replay on tip, propose ─► in flight ─► ctl_committed:
- *                                      at most 1,000 records                             image moves, replies go
+ *   ctl_submit ─► waiting ─► ctl_turn: decide and replay on tip, ─► in flight ─► ctl_committed:
+ *                            propose at most 1,000 records                       image moves, replies go
  *
  * 1. `tip` is `image` plus every batch in flight plus the draft under way. A request is decided on the tip
- * alone.
+ *    alone.
  * 2. A reply goes when the tip on which it was decided has committed, whether it wrote or not. (With one
- * voter nobody else can lead, so a reply with nothing in flight goes at once.)
+ *    voter nobody else can lead, so a reply with nothing in flight goes at once.)
  * 3. At most CTL_FLIGHT_MAX batches are in flight; each keeps the image that it leads to, so a commit is a
- * pointer move.
+ *    pointer move.
  * 4. A decision larger than a batch goes out in several, each complete in itself; nothing is decided between
- * them.
+ *    them.
  * 5. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
  *
  * Loop:   the control loop. Callbacks run inside ctl_turn(), ctl_committed(), ctl_lost() and must not call
- * back into any of these; ctl_submit() is allowed. Memory: requests are embedded in their owners and lent,
- * with in, out and arena, until `done`. */
+ *         back into any of these; ctl_submit() is allowed.
+ * Memory: requests are embedded in their owners and lent, with in, out and arena, until `done`. */
 #pragma once
 #include "base/list.h"
 #include "metadata/image.h"
@@ -41,7 +41,6 @@ struct ctl_rules {
     int32_t default_partitions; /* num.partitions */
     int32_t default_replication_factor;
     bool delete_topics; /* delete.topic.enable */
-    bool auto_create;   /* unused by decide; for callers */
     /* Is there such a setting of this resource type, and may it have this value (null: unset)? E_OK,
      * E_INVALID_CONFIG, E_INVALID_REQUEST …; `why` is Kafka's message then. */
     enum err (*check)(const void *arg, enum config_resource type, struct slice resource, struct slice name,
@@ -138,12 +137,12 @@ enum err ctl_follow(struct controller *c, struct slice batch);
 bool ctl_idle(const struct controller *c); /* nothing waits, nothing is in flight */
 
 /* ---- Decisions (decide_*.c): `in` and `out` are the generated structs of that API ----
- * The caller has authorized every resource (what isn't allowed is taken out of `in` and answered by the caller). */
+ * The caller has authorized every resource (what isn't allowed is taken out of `in` and answered by it). */
 void decide_create_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_delete_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_create_partitions(const struct image *tip, const void *in, void *out, struct ctl_out *o);
-/* BROKER resources: the broker that was asked has checked that the name is its own id or empty. BROKER_LOGGER resources
- * get no answer here: they are the broker's own. */
+/* BROKER resources: the broker that was asked has checked that the name is its own id or empty. BROKER_LOGGER
+ * resources get no answer here: they are the broker's own. */
 void decide_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o);
@@ -151,8 +150,8 @@ void decide_allocate_producer_ids(const struct image *tip, const void *in, void 
 void decide_broker_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_broker_heartbeat(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 
-/* The first records of a new cluster; decided like a request. in: struct bootstrap; out: unused. Nothing when the
- * cluster has a name already. */
+/* The first records of a new cluster; decided like a request. in: struct bootstrap; out: unused. Nothing when
+ * the cluster has a name already. */
 struct bootstrap {
     struct slice cluster_id;
     int16_t metadata_version;

@@ -66,7 +66,8 @@ uint64_t ctl_random(struct ctl_out *o)
     return z ^ (z >> 31);
 }
 
-/* A random UUID (version 4). Kafka keeps those free whose text begins with '-', which tools would take for a flag. */
+/* A random UUID (version 4). Kafka keeps those free whose text begins with '-', which tools would take for a
+ * flag. */
 struct uuid ctl_uuid(struct ctl_out *o)
 {
     struct uuid u;

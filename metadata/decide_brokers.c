@@ -83,8 +83,9 @@ static enum err check_features(const struct image *tip, const struct BrokerRegis
     return E_OK;
 }
 
-/* Does the broker that is registered still live? Its directories tell the same disks: a new incarnation replaces it at
- * once (the caller knows that the old one's connections have ended). Others wait until it is fenced. */
+/* Does the broker that is registered still live? Its directories tell the same disks: a new incarnation
+ * replaces it at once (the caller knows that the old one's connections have ended). Others wait until it is
+ * fenced. */
 static bool taken(const struct image_broker *old, const struct BrokerRegistrationRequest *req)
 {
     if (!old || old->reg.fenced || uuid_eq(old->reg.incarnation, req->incarnation_id))
@@ -155,8 +156,8 @@ void decide_broker_registration(const struct image *tip, const void *in, void *o
 
 /* ---- BrokerHeartbeat ---- */
 
-/* Partitions that the broker may lead and nobody else leads: a broker that comes up after a new registration leads them
- * in a new epoch, because what the old incarnation hadn't flushed may be gone. */
+/* Partitions that the broker may lead and nobody else leads: a broker that comes up after a new registration
+ * leads them in a new epoch, because what the old incarnation hadn't flushed may be gone. */
 static void elect(const struct image *tip, int32_t id, struct ctl_out *o)
 {
     struct image_topics topics = image_topics_from(tip, SLICE_NULL);
@@ -275,8 +276,8 @@ static struct api_error out_of_range(struct ctl_out *o, struct slice name, int l
     return bad_level(o, name, level, why);
 }
 
-/* Levels of metadata.version that brought something to the metadata which going below them would lose. Those after 25 are
- * taken to have. */
+/* Levels of metadata.version that brought something to the metadata which going below them would lose. Those
+ * after 25 are taken to have. */
 static bool loses_metadata(int from, int to)
 {
     static const int8_t changed[] = {8, 11, 13, 14, 15, 17, 23, 26, 27, 28, 29, 30};

@@ -4,8 +4,8 @@
 #include "proto_gen.h"
 #include <stdlib.h>
 
-/* AlterConfigs and IncrementalAlterConfigs: rules and messages are Kafka's. Whether a value is right is told by the
- * broker's ctl_rules. */
+/* AlterConfigs and IncrementalAlterConfigs: rules and messages are Kafka's. Whether a value is right is told
+ * by the broker's ctl_rules. */
 
 enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
 

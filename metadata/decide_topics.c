@@ -83,7 +83,7 @@ static struct api_error check_new_name(const struct image *tip, struct ctl_out *
     return API_OK;
 }
 
-/* What CreateTopics tells of the new topic's settings: dynamic ones of topic and broker before static ones. */
+/* What CreateTopics tells of the new topic's settings: dynamic ones before static ones. */
 static struct slice effective(const struct image *tip, struct ctl_out *o, const struct config_change *v,
                               int n, const struct ctl_topic_config *row, int8_t *source)
 {

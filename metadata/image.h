@@ -2,10 +2,12 @@
  * never changes.
  *
  * Loop:   readers on any loop borrow a sealed image that somebody holds for them and count nothing.
- * image_ref(), image_unref(), drafts and the grave belong to one thread: the control loop (at the start, the
- * loading one). Memory: all that an accessor returns lives as long as the image that it was asked of. Order:
- * topics are walked by name, partitions by number, brokers by id, configs by resource. Always: topic names
- * and ids match one to one; partitions of a topic are 0 .. n-1; a topic's configs go with it. */
+ *         image_ref(), image_unref(), drafts and the grave belong to one thread: the control loop (at the
+ *         start, the loading one).
+ * Memory: all that an accessor returns lives as long as the image that it was asked of.
+ * Order:  topics are walked by name, partitions by number, brokers by id, configs by resource.
+ * Always: topic names and ids match one to one; partitions of a topic are 0 .. n-1; a topic's configs go
+ *         with it. */
 #pragma once
 #include "metadata/pmap.h"
 #include "metadata/record.h"

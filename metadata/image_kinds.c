@@ -2,8 +2,8 @@
 #include "base/check.h"
 #include "proto/bigend.h"
 
-/* Each value is one block of memory: the struct, then what it points to. A packer runs twice over the same calls: first
- * with to == NULL to measure, then to copy. */
+/* Each value is one block of memory: the struct, then what it points to. A packer runs twice over the same
+ * calls: first with to == NULL to measure, then to copy. */
 struct packer {
     uint8_t *to;
     size_t len;

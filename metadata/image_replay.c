@@ -2,7 +2,8 @@
 #include "metadata/image.h"
 #include "metadata/image_kinds.h"
 
-/* image_replay(): one function a record type. They change the draft and nothing else, and assert what decide promises. */
+/* image_replay(): one function a record type. They change the draft and nothing else, and assert what decide
+ * promises. */
 
 static void replay_register_broker(struct image *i, struct grave *g, const struct meta_record *r)
 {

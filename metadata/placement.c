@@ -2,12 +2,13 @@
 #include "metadata/decide.h"
 #include <stdlib.h>
 
-/* Rack-aware placement in stripes. Racks stand in a ring, each with its brokers in rings of their own, one of those that
- * are up and one of those that aren't. Partition after partition begins one rack further, takes its leader from the first
- * rack there that has a broker that is up, and its other replicas from the racks behind it, one each, going round again
- * when the racks are used up. Within a rack each partition begins one broker further. Thus leaders and replicas spread
- * evenly over racks and brokers, a partition lies in as many racks as there are, and never twice on a broker. When every
- * broker that is up has led once, the order is shuffled, so that the same neighbours aren't put together for ever. */
+/* Rack-aware placement in stripes. Racks stand in a ring, each with its brokers in rings of their own, one of
+ * those that are up and one of those that aren't. Partition after partition begins one rack further, takes
+ * its leader from the first rack there that has a broker that is up, and its other replicas from the racks
+ * behind it, one each, going round again when the racks are used up. Within a rack each partition begins one
+ * broker further. Thus leaders and replicas spread evenly over racks and brokers, a partition lies in as many
+ * racks as there are, and never twice on a broker. When every broker that is up has led once, the order is
+ * shuffled, so that the same neighbours aren't put together for ever. */
 
 struct ring {
     int32_t *brokers;

@@ -2,8 +2,8 @@
 #include "base/check.h"
 #include "metadata/pmap_node.h"
 
-/* Who may write: a node with one reference, reached from the map through nodes with one reference. own() makes that
- * true of one node by copying it, which takes a reference to everything it holds.
+/* Who may write: a node with one reference, reached from the map through nodes with one reference. own()
+ * makes that true of one node by copying it, which takes a reference to everything it holds.
  * Room of leaves: ROOM_MIN, doubled up to the limit. */
 enum { VALUES_MAX = PNODE_VALUES_MAX, VALUES_MIN = VALUES_MAX / 2, ROOM_MIN = 3 };
 
@@ -173,8 +173,8 @@ static void close_slot(struct pnode *node, int i)
                 (size_t)(node->n - i) * sizeof(struct pnode *));
 }
 
-/* Splits the full child i of `parent` (both owned). A child that grows at its end stays nearly full: keys that come in
- * order fill the tree. */
+/* Splits the full child i of `parent` (both owned). A child that grows at its end stays nearly full: keys
+ * that come in order fill the tree. */
 static void split(struct grave *g, struct pnode *parent, int i, bool at_end)
 {
     struct pnode *left = pnode_children(parent)[i];

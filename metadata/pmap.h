@@ -2,12 +2,13 @@
  * keep and never changes; what two roots share is shared in memory too.
  *
  * Loop:   one thread at a time counts references (pmap_ref, edits, graves); any thread may read a root that
- * somebody keeps for it: reading writes nothing. Memory: a map is a root and a count, copied by pmap_ref(). A
- * value belongs to the maps that hold it; its key lies inside it and never changes. What nobody holds any
- * more goes to a grave and is freed in steps. Edits:  put, edit and remove change *m. Nodes that *m alone
- * holds are changed in place, others are copied first, so many edits of one draft cost one copy of what they
- * touch. Always: keys rise strictly in slice_cmp() order; all leaves are equally deep; no node but an absent
- * root is empty. */
+ *         somebody keeps for it: reading writes nothing.
+ * Memory: a map is a root and a count, copied by pmap_ref(). A value belongs to the maps that hold it; its key
+ *         lies inside it and never changes. What nobody holds any more goes to a grave and is freed in steps.
+ * Edits:  put, edit and remove change *m. Nodes that *m alone holds are changed in place, others are copied
+ *         first, so many edits of one draft cost one copy of what they touch.
+ * Always: keys rise strictly in slice_cmp() order; all leaves are equally deep; no node but an absent root is
+ *         empty. */
 #pragma once
 #include "base/mem.h"
 

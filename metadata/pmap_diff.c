@@ -2,8 +2,8 @@
 #include "metadata/pmap.h"
 #include "metadata/pmap_node.h"
 
-/* Two walkers go through both trees in order. Each stands before an item: a whole subtree or one value. Equal subtrees
- * are stepped over unseen; of two different ones the taller is opened. */
+/* Two walkers go through both trees in order. Each stands before an item: a whole subtree or one value. Equal
+ * subtrees are stepped over unseen; of two different ones the taller is opened. */
 struct walker {
     const struct pnode *node[PMAP_DEPTH_MAX];
     uint16_t at[PMAP_DEPTH_MAX]; /* item 2i is child i, item 2i + 1 is value i */

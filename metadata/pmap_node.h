@@ -1,5 +1,6 @@
-/* Inside of pmap.c and pmap_diff.c alone: a node holds n values and, if it isn't a leaf, n + 1 children: child[i] has the
- * keys between val[i - 1] and val[i]. Leaves are as large as they need to be, because most maps are small. */
+/* Inside of pmap.c and pmap_diff.c alone: a node holds n values and, if it isn't a leaf, n + 1 children:
+ * child[i] has the keys between val[i - 1] and val[i]. Leaves are as large as they need to be, because most
+ * maps are small. */
 #pragma once
 #include "metadata/pmap.h"
 

@@ -3,8 +3,8 @@
 #include "proto/varint.h"
 #include "records.pb-c.h"
 
-/* to_…() fills a protobuf message that borrows from the struct; of_…() fills the struct from a message that was decoded
- * into the arena. of_…() says false to what encode never writes. */
+/* to_…() fills a protobuf message that borrows from the struct; of_…() fills the struct from a message that
+ * was decoded into the arena. of_…() says false to what encode never writes. */
 
 static const uint8_t EMPTY[1];
 

@@ -2,11 +2,13 @@
  *
  *     control batch    SnapshotHeader
  *     data batches     the image as records: cluster, features, brokers, topics with their partitions,
- * configs, producer ids; at most SNAPSHOT_BATCH_MAX records each control batch    SnapshotFooter
+ *                      configs, producer ids; at most SNAPSHOT_BATCH_MAX records each
+ *     control batch    SnapshotFooter
  *
  * Offsets inside count from 0. Its name says where it stands: <offset>-<epoch>.checkpoint, where offset is
- * the first one that isn't in it. Loop:   any one thread; the image is only read and must be held until the
- * end. Memory: the writer's own few hundred bytes, and `out`. */
+ * the first one that isn't in it.
+ * Loop:   any one thread; the image is only read and must be held until the end.
+ * Memory: the writer's own few hundred bytes, and `out`. */
 #pragma once
 #include "metadata/image.h"
 

@@ -5,10 +5,12 @@
  *     <metadata.log.dir>/__cluster_metadata-0/   0000….log …, quorum-state, <offset>-<epoch>.checkpoint
  *
  * Loop:   the control loop calls and is called; files are written on a DISK loop of its own, so nothing here
- * waits. Memory: entries are embedded in their owners and lent, with their bytes, until `done`. Order:
- * entries become durable and are told in the order submitted; many share one flush. Callbacks never run
- * inside a call. Ends:   a file that fails stops the quorum: `failed` says so once, later and pending entries
- * end with that error. What was told as committed stays so. */
+ *         waits.
+ * Memory: entries are embedded in their owners and lent, with their bytes, until `done`.
+ * Order:  entries become durable and are told in the order submitted; many share one flush. Callbacks never
+ *         run inside a call.
+ * Ends:   a file that fails stops the quorum: `failed` says so once, later and pending entries end with that
+ *         error. What was told as committed stays so. */
 #pragma once
 #include "base/io.h"
 #include "metadata/image.h"

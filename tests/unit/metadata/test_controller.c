@@ -130,8 +130,8 @@ TEST(controller, validate_only_writes_nothing)
     ctl_world_stop(&w);
 }
 
-/* A reply goes when what it was decided on has committed: the second of two equal requests, which wrote nothing, waits
- * for the first. */
+/* A reply goes when what it was decided on has committed: the second of two equal requests, which wrote
+ * nothing, waits for the first. */
 TEST(controller, refusal_waits_for_what_it_saw)
 {
     struct CreateTopicsRequest req;
@@ -185,8 +185,8 @@ TEST(controller, lost_leadership_undoes_and_fails_all)
     ctl_world_stop(&w);
 }
 
-/* A large decision goes out in batches of at most 1,000 records, at most four in flight, and each leads to an image in
- * which the topic is whole as far as it goes. */
+/* A large decision goes out in batches of at most 1,000 records, at most four in flight, and each leads to an
+ * image in which the topic is whole as far as it goes. */
 TEST(controller, large_decision_in_complete_batches)
 {
     struct CreateTopicsRequest req;
@@ -218,8 +218,8 @@ TEST(controller, large_decision_in_complete_batches)
     ctl_world_stop(&w);
 }
 
-/* Six brokers in two racks, three replicas: every partition lies in both racks, on three brokers, and leaders and
- * replicas are spread evenly. */
+/* Six brokers in two racks, three replicas: every partition lies in both racks, on three brokers, and leaders
+ * and replicas are spread evenly. */
 TEST(controller, placement_spreads_over_racks)
 {
     struct CreateTopicsRequest req;
@@ -252,7 +252,8 @@ TEST(controller, placement_spreads_over_racks)
     ctl_world_stop(&w);
 }
 
-/* Deleting a topic takes its partitions and settings along; by name and by id; what isn't there is said to be not. */
+/* Deleting a topic takes its partitions and settings along; by name and by id; what isn't there is said to be
+ * not. */
 TEST(controller, delete_takes_all_along)
 {
     struct DeleteTopicsRequest del;
@@ -422,7 +423,8 @@ TEST(controller, producer_id_blocks)
     ctl_world_stop(&w);
 }
 
-/* A new incarnation on the same directories replaces the broker at once, and leads its partitions in a new epoch. */
+/* A new incarnation on the same directories replaces the broker at once, and leads its partitions in a new
+ * epoch. */
 TEST(controller, new_incarnation_leads_in_a_new_epoch)
 {
     struct BrokerRegistrationRequest reg;

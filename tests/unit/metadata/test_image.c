@@ -57,7 +57,7 @@ static void history_end(struct history *h)
 
 static const uint64_t SEEDS[] = {1, 2, 3, 4, 5, 6, 7, 8};
 
-/* An image never changes once it is sealed, whatever happens to those made from it, and all of it is freed. */
+/* An image never changes once it is sealed, whatever happens to those made from it, and all is freed. */
 TEST_EACH(image, old_image_never_changes, SEEDS)
 {
     struct history h;

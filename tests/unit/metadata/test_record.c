@@ -4,7 +4,7 @@
 static const int32_t THREE[] = {1, 2, 3};
 static const struct uuid DIRS[] = {{{1}}, {{2}}, {{3}}};
 
-/* Record, and its bytes as they have been since the first version: a change here is a change of the format. */
+/* Record, and its bytes as they have been since the first version: a change here changes the format. */
 struct golden {
     struct meta_record r;
     const char *hex;

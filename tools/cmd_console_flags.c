@@ -1,0 +1,108 @@
+/* The flags of the console commands: weir refuses what is wrong before it runs weir-console, which has the same table. */
+#include "tools/commands.h"
+
+#define LATER_TXN    "transactions"
+#define LATER_GROUPS "consumer groups; until then every partition is read"
+#define JAVA         "Java classes, which can't run here"
+
+/* clang-format off */
+const struct flag flags_produce[] = {
+    {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where to"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"command-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "a setting of the producer"},
+    {"producer-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "the older name of --command-property"},
+    {"command-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "settings of the producer, as properties"},
+    {"producer.config", 0, FLAG_TEXT, "FILE", NULL, NULL, "the older name of --command-config"},
+    {"reader-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "how lines are read: parse.key, key.separator, parse.headers, headers.delimiter, headers.separator, headers.key.separator, ignore.error, null.marker"},
+    {"property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "the older name of --reader-property"},
+    {"reader-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "how lines are read, as properties"},
+    {"line-reader", 0, FLAG_TEXT, "CLASS", NULL, JAVA, NULL},
+    {"compression-codec", 0, FLAG_MAYBE, "CODEC", "gzip", NULL, "none, gzip, snappy, lz4 or zstd; alone it means gzip"},
+    {"request-required-acks", 0, FLAG_TEXT, "ACKS", "-1", NULL, "all or -1, 1, 0"},
+    {"request-timeout-ms", 0, FLAG_NUMBER, "MS", "1500", NULL, "how long a broker may take"},
+    {"message-send-max-retries", 0, FLAG_NUMBER, "N", "3", NULL, "how often a record is sent again"},
+    {"retry-backoff-ms", 0, FLAG_NUMBER, "MS", "100", NULL, "the time between"},
+    {"metadata-expiry-ms", 0, FLAG_NUMBER, "MS", "300000", NULL, "how old what it knows of the cluster may be"},
+    {"max-block-ms", 0, FLAG_NUMBER, "MS", "60000", NULL, "how long a record may wait to be sent"},
+    {"max-memory-bytes", 0, FLAG_NUMBER, "BYTES", "33554432", NULL, "records that wait"},
+    {"max-partition-memory-bytes", 0, FLAG_NUMBER, "BYTES", "16384", NULL, "the older name of --batch-size"},
+    {"batch-size", 0, FLAG_NUMBER, "BYTES", "16384", NULL, "how large a batch grows"},
+    {"socket-buffer-size", 0, FLAG_NUMBER, "BYTES", "102400", NULL, "the socket's send buffer"},
+    {"timeout", 0, FLAG_NUMBER, "MS", "1000", NULL, "how long a batch waits for more"},
+    {"sync", 0, FLAG_BOOL, NULL, NULL, NULL, "one record at a time"},
+    FLAGS_TOOL,
+    {0},
+};
+
+const struct flag flags_consume[] = {
+    {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where from"},
+    {"include", 0, FLAG_TEXT, "REGEX", NULL, NULL, "all topics whose names match"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"from-beginning", 0, FLAG_BOOL, NULL, NULL, NULL, "from the first record on, not only what comes from now on"},
+    {"partition", 0, FLAG_NUMBER, "N", NULL, NULL, "this partition alone"},
+    {"offset", 0, FLAG_TEXT, "OFFSET", NULL, NULL, "with --partition: where to begin: a number, earliest or latest"},
+    {"max-messages", 0, FLAG_NUMBER, "N", NULL, NULL, "stop after so many"},
+    {"timeout-ms", 0, FLAG_NUMBER, "MS", NULL, NULL, "stop when nothing came for so long"},
+    {"formatter-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "how records are printed: print.key, print.value, print.timestamp, print.offset, print.partition, print.epoch, print.headers, key.separator, line.separator, headers.separator, null.literal"},
+    {"property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "the older name of --formatter-property"},
+    {"formatter-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "how records are printed, as properties"},
+    {"formatter", 0, FLAG_TEXT, "CLASS", NULL, JAVA, NULL},
+    {"key-deserializer", 0, FLAG_TEXT, "CLASS", NULL, NULL, "StringDeserializer or ByteArrayDeserializer: bytes are printed as they are"},
+    {"value-deserializer", 0, FLAG_TEXT, "CLASS", NULL, NULL, "the same for values"},
+    {"isolation-level", 0, FLAG_TEXT, "LEVEL", "read_uncommitted", NULL, "read_committed leaves out what isn't committed"},
+    {"command-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "a setting of the consumer"},
+    {"consumer-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "the older name of --command-property"},
+    {"command-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "settings of the consumer, as properties"},
+    {"consumer.config", 0, FLAG_TEXT, "FILE", NULL, NULL, "the older name of --command-config"},
+    {"skip-message-on-error", 0, FLAG_BOOL, NULL, NULL, NULL, "go on after a record that can't be printed"},
+    {"enable-systest-events", 0, FLAG_BOOL, NULL, NULL, LATER_GROUPS, NULL},
+    {"group", 0, FLAG_TEXT, "NAME", NULL, LATER_GROUPS, NULL},
+    FLAGS_TOOL,
+    {0},
+};
+
+const struct flag flags_perf_produce[] = {
+    {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where to"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"num-records", 0, FLAG_NUMBER, "N", NULL, NULL, "how many records"},
+    {"record-size", 0, FLAG_NUMBER, "BYTES", NULL, NULL, "of random letters, so large"},
+    {"payload-file", 0, FLAG_TEXT, "FILE", NULL, NULL, "values from a file, one of them at random each time"},
+    {"payload-delimiter", 0, FLAG_TEXT, "TEXT", "\\n", NULL, "what stands between them"},
+    {"payload-monotonic", 0, FLAG_BOOL, NULL, NULL, NULL, "values are rising numbers"},
+    {"throughput", 0, FLAG_TEXT, "N", "-1", NULL, "at most so many records in a second; -1: as many as it takes"},
+    {"producer-props", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "the older name of --command-property"},
+    {"command-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "a setting of the producer"},
+    {"producer.config", 0, FLAG_TEXT, "FILE", NULL, NULL, "the older name of --command-config"},
+    {"command-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "settings of the producer, as properties"},
+    {"print-metrics", 0, FLAG_BOOL, NULL, NULL, "metrics", NULL},
+    {"transactional-id", 0, FLAG_TEXT, "ID", NULL, LATER_TXN, NULL},
+    {"transaction-duration-ms", 0, FLAG_NUMBER, "MS", NULL, LATER_TXN, NULL},
+    {"warmup-records", 0, FLAG_NUMBER, "N", "0", NULL, "the first records, told apart from the rest"},
+    {"reporting-interval", 0, FLAG_NUMBER, "MS", "5000", NULL, "the time between two lines of progress"},
+    FLAGS_TOOL,
+    {0},
+};
+
+const struct flag flags_perf_consume[] = {
+    {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where from"},
+    {"include", 0, FLAG_TEXT, "REGEX", NULL, NULL, "all topics whose names match"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"num-records", 0, FLAG_NUMBER, "N", NULL, NULL, "how many records"},
+    {"messages", 0, FLAG_NUMBER, "N", NULL, NULL, "the older name of --num-records"},
+    {"from-latest", 0, FLAG_BOOL, NULL, NULL, NULL, "only what comes from now on"},
+    {"fetch-size", 0, FLAG_NUMBER, "BYTES", "1048576", NULL, "of one partition in one answer"},
+    {"socket-buffer-size", 0, FLAG_NUMBER, "BYTES", "2097152", NULL, "the socket's receive buffer"},
+    {"timeout", 0, FLAG_NUMBER, "MS", "10000", NULL, "give up when nothing came for so long"},
+    {"hide-header", 0, FLAG_BOOL, NULL, NULL, NULL, "no line of names"},
+    {"show-detailed-stats", 0, FLAG_BOOL, NULL, NULL, NULL, "a line each reporting interval"},
+    {"reporting-interval", 0, FLAG_NUMBER, "MS", "5000", NULL, "the time between two of them"},
+    {"date-format", 0, FLAG_TEXT, "FORMAT", "yyyy-MM-dd HH:mm:ss:SSS", NULL, "of times; only the default"},
+    {"command-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "a setting of the consumer"},
+    {"command-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "settings of the consumer, as properties"},
+    {"consumer.config", 0, FLAG_TEXT, "FILE", NULL, NULL, "the older name of --command-config"},
+    {"print-metrics", 0, FLAG_BOOL, NULL, NULL, "metrics", NULL},
+    {"group", 0, FLAG_TEXT, "NAME", NULL, LATER_GROUPS, NULL},
+    FLAGS_TOOL,
+    {0},
+};
+/* clang-format on */

@@ -102,7 +102,8 @@ static bool topic_wanted(const struct brokers *s, struct slice name)
     return s->topics.n == 0;
 }
 
-static void dir_json(struct tool *t, struct json *j, const struct DescribeLogDirsResponse_DescribeLogDirsResult *dir)
+static void dir_json(struct tool *t, struct json *j,
+                     const struct DescribeLogDirsResponse_DescribeLogDirsResult *dir)
 {
     const struct brokers *s = t->state;
 
@@ -117,8 +118,9 @@ static void dir_json(struct tool *t, struct json *j, const struct DescribeLogDir
             const struct DescribeLogDirsResponse_DescribeLogDirsPartition *p = &topic->partitions.v[k];
 
             json_open(j, NULL, '{');
-            json_str(j, "partition", arena_printf(&t->arena, "%.*s-%d", (int)topic->name.len, topic->name.p,
-                                                  p->partition_index));
+            json_str(
+                j, "partition",
+                arena_printf(&t->arena, "%.*s-%d", (int)topic->name.len, topic->name.p, p->partition_index));
             json_int(j, "size", p->partition_size);
             json_int(j, "offsetLag", p->offset_lag);
             json_bool(j, "isFuture", p->is_future_key);
@@ -190,7 +192,8 @@ static void versions_ask(struct tool *t)
     }
 }
 
-static const struct ApiVersionsResponse_ApiVersion *version_of(const struct ApiVersionsResponse *out, int16_t key)
+static const struct ApiVersionsResponse_ApiVersion *version_of(const struct ApiVersionsResponse *out,
+                                                               int16_t key)
 {
     for (int i = 0; i < out->api_keys.n; i++)
         if (out->api_keys.v[i].api_key == key)

@@ -37,9 +37,9 @@ const struct flag flags_configs[] = {
 
 static const struct entity_type {
     const char *plural, *singular;
-    const char *flag;   /* the short way to name one */
+    const char *flag; /* the short way to name one */
     int8_t resource;
-    int8_t own_source;  /* the source of what is set on it; 0: any */
+    int8_t own_source; /* the source of what is set on it; 0: any */
     const char *later;
 } types[] = {
     {"topics", "topic", "topic", CONFIG_TOPIC, 1, NULL},
@@ -132,7 +132,8 @@ static void entities_list(struct tool *t)
         const struct ListConfigResourcesResponse *out = answer;
 
         if (out->error_code)
-            tool_fail(t, "the %s can't be listed: %s", s->type->plural, tool_error(t, out->error_code, SLICE_NULL));
+            tool_fail(t, "the %s can't be listed: %s", s->type->plural,
+                      tool_error(t, out->error_code, SLICE_NULL));
         s->entities = arena_alloc(&t->arena, ((size_t)out->config_resources.n + 1) * sizeof(*s->entities));
         for (int i = 0; i < out->config_resources.n; i++)
             entity_add(s, out->config_resources.v[i].resource_name);
@@ -178,7 +179,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* An entity's settings by name, or NULL after tool_fail(). */
-static const struct DescribeConfigsResponse_DescribeConfigsResult *described(struct tool *t, const struct entity *e)
+static const struct DescribeConfigsResponse_DescribeConfigsResult *described(struct tool *t,
+                                                                             const struct entity *e)
 {
     const struct DescribeConfigsResponse *out = tool_answer(t, e->call);
 
@@ -189,14 +191,15 @@ static const struct DescribeConfigsResponse_DescribeConfigsResult *described(str
                   tool_error(t, out->results.v[0].error_code, out->results.v[0].error_message));
         return NULL;
     }
-    qsort(out->results.v[0].configs.v, (size_t)out->results.v[0].configs.n, sizeof(*out->results.v[0].configs.v),
-          by_name);
+    qsort(out->results.v[0].configs.v, (size_t)out->results.v[0].configs.n,
+          sizeof(*out->results.v[0].configs.v), by_name);
     return &out->results.v[0];
 }
 
 static bool is_own(const struct configs *s, const struct entity *e, int8_t source)
 {
-    int8_t own = s->type->resource == CONFIG_BROKER && e->name.len == 0 ? FROM_DEFAULT_BROKER : s->type->own_source;
+    int8_t own =
+        s->type->resource == CONFIG_BROKER && e->name.len == 0 ? FROM_DEFAULT_BROKER : s->type->own_source;
 
     return own == 0 || source == own;
 }
@@ -206,13 +209,15 @@ static const char *or_null(struct tool *t, struct slice value)
     return value.p ? arena_str(&t->arena, value) : "null";
 }
 
-static void config_print(struct tool *t, const struct DescribeConfigsResponse_DescribeConfigsResourceResult *c)
+static void config_print(struct tool *t,
+                         const struct DescribeConfigsResponse_DescribeConfigsResourceResult *c)
 {
-    bytes_printf(&t->out, "  %.*s=%s sensitive=%s synonyms={", (int)c->name.len, c->name.p, or_null(t, c->value),
-                 c->is_sensitive ? "true" : "false");
+    bytes_printf(&t->out, "  %.*s=%s sensitive=%s synonyms={", (int)c->name.len, c->name.p,
+                 or_null(t, c->value), c->is_sensitive ? "true" : "false");
     for (int i = 0; i < c->synonyms.n; i++)
         bytes_printf(&t->out, "%s%s:%.*s=%s", i ? ", " : "", source_name(c->synonyms.v[i].source),
-                     (int)c->synonyms.v[i].name.len, c->synonyms.v[i].name.p, or_null(t, c->synonyms.v[i].value));
+                     (int)c->synonyms.v[i].name.len, c->synonyms.v[i].name.p,
+                     or_null(t, c->synonyms.v[i].value));
     bytes_printf(&t->out, "}\n");
 }
 
@@ -407,8 +412,8 @@ static void changes_parse(struct tool *t, struct configs *s)
         tool_usage(t, "--add-config or --add-config-file, not both");
     else if (add && !properties_inline(&t->arena, add, &s->add, &why))
         tool_usage(t, "%.*s", (int)why.len, (char *)why.p);
-    else if (file && !tool_properties(t, file, &s->add))
-        return;
+    else if (file)
+        (void)tool_properties(t, file, &s->add);
     if (remove)
         properties_names(&t->arena, remove, &s->remove);
     if (s->add.n + s->remove.n == 0 && !t->ended)
@@ -420,7 +425,8 @@ void cmd_configs(struct tool *t)
 {
     static const tool_step describe[] = {entities_find, entities_list, describe_ask, describe_print, NULL};
     static const tool_step alter[] = {alter_ask, alter_print, NULL};
-    static const tool_step remove[] = {entities_find, describe_ask, remove_check, alter_ask, alter_print, NULL};
+    static const tool_step remove[] = {entities_find, describe_ask, remove_check,
+                                       alter_ask,     alter_print,  NULL};
     struct configs *s = arena_alloc(&t->arena, sizeof(*s));
     bool altering = flag_given(&t->flags, "alter");
 

@@ -137,8 +137,8 @@ static void offsets_ask(struct tool *t)
             }
     for (int i = 0; i < s->n; i++)
         if (s->v[i].leader < 0)
-            tool_warn(t, "%.*s-%d has no leader at the moment: left out", (int)s->v[i].topic.len, s->v[i].topic.p,
-                      s->v[i].partition);
+            tool_warn(t, "%.*s-%d has no leader at the moment: left out", (int)s->v[i].topic.len,
+                      s->v[i].topic.p, s->v[i].partition);
 }
 
 static void offset_note(struct tool *t, struct slice topic,
@@ -193,8 +193,8 @@ static void offsets_print(struct tool *t)
 
 static bool time_parse(const char *text, int64_t *out)
 {
-    static const char *const names[] = {"latest", "earliest", "max-timestamp", "earliest-local", "latest-tiered",
-                                        "earliest-pending-upload"};
+    static const char *const names[] = {"latest",         "earliest",      "max-timestamp",
+                                        "earliest-local", "latest-tiered", "earliest-pending-upload"};
     char *end;
 
     for (int i = 0; i < 6; i++)
@@ -246,7 +246,8 @@ static void ranges_parse(struct tool *t, struct offsets *s, const char *text)
         if (colon)
             *colon++ = 0;
         if (!range_parse(colon ? colon : "", r))
-            tool_usage(t, "--topic-partitions takes topic:partition or topic:from-to, not \"%s:%s\"", one, colon);
+            tool_usage(t, "--topic-partitions takes topic:partition or topic:from-to, not \"%s:%s\"", one,
+                       colon);
         else if (*one)
             r->topic = pattern_new(t, one);
     }
@@ -277,7 +278,8 @@ void cmd_get_offsets(struct tool *t)
 
     t->state = s;
     if (!time_parse(time, &s->time))
-        tool_usage(t, "--time takes a timestamp in milliseconds or a word as latest or earliest, not \"%s\"", time);
+        tool_usage(t, "--time takes a timestamp in milliseconds or a word as latest or earliest, not \"%s\"",
+                   time);
     else if (ranges && (flag_given(&t->flags, "topic") || flag_given(&t->flags, "partitions")))
         tool_usage(t, "--topic-partitions says it all: leave --topic and --partitions out");
     else if (ranges)

@@ -77,7 +77,8 @@ static void ask(struct tool *t)
         in->timeout_ms = 30000;
         PROTO_ARRAY_NEW(&t->arena, DeleteRecordsRequest_DeleteRecordsTopic, in->topics, 1);
         in->topics.v[0].name = s->v[i].topic;
-        PROTO_ARRAY_NEW(&t->arena, DeleteRecordsRequest_DeleteRecordsPartition, in->topics.v[0].partitions, 1);
+        PROTO_ARRAY_NEW(&t->arena, DeleteRecordsRequest_DeleteRecordsPartition, in->topics.v[0].partitions,
+                        1);
         in->topics.v[0].partitions.v[0].partition_index = s->v[i].partition;
         in->topics.v[0].partitions.v[0].offset = s->v[i].offset;
         s->v[i].call = tool_ask(t, client_leader(s->v[i].topic, s->v[i].partition), API_DeleteRecords, in);
@@ -123,7 +124,8 @@ static void print(struct tool *t)
             json_close(&j, '}');
             continue;
         }
-        bytes_printf(&t->out, "partition: %.*s-%d\t", (int)s->v[i].topic.len, s->v[i].topic.p, s->v[i].partition);
+        bytes_printf(&t->out, "partition: %.*s-%d\t", (int)s->v[i].topic.len, s->v[i].topic.p,
+                     s->v[i].partition);
         if (why)
             bytes_printf(&t->out, "error: %s\n", why);
         else

@@ -60,6 +60,7 @@ static void stopped(void *arg, enum err why, const char *text)
 
     if (why)
         tool_fail(s->tool, "%s", text && *text ? text : err_text(why));
+    config_drop(s->config);
 }
 
 /* One node that needs no other: topics of its own have one replica. Words typed later win. */
@@ -115,14 +116,17 @@ void cmd_server(struct tool *t)
     s->tool = t;
     s->embedded = !path;
     if (path && (flag_given(&t->flags, "data") || flag_given(&t->flags, "port"))) {
-        tool_usage(t, "--data and --port belong to a node without --config; log.dirs and listeners say it there");
+        tool_usage(
+            t, "--data and --port belong to a node without --config; log.dirs and listeners say it there");
         return;
     }
     s->config = path ? storage_config(t, path, sets, n) : embedded_config(t, sets, n);
     if (!s->config)
         return;
-    if (s->embedded && !storage_ready(t, s->config) && !storage_format(t, s->config, NULL, true))
+    if (s->embedded && !storage_ready(t, s->config) && !storage_format(t, s->config, NULL, true)) {
+        config_drop(s->config);
         return;
+    }
     tool_flush(t);
     struct server_options options = {.config = s->config, .ready = ready, .stopped = stopped, .arg = s};
     t->running = server_start(t->io, &options) != NULL;

@@ -120,8 +120,8 @@ static bool one_format(struct tool *t, const char *dir, bool metadata, const str
     if (err)
         tool_fail(t, "%s can't be formatted: %s", dir, err_text(err));
     else if (!t->json)
-        bytes_printf(&t->out, "Formatting %s directory %s with metadata.version %s.\n", metadata ? "metadata" : "data",
-                     dir, features_version_name(METADATA_VERSION));
+        bytes_printf(&t->out, "Formatting %s directory %s with metadata.version %s.\n",
+                     metadata ? "metadata" : "data", dir, features_version_name(METADATA_VERSION));
     return !err;
 }
 
@@ -142,7 +142,8 @@ bool storage_format(struct tool *t, const struct config *c, const char *cluster_
             return false;
         }
         if (!err && !again) {
-            tool_fail(t, "%s is formatted already; --ignore-formatted leaves such directories alone", dirs[i]);
+            tool_fail(t, "%s is formatted already; --ignore-formatted leaves such directories alone",
+                      dirs[i]);
             return false;
         }
         if (!err && cluster_id && strcmp(found.cluster_id, cluster_id) != 0) {
@@ -183,7 +184,8 @@ static bool release_check(struct tool *t)
     int level = text ? features_find(text) : METADATA_VERSION;
 
     if (level < 0)
-        tool_usage(t, "there is no release version \"%s\"; the newest is %s", text, features_version_name(FEATURES_LAST));
+        tool_usage(t, "there is no release version \"%s\"; the newest is %s", text,
+                   features_version_name(FEATURES_LAST));
     else if (level != METADATA_VERSION)
         tool_usage(t, "a cluster begins with %s; older versions come with rolling upgrades",
                    features_version_name(METADATA_VERSION));
@@ -199,9 +201,11 @@ static bool features_check(struct tool *t)
         if (!property_parse(&t->arena, list->list[i], &p))
             tool_usage(t, "--feature takes name=level, not \"%s\"", list->list[i]);
         else if (strcmp(p.name, FEATURE_METADATA) == 0 && atoi(p.value) != METADATA_VERSION)
-            tool_usage(t, "a cluster begins with %s=%d; older levels come with rolling upgrades", p.name, METADATA_VERSION);
+            tool_usage(t, "a cluster begins with %s=%d; older levels come with rolling upgrades", p.name,
+                       METADATA_VERSION);
         else if (strcmp(p.name, FEATURE_METADATA) != 0 && strcmp(p.value, "0") != 0)
-            tool_usage(t, "%s isn't there yet above level 0: it comes with the behaviour that it stands for", p.name);
+            tool_usage(t, "%s isn't there yet above level 0: it comes with the behaviour that it stands for",
+                       p.name);
     }
     return !t->ended;
 }
@@ -257,7 +261,8 @@ void cmd_format(struct tool *t)
 
 /* ---- info ---- */
 
-static const char *problem_of(struct tool *t, const char *dir, const struct log_meta *first, struct log_meta *meta)
+static const char *problem_of(struct tool *t, const char *dir, const struct log_meta *first,
+                              struct log_meta *meta)
 {
     enum err err = log_meta_read(t->io, dir, meta);
     int64_t ignored;
@@ -352,7 +357,8 @@ static void version_mapping(struct tool *t)
     if (t->json)
         json_int(&j, FEATURE_METADATA, level);
     else
-        bytes_printf(&t->out, "%s=%d (%s)\n", FEATURE_METADATA, level, text ? text : features_version_name(level));
+        bytes_printf(&t->out, "%s=%d (%s)\n", FEATURE_METADATA, level,
+                     text ? text : features_version_name(level));
     for (int i = 0; i < FEATURES_N; i++) {
         if (t->json)
             json_int(&j, features_names[i], features_level(i, level));

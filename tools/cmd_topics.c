@@ -105,7 +105,8 @@ void topics_choose(struct tool *t)
 
         if (err && err != E_UNKNOWN_TOPIC_OR_PARTITION && err != E_UNKNOWN_TOPIC_ID &&
             err != E_LEADER_NOT_AVAILABLE) {
-            tool_fail(t, "topic \"%.*s\": %s", (int)m->topics.v[i].name.len, m->topics.v[i].name.p, err_text(err));
+            tool_fail(t, "topic \"%.*s\": %s", (int)m->topics.v[i].name.len, m->topics.v[i].name.p,
+                      err_text(err));
             return;
         }
         if ((!err || err == E_LEADER_NOT_AVAILABLE) && is_chosen(t, &m->topics.v[i]))
@@ -204,7 +205,8 @@ static void create_ask(struct tool *t)
     PROTO_ARRAY_NEW(&t->arena, CreateTopicsRequest_CreatableTopic, in->topics, 1);
     topic = &in->topics.v[0];
     topic->name = SLICE(name);
-    topic->num_partitions = flag_given(&t->flags, "partitions") ? (int32_t)flag_number(&t->flags, "partitions") : -1;
+    topic->num_partitions =
+        flag_given(&t->flags, "partitions") ? (int32_t)flag_number(&t->flags, "partitions") : -1;
     topic->replication_factor = flag_given(&t->flags, "replication-factor")
                                     ? (int16_t)flag_number(&t->flags, "replication-factor")
                                     : -1;
@@ -213,7 +215,8 @@ static void create_ask(struct tool *t)
     if (flag_given(&t->flags, "replica-assignment") && !assignment_add(t, topic))
         return;
     if (strchr(name, '.') || strchr(name, '_'))
-        tool_warn(t, "WARNING: names of metrics can't tell '.' from '_': use only one of them in names of topics.");
+        tool_warn(
+            t, "WARNING: names of metrics can't tell '.' from '_': use only one of them in names of topics.");
     s->call = tool_ask(t, client_any(), API_CreateTopics, in);
 }
 
@@ -227,7 +230,8 @@ static void create_print(struct tool *t)
         return;
     for (int i = 0; i < out->topics.n; i++) {
         const struct CreateTopicsResponse_CreatableTopicResult *r = &out->topics.v[i];
-        bool there = r->error_code == err_wire(E_TOPIC_ALREADY_EXISTS) && flag_given(&t->flags, "if-not-exists");
+        bool there =
+            r->error_code == err_wire(E_TOPIC_ALREADY_EXISTS) && flag_given(&t->flags, "if-not-exists");
         char id[UUID_TEXT_LEN + 1];
 
         if (r->error_code && !there) {
@@ -280,7 +284,8 @@ static void alter_ask(struct tool *t)
         topic->count = (int32_t)flag_number(&t->flags, "partitions");
         topic->assignments.n = -1;
         if (assigned)
-            PROTO_ARRAY_NEW(&t->arena, CreatePartitionsRequest_CreatePartitionsAssignment, topic->assignments, n_new);
+            PROTO_ARRAY_NEW(&t->arena, CreatePartitionsRequest_CreatePartitionsAssignment, topic->assignments,
+                            n_new);
         for (int k = 0; k < topic->assignments.n; k++)
             ASSERT(ids_parse(&t->arena, parts[now + k], ':', &topic->assignments.v[k].broker_ids.v,
                              &topic->assignments.v[k].broker_ids.n));
@@ -372,7 +377,8 @@ static int action_choose(struct tool *t)
     }
     for (size_t i = 0; i < sizeof(belongs) / sizeof(belongs[0]); i++)
         if (flag_given(&t->flags, belongs[i].name) && !(belongs[i].with & action))
-            tool_usage(t, "--%s has no meaning beside --%s", belongs[i].name, actions[__builtin_ctz((unsigned)action)]);
+            tool_usage(t, "--%s has no meaning beside --%s", belongs[i].name,
+                       actions[__builtin_ctz((unsigned)action)]);
     if ((action & (CREATE | ALTER | DELETE)) && !flag_given(&t->flags, "topic"))
         tool_usage(t, "which topic? --topic NAME");
     if (action == ALTER && !flag_given(&t->flags, "partitions"))
@@ -380,11 +386,14 @@ static int action_choose(struct tool *t)
     if (flag_given(&t->flags, "partitions") && flag_number(&t->flags, "partitions") < 1)
         tool_usage(t, "--partitions takes a number above 0");
     if (flag_given(&t->flags, "replication-factor") &&
-        (flag_number(&t->flags, "replication-factor") < 1 || flag_number(&t->flags, "replication-factor") > INT16_MAX))
+        (flag_number(&t->flags, "replication-factor") < 1 ||
+         flag_number(&t->flags, "replication-factor") > INT16_MAX))
         tool_usage(t, "--replication-factor takes a number from 1 to 32767");
     if (action == CREATE && flag_given(&t->flags, "replica-assignment") &&
         (flag_given(&t->flags, "partitions") || flag_given(&t->flags, "replication-factor")))
-        tool_usage(t, "--replica-assignment says how many partitions and replicas there are: leave the other two out");
+        tool_usage(
+            t,
+            "--replica-assignment says how many partitions and replicas there are: leave the other two out");
     return t->ended ? 0 : action;
 }
 

@@ -143,7 +143,8 @@ static void ids_print(struct tool *t, const char *before, const int32_t *v, int 
 
 static void partition_print(struct tool *t, struct slice topic, const described_partition *p)
 {
-    bytes_printf(&t->out, "\tTopic: %.*s\tPartition: %d\tLeader: ", (int)topic.len, topic.p, p->partition_index);
+    bytes_printf(&t->out, "\tTopic: %.*s\tPartition: %d\tLeader: ", (int)topic.len, topic.p,
+                 p->partition_index);
     if (p->leader_id < 0)
         bytes_printf(&t->out, "none");
     else
@@ -155,7 +156,8 @@ static void partition_print(struct tool *t, struct slice topic, const described_
     bytes_printf(&t->out, "\n");
 }
 
-static void topic_print(struct tool *t, const described_topic *topic, int partitions, const described_configs *c)
+static void topic_print(struct tool *t, const described_topic *topic, int partitions,
+                        const described_configs *c)
 {
     char id[UUID_TEXT_LEN + 1];
     const char *comma = "";
@@ -241,7 +243,8 @@ static described_topic *topics_join(struct tool *t, const struct describe *d, in
                 v[(*n)++] = *from;
                 continue;
             }
-            described_partition *all = arena_alloc(&t->arena, (size_t)(to->partitions.n + from->partitions.n) * sizeof(*all));
+            described_partition *all =
+                arena_alloc(&t->arena, (size_t)(to->partitions.n + from->partitions.n) * sizeof(*all));
             memcpy(all, to->partitions.v, (size_t)to->partitions.n * sizeof(*all));
             memcpy(all + to->partitions.n, from->partitions.v, (size_t)from->partitions.n * sizeof(*all));
             to->partitions.v = all;
@@ -305,7 +308,8 @@ static void describe_print(struct tool *t)
 
 void topics_describe(struct tool *t)
 {
-    static const tool_step steps[] = {topics_find, topics_choose, describe_ask, describe_more, describe_print, NULL};
+    static const tool_step steps[] = {topics_find,   topics_choose,  describe_ask,
+                                      describe_more, describe_print, NULL};
     struct topics *s = t->state;
     struct describe *d = arena_alloc(&t->arena, sizeof(*d));
 

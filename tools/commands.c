@@ -1,7 +1,8 @@
 #include "tools/commands.h"
 
 const struct command commands[] = {
-#define COMMAND(name, second, script, words, id, summary) {name, second, script, words, flags_##id, cmd_##id, summary},
+#define COMMAND(name, second, script, words, id, summary)                                                    \
+    {name, second, script, words, flags_##id, cmd_##id, summary},
 #include "tools/commands.def"
 #undef COMMAND
 };
@@ -63,7 +64,8 @@ static void no_command(struct tool *t, int argc, char **argv)
 
     for (int i = 0; i < commands_n; i++)
         names[i] = commands[i].name;
-    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+        strcmp(argv[1], "-h") == 0) {
         overview(t);
         t->exit = argc < 2 ? EXIT_USAGE : EXIT_OK;
     } else if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
@@ -71,7 +73,8 @@ static void no_command(struct tool *t, int argc, char **argv)
     } else if (strcmp(argv[1], "perf") == 0) {
         tool_usage(t, "what to measure? `weir perf produce` or `weir perf consume`");
     } else if ((near = nearest(argv[1], names, commands_n))) {
-        tool_usage(t, "there is no command \"%s\"; did you mean \"%s\"? `weir help` lists them", argv[1], near);
+        tool_usage(t, "there is no command \"%s\"; did you mean \"%s\"? `weir help` lists them", argv[1],
+                   near);
     } else {
         tool_usage(t, "there is no command \"%s\"; `weir help` lists them", argv[1]);
     }
@@ -102,10 +105,13 @@ void command_run(struct tool *t, int argc, char **argv)
     t->command = c;
     t->argc = argc - used;
     t->argv = argv + used;
-    if (!flags_parse(&t->flags, c->flags, t->argc, t->argv, c->words, &t->arena, &why)) {
-        tool_usage(t, "%.*s; `weir %s --help` lists the flags", (int)why.len, (char *)why.p, c->name);
+    bool parsed = flags_parse(&t->flags, c->flags, t->argc, t->argv, c->words, &t->arena, &why);
+    if (!parsed)
+        tool_usage(t, "%.*s; `weir %s%s%s --help` lists the flags", (int)why.len, (char *)why.p, c->name,
+                   c->second ? " " : "", c->second ? c->second : "");
+    bytes_drop(&why);
+    if (!parsed)
         return;
-    }
     t->json = flag_given(&t->flags, "json");
     if (flag_given(&t->flags, "help"))
         command_help(t);

@@ -2,7 +2,7 @@
 #pragma once
 #include "tools/tool.h"
 
-#define WEIR_VERSION_TEXT "0.1.0"
+#define WEIR_VERSION_TEXT  "0.1.0"
 #define KAFKA_VERSION_TEXT "4.3.1"
 
 struct command {
@@ -15,8 +15,8 @@ struct command {
     const char *summary;
 };
 
-#define COMMAND(name, second, script, words, id, summary)                                                               \
-    extern const struct flag flags_##id[];                                                                     \
+#define COMMAND(name, second, script, words, id, summary)                                                    \
+    extern const struct flag flags_##id[];                                                                   \
     void cmd_##id(struct tool *t);
 #include "tools/commands.def"
 #undef COMMAND

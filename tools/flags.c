@@ -122,8 +122,8 @@ static bool is_flag(const char *word)
 }
 
 /* The words from argv[*at] on that are the flag's value; *at moves to the last one taken. */
-static bool value_take(const struct flag *row, struct flag_value *v, const char *joined, int argc, char **argv,
-                       int *at, struct bytes *why)
+static bool value_take(const struct flag *row, struct flag_value *v, const char *joined, int argc,
+                       char **argv, int *at, struct bytes *why)
 {
     bool more = *at + 1 < argc && !is_flag(argv[*at + 1]);
 
@@ -183,8 +183,8 @@ static bool word_parse(struct flags *f, int argc, char **argv, int *at, int rest
     return value_take(row, &f->values[row - f->rows], joined, argc, argv, at, why);
 }
 
-bool flags_parse(struct flags *f, const struct flag *rows, int argc, char **argv, int rest_max, struct arena *a,
-                 struct bytes *why)
+bool flags_parse(struct flags *f, const struct flag *rows, int argc, char **argv, int rest_max,
+                 struct arena *a, struct bytes *why)
 {
     int n = rows_count(rows);
 

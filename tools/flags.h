@@ -42,8 +42,8 @@ struct flags {
 
 /* rows end with a NULL name. false: `why` is a sentence. Words that belong to no flag are kept in `rest` up to
  * rest_max; one more is a fault. */
-bool flags_parse(struct flags *f, const struct flag *rows, int argc, char **argv, int rest_max, struct arena *a,
-                 struct bytes *why);
+bool flags_parse(struct flags *f, const struct flag *rows, int argc, char **argv, int rest_max,
+                 struct arena *a, struct bytes *why);
 /* By name; a name that the table lacks asserts. */
 bool flag_given(const struct flags *f, const char *name);
 const char *flag_text(const struct flags *f, const char *name); /* NULL: not given and no default */

@@ -13,7 +13,8 @@ struct table {
 };
 void table_init(struct table *t, struct heap *h, int columns);
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void table_print(const struct table *t, struct bytes *out); /* two blanks between columns; no blanks at a line's end */
+void table_print(const struct table *t,
+                 struct bytes *out); /* two blanks between columns; no blanks at a line's end */
 void table_drop(struct table *t);
 
 /* JSON on one line, commas included. name is NULL inside an array and at the top. */
@@ -21,8 +22,8 @@ struct json {
     struct bytes *out;
     bool comma;
 };
-void json_open(struct json *j, const char *name, char bracket); /* '{' or '[' */
-void json_close(struct json *j, char bracket);                  /* '}' or ']' */
+void json_open(struct json *j, const char *name, char bracket);      /* '{' or '[' */
+void json_close(struct json *j, char bracket);                       /* '}' or ']' */
 void json_text(struct json *j, const char *name, struct slice text); /* null for a null slice */
 void json_str(struct json *j, const char *name, const char *text);
 void json_int(struct json *j, const char *name, int64_t number);

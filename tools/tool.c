@@ -195,7 +195,8 @@ const void *tool_answer(struct tool *t, const struct client_call *call)
         return NULL;
     switch (call->err) {
     case E_REFUSED:
-        tool_fail(t, "no broker listens at %s; `weir server` starts one, --bootstrap-server names another", at);
+        tool_fail(t, "no broker listens at %s; `weir server` starts one, --bootstrap-server names another",
+                  at);
         break;
     case E_NOENT:
         tool_fail(t, "there is no host of that name: %s", at);
@@ -209,7 +210,8 @@ const void *tool_answer(struct tool *t, const struct client_call *call)
         tool_fail(t, "%s broke the connection off (%s); is that the port of a broker?", at, call->api->name);
         break;
     case E_UNSUPPORTED_VERSION:
-        tool_fail(t, "the broker at %s doesn't know %s, or not in a version that can say this", at, call->api->name);
+        tool_fail(t, "the broker at %s doesn't know %s, or not in a version that can say this", at,
+                  call->api->name);
         break;
     default:
         tool_fail(t, "%s failed: %s", call->api->name, err_text(call->err));
@@ -261,7 +263,8 @@ struct pattern *pattern_new(struct tool *t, const char *text)
     }
     bytes_add(&posix, ")$", 3); /* its NUL too */
     if (strstr(text, "(?") || regcomp(&p->compiled, (char *)posix.p, REG_EXTENDED | REG_NOSUB))
-        tool_usage(t, "\"%s\" is no regular expression that weir understands (POSIX, extended, and \\d)", text);
+        tool_usage(t, "\"%s\" is no regular expression that weir understands (POSIX, extended, and \\d)",
+                   text);
     bytes_drop(&posix);
     if (t->ended)
         return NULL;

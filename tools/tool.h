@@ -37,8 +37,10 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct tool_world {
     void (*write)(void *arg, int fd, struct slice bytes);
     const char *(*env)(void *arg, const char *name);
-    void (*exec)(void *arg, const char *program, char **argv); /* beside this one; comes back only if it can't */
-    void (*interruptible)(void *arg); /* long work on the main thread follows: Ctrl-C ends the process at once */
+    void (*exec)(void *arg, const char *program,
+                 char **argv); /* beside this one; comes back only if it can't */
+    void (*interruptible)(
+        void *arg); /* long work on the main thread follows: Ctrl-C ends the process at once */
     void *arg;
 };
 

@@ -36,7 +36,7 @@ static bool is_wanted(const wanted_t *w, const char *name)
         if (w->configuration_keys.v[i].len == strlen(name) &&
             memcmp(w->configuration_keys.v[i].p, name, strlen(name)) == 0)
             return true;
-    return w->configuration_keys.n == 0;
+    return w->configuration_keys.n <= 0; /* null or empty: all */
 }
 
 static struct slice text_of(const char *s)

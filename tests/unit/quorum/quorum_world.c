@@ -3,6 +3,14 @@
 
 enum { BOUND_NS = 2000000000 };
 
+static void make_run(struct loop *loop, void *arg)
+{
+    struct quorum_world *w = arg;
+
+    CHECK_OK(dir_make(w->io, WORLD_DIR));
+    CHECK_OK(dir_sync(w->io, "."));
+}
+
 void qworld_init(struct quorum_world *w, uint64_t seed)
 {
     *w = (struct quorum_world){.sim = sim_new(seed)};
@@ -17,6 +25,7 @@ void qworld_init(struct quorum_world *w, uint64_t seed)
         .retention_ms = -1,
     };
     w->io = sim_node(w->sim, WORLD_NODE);
+    CHECK(sim_call(w->sim, w->io, LOOP_DISK, make_run, w));
 }
 
 static void on_loaded(void *arg, struct image *image)
@@ -80,11 +89,7 @@ static void start_run(struct loop *loop, void *arg)
                                    .released = on_released,
                                    .failed = on_failed,
                                    .arg = w};
-    enum err err = dir_make(w->io, WORLD_DIR);
 
-    if (err != E_EXISTS && !err)
-        err = dir_sync(w->io, ".");
-    CHECK(!err || err == E_EXISTS);
     w->control = loop;
     grave_init(&w->grave, io_heap(w->io));
     w->quorum = quorum_start(w->io, loop, &w->grave, &w->settings, &ops);
@@ -228,10 +233,15 @@ static bool held(void *arg)
     return !sim_up(w->sim, WORLD_NODE) || w->held > 0;
 }
 
-bool qworld_snapshot(struct quorum_world *w)
+void qworld_snapshot_begin(struct quorum_world *w)
 {
     w->held = w->given_back = 0;
     (void)!sim_call(w->sim, w->io, LOOP_DISK, snapshot_run, w);
+}
+
+bool qworld_snapshot(struct quorum_world *w)
+{
+    qworld_snapshot_begin(w);
     CHECK(sim_run(w->sim, held, w, BOUND_NS));
     return qworld_settle(w);
 }
@@ -278,16 +288,21 @@ bool qworld_stop(struct quorum_world *w)
     if (!sim_up(w->sim, WORLD_NODE))
         return false;
     CHECK(sim_call(w->sim, w->io, LOOP_DISK, free_run, w));
-    CHECK(sim_run(w->sim, NULL, NULL, 1000000) || true);
-    sim_exit(w->sim, WORLD_NODE); /* asserts that the heap is empty */
+    (void)!sim_run(w->sim, NULL, NULL, 1000000); /* the loop ends */
+    sim_exit(w->sim, WORLD_NODE);                /* asserts that the heap is empty */
     return true;
 }
 
-void qworld_restart(struct quorum_world *w)
+void qworld_begin(struct quorum_world *w)
 {
     if (sim_up(w->sim, WORLD_NODE))
         CHECK(qworld_stop(w));
     w->io = sim_node(w->sim, WORLD_NODE);
+}
+
+void qworld_restart(struct quorum_world *w)
+{
+    qworld_begin(w);
     CHECK(qworld_start(w));
     CHECK_OK(w->failed);
 }

@@ -49,9 +49,11 @@ bool qworld_start(struct quorum_world *w);
 bool qworld_up(struct quorum_world *w);            /* opened, no failure */
 void qworld_submit(struct quorum_world *w, int n); /* n batches of one topic each, at once */
 bool qworld_settle(struct quorum_world *w);        /* until nothing is in flight; false: crashed */
+void qworld_snapshot_begin(struct quorum_world *w);
 bool qworld_snapshot(struct quorum_world *w);
 bool qworld_stop(struct quorum_world *w);    /* and checks that all memory came back */
-void qworld_restart(struct quorum_world *w); /* after a crash, or a stop: the node comes up again */
+void qworld_begin(struct quorum_world *w);   /* a new process: after a crash, or a stop, which it does */
+void qworld_restart(struct quorum_world *w); /* and the quorum is well */
 /* Topics 0 .. n-1 are there and no other; n lies in promised .. attempted, which it becomes. */
 void qworld_verify(struct quorum_world *w);
 void qworld_drop(struct quorum_world *w);

@@ -1,5 +1,19 @@
 /* A quorum of one: what it says committed is there afterwards, whatever ends it. */
+#include "base/trace.h"
 #include "tests/unit/quorum/quorum_world.h"
+#include <stdlib.h>
+
+static void world_one(struct quorum_world *w, uint64_t seed)
+{
+    qworld_init(w, seed);
+    CHECK(qworld_start(w) && qworld_up(w));
+}
+
+static void world_end(struct quorum_world *w)
+{
+    CHECK(qworld_stop(w));
+    qworld_drop(w);
+}
 
 /* A fresh directory is founded at epoch 1 and led at epoch 2: two configuration records, then the barrier. */
 TEST(local, first_start_founds_and_leads)
@@ -36,4 +50,286 @@ TEST(local, restarts_keep_everything)
     }
     CHECK(qworld_stop(&w));
     qworld_drop(&w);
+}
+
+/* Proposals that come together are written one by one and synced once. */
+TEST(local, proposals_share_a_sync)
+{
+    struct quorum_world w;
+    int64_t calls;
+
+    world_one(&w, 3);
+    calls = sim_file_calls(w.sim, WORLD_NODE);
+    qworld_submit(&w, 60);
+    CHECK(qworld_settle(&w));
+    CHECK_EQ(w.promised, 60);
+    CHECK(sim_file_calls(w.sim, WORLD_NODE) - calls < 60 + 60 / 2);
+    world_end(&w);
+}
+
+/* ---- snapshots ---- */
+
+struct found {
+    int checkpoints, segments, temporary;
+    char newest[256], second[256];
+};
+
+static void file_found(void *arg, const char *path, bool is_dir, int64_t size)
+{
+    struct found *f = arg;
+    size_t len = strlen(path);
+
+    (void)is_dir;
+    (void)size;
+    if (len > 11 && strcmp(path + len - 11, ".checkpoint") == 0) {
+        f->checkpoints++;
+        (void)strcpy(f->second, f->newest);
+        (void)snprintf(f->newest, sizeof(f->newest), "%s", path);
+    }
+    f->segments += len > 4 && strcmp(path + len - 4, ".log") == 0;
+    f->temporary += len > 4 && strcmp(path + len - 4, ".tmp") == 0;
+}
+
+static struct found files(struct quorum_world *w)
+{
+    struct found f = {0};
+
+    sim_files(w->sim, WORLD_NODE, WORLD_DIR, file_found, &f);
+    return f;
+}
+
+static void three_snapshots(struct quorum_world *w)
+{
+    for (int i = 0; i < 3; i++) {
+        qworld_submit(w, 60);
+        CHECK(qworld_settle(w));
+        CHECK(qworld_snapshot(w));
+    }
+    CHECK_EQ(quorum_view(w->quorum).snapshot, w->committed->offset + 1);
+}
+
+/* A start from a snapshot and the log behind it gives what replaying everything gives. */
+TEST(local, snapshot_and_log_give_the_image)
+{
+    struct quorum_world w;
+
+    world_one(&w, 4);
+    three_snapshots(&w);
+    qworld_submit(&w, 13);
+    CHECK(qworld_settle(&w));
+    qworld_restart(&w);
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 193);
+    CHECK_EQ(files(&w).temporary, 0);
+    world_end(&w);
+}
+
+/* A snapshot of what the newest one holds already isn't written. */
+TEST(local, nothing_new_is_no_snapshot)
+{
+    struct quorum_world w;
+
+    world_one(&w, 5);
+    three_snapshots(&w);
+    int64_t calls = sim_file_calls(w.sim, WORLD_NODE);
+
+    CHECK(qworld_snapshot(&w));
+    CHECK_EQ(sim_file_calls(w.sim, WORLD_NODE), calls);
+    world_end(&w);
+}
+
+/* So many bytes after the last one, a snapshot is written by itself. */
+TEST(local, bytes_ask_for_a_snapshot)
+{
+    struct quorum_world w;
+
+    qworld_init(&w, 6);
+    w.settings.snapshot_bytes = 2000;
+    CHECK(qworld_start(&w));
+    for (int i = 0; i < 40; i++) {
+        qworld_submit(&w, 1);
+        CHECK(qworld_settle(&w));
+    }
+    CHECK(w.held >= 2 && w.held <= 4);
+    CHECK_EQ(files(&w).checkpoints, 2);
+    qworld_restart(&w);
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 40);
+    world_end(&w);
+}
+
+static bool was_held(void *arg)
+{
+    struct quorum_world *w = arg;
+    return w->held > 0;
+}
+
+/* A change that no snapshot holds is in one after metadata.log.max.snapshot.interval.ms. */
+TEST(local, time_asks_for_a_snapshot)
+{
+    struct quorum_world w;
+
+    qworld_init(&w, 7);
+    w.settings.snapshot_ms = 500;
+    CHECK(qworld_start(&w));
+    qworld_submit(&w, 1);
+    CHECK(qworld_settle(&w));
+    CHECK(!sim_run(w.sim, was_held, &w, 450000000));
+    CHECK(sim_run(w.sim, was_held, &w, 100000000));
+    CHECK(qworld_settle(&w));
+    CHECK_EQ(files(&w).checkpoints, 1);
+    CHECK(!sim_run(w.sim, NULL, NULL, 2000000000));
+    CHECK_EQ(w.held, 1);
+    world_end(&w);
+}
+
+/* Two snapshots stay, and of the log only what the older one needs, if retention wants no more. */
+TEST(local, old_snapshots_and_log_go)
+{
+    struct quorum_world w;
+    struct found f;
+
+    qworld_init(&w, 8);
+    w.settings.retention_bytes = 1000;
+    w.settings.segment_bytes = 2000;
+    CHECK(qworld_start(&w));
+    three_snapshots(&w);
+    f = files(&w);
+    CHECK_EQ(f.checkpoints, 2);
+    struct quorum_view v = quorum_view(w.quorum);
+
+    CHECK(v.log_start > 3 && v.log_start <= strtoll(strrchr(f.second, '/') + 1, NULL, 10));
+    qworld_restart(&w);
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 180);
+    world_end(&w);
+}
+
+/* A damaged snapshot is passed over and put aside; the one before it and the log behind that give the same. */
+TEST(local, a_damaged_snapshot_is_passed_over)
+{
+    struct quorum_world w;
+    struct found f;
+
+    qworld_init(&w, 9);
+    w.settings.retention_bytes = 1000;
+    w.settings.segment_bytes = 2000;
+    CHECK(qworld_start(&w));
+    three_snapshots(&w);
+    CHECK(qworld_stop(&w));
+    f = files(&w);
+    CHECK_OK(sim_file_flip(w.sim, WORLD_NODE, f.newest, 700, 4));
+    w.io = sim_node(w.sim, WORLD_NODE);
+    CHECK(qworld_start(&w) && qworld_up(&w));
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 180);
+    CHECK_EQ(trace_count(io_trace(w.io), TR_quorum_checkpoint_bad), 1);
+    CHECK_EQ(files(&w).checkpoints, 1);
+    world_end(&w);
+}
+
+/* ---- what it refuses ---- */
+
+static void refused(struct quorum_world *w, enum err err)
+{
+    CHECK(qworld_start(w) && !qworld_up(w));
+    CHECK_EQ(w->failed, err);
+    CHECK_EQ(w->loaded, 0);
+    CHECK_EQ(quorum_view(w->quorum).failed, err);
+    world_end(w);
+}
+
+/* Where no good snapshot reaches the log's start, nothing is served. */
+TEST(local, a_gap_is_refused)
+{
+    struct quorum_world w;
+    struct found f;
+
+    qworld_init(&w, 10);
+    w.settings.retention_bytes = 1000;
+    w.settings.segment_bytes = 2000;
+    CHECK(qworld_start(&w));
+    three_snapshots(&w);
+    CHECK(qworld_stop(&w));
+    f = files(&w);
+    CHECK_OK(sim_file_flip(w.sim, WORLD_NODE, f.newest, 700, 4));
+    CHECK_OK(sim_file_flip(w.sim, WORLD_NODE, f.second, 700, 4));
+    w.io = sim_node(w.sim, WORLD_NODE);
+    refused(&w, E_OFFSET_OUT_OF_RANGE);
+}
+
+/* A vote that can't be read is never guessed. */
+TEST(local, a_damaged_quorum_state_is_refused)
+{
+    struct quorum_world w;
+
+    world_one(&w, 11);
+    CHECK(qworld_stop(&w));
+    CHECK_OK(sim_file_flip(w.sim, WORLD_NODE, WORLD_LOG "/quorum-state", 30, 1));
+    w.io = sim_node(w.sim, WORLD_NODE);
+    refused(&w, E_CORRUPT_MESSAGE);
+}
+
+/* The files of another directory are not this node's. */
+TEST(local, another_directory_is_refused)
+{
+    struct quorum_world w;
+
+    world_one(&w, 12);
+    qworld_begin(&w);
+    w.settings.directory_id.b[0] ^= 1;
+    refused(&w, E_INCONSISTENT_VOTER_SET);
+}
+
+/* ---- disks ---- */
+
+/* A full disk ends it once and by name: what waits and what comes later ends with that error. */
+TEST(local, a_full_disk_is_a_named_state)
+{
+    struct quorum_world w;
+
+    world_one(&w, 13);
+    sim_disk_limit(w.sim, WORLD_NODE, 0);
+    while (w.failures == 0) {
+        qworld_submit(&w, 20);
+        CHECK(qworld_settle(&w));
+        (void)!sim_run(w.sim, NULL, NULL, 1000000);
+    }
+    CHECK_EQ(w.failed, E_FULL);
+    CHECK(w.errors > 0);
+    CHECK_EQ(quorum_view(w.quorum).leader, -1);
+    sim_disk_limit(w.sim, WORLD_NODE, -1);
+    int errors = w.errors;
+
+    qworld_submit(&w, 5);
+    CHECK(qworld_settle(&w));
+    CHECK_EQ(w.errors, errors + 5);
+    qworld_restart(&w);
+    qworld_verify(&w);
+    world_end(&w);
+}
+
+/* ---- stopping ---- */
+
+/* A stop waits for what was submitted and gives back the image of a snapshot that it breaks off. */
+TEST(local, a_stop_waits_for_what_was_submitted)
+{
+    for (uint64_t seed = 20; seed < 40; seed++) {
+        struct quorum_world w;
+
+        world_one(&w, seed);
+        qworld_submit(&w, 30);
+        CHECK(qworld_settle(&w));
+        qworld_snapshot_begin(&w);
+        (void)!sim_run(w.sim, NULL, NULL, (int64_t)(seed - 20) * 5000);
+        qworld_submit(&w, 30);
+        CHECK(qworld_stop(&w));
+        CHECK_EQ(w.promised, 60);
+        CHECK_EQ(w.errors, 0);
+        w.io = sim_node(w.sim, WORLD_NODE);
+        CHECK(qworld_start(&w) && qworld_up(&w));
+        qworld_verify(&w);
+        CHECK_EQ(w.promised, 60);
+        world_end(&w);
+    }
 }

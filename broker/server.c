@@ -2,65 +2,15 @@
  *         the first NET loop → this broker registers, is unfenced → `ready`.
  * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
  *         end → checkpoints and clean markers → metadata log closes → `stopped`. Each step waits for the one before. */
-#include "server.h"
 #include "base/check.h"
-#include "base/trace.h"
 #include "broker/api/fetch_session.h"
 #include "broker/api/init_producer_id.h"
 #include "broker/api/topic_rules.h"
-#include "broker/boot.h"
-#include "broker/control.h"
-#include "broker/net/net.h"
-#include "broker/replica/manager.h"
-#include "broker/replica/rounds.h"
 #include "broker/replica/upkeep.h"
-#include "proto_gen.h"
+#include "broker/server_internal.h"
 #include <stdio.h>
 
-enum { STOP_GRACE_NS = 2000000000, FETCH_EVICTION_MS = 120000, BUDGET_LISTENERS_MAX = 16 };
-
-enum phase { STARTING, RUNNING, STOPPING };
-
-struct server {
-    struct node node;
-    struct server_options options;
-    struct loop *control_loop;
-    struct boot boot;
-    struct rounds *rounds;
-    struct net_limits limits;
-    struct listener_open listeners[BUDGET_LISTENERS_MAX];
-    int n_listeners;
-    enum err open_err;
-    struct BrokerRegistrationRequest registration;
-    struct arena arena;
-    int64_t broker_epoch;
-    enum phase phase;
-    bool loaded;
-    int pending;            /* loops that a step of the stop waits for */
-    bool *dir_ok;           /* a row of directories for each DISK loop */
-    enum err why;           /* what stopped it */
-    char why_text[640];
-    _Atomic int recovering; /* loops that scan their partitions after a power cut */
-    struct msg reader_stopping;
-    struct msg begin, open, opened, stop, signal, step, recovered;
-};
-
-static struct server *server_of(struct node *node)
-{
-    return container_of(node, struct server, node);
-}
-
-static void stop_begin(struct server *s);
-
-/* Remembers the first reason only, and stops as an orderly stop does, as far as it gets. */
-static void server_fail(struct server *s, enum err err, const char *what)
-{
-    if (s->why == E_OK) {
-        s->why = err;
-        snprintf(s->why_text, sizeof(s->why_text), "%.511s (%s)", what, err_text(err));
-    }
-    stop_begin(s);
-}
+enum { FETCH_EVICTION_MS = 120000 };
 
 /* ---- images reach the loops ---- */
 
@@ -162,7 +112,7 @@ static void net_loops_start(struct server *s)
     }
 }
 
-static void loops_free(struct server *s)
+void loops_free(struct server *s)
 {
     struct node *n = &s->node;
 
@@ -229,7 +179,7 @@ static void registration_make(struct server *s)
 static void on_registered(void *arg, int64_t broker_epoch)
 {
     struct server *s = arg;
-    struct addr bound[BUDGET_LISTENERS_MAX];
+    struct addr bound[LISTENERS_MAX];
 
     s->broker_epoch = broker_epoch;
     if (s->phase != STARTING)
@@ -271,7 +221,7 @@ static enum err listeners_resolve(struct server *s)
     int n;
     const struct config_listener *v = config_listeners(s->node.config, &n);
 
-    for (int i = 0; i < n && s->n_listeners < BUDGET_LISTENERS_MAX; i++) {
+    for (int i = 0; i < n && s->n_listeners < LISTENERS_MAX; i++) {
         struct listener_open *o = &s->listeners[s->n_listeners];
         int found = 1;
         enum err err = E_OK;
@@ -311,6 +261,7 @@ static void on_loaded(void *arg, const struct image *image)
     boot_find(&s->boot, n, image);
     for (int i = 0; i < n->n_disk; i++)
         control_slot(n->control, &n->disk[i]->slot, n->disk[i]->loop, disk_adopted);
+    control_slot(n->control, &s->limits_slot, n->reader, limits_adopted);
     for (int i = 0; i < n->n_net; i++)
         control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, net_adopted);
     control_publish(n->control);
@@ -348,201 +299,6 @@ static void server_begin(struct msg *msg)
     snprintf(s->node.cluster_id, sizeof(s->node.cluster_id), "%s", s->boot.metadata.meta.cluster_id);
     settings.metadata_dir_id = s->boot.metadata.meta.directory_id;
     s->node.control = control_start(&s->node, &settings, &ops);
-}
-
-/* ---- stop: each step counts the loops it waits for, and the last one to answer begins the next ---- */
-
-static void server_free(struct server *s)
-{
-    struct heap *heap = s->node.heap;
-    struct loop *loop = s->control_loop;
-    struct server_options options = s->options;
-    enum err why = s->why;
-    char text[sizeof(s->why_text)];
-
-    memcpy(text, s->why_text, sizeof(text));
-    TRACE(s->node.io, server_stopped);
-    loops_free(s);
-    boot_drop(&s->boot);
-    arena_drop(&s->arena);
-    heap_free(heap, (void *)s->limits.per_ip);
-    heap_free(heap, s->dir_ok);
-    heap_free(heap, s);
-    options.stopped(options.arg, why, text);
-    loop_stop(loop, NULL, NULL);
-}
-
-static void control_stopped(struct msg *msg)
-{
-    server_free(container_of(msg, struct server, step));
-}
-
-static void control_end(struct server *s)
-{
-    s->step.run = control_stopped;
-    control_stop(s->node.control, &s->step);
-}
-
-static void all_disks_stopped(struct server *s)
-{
-    if (--s->pending > 0)
-        return;
-    for (int i = 0; i < s->boot.n; i++)
-        if (!s->boot.dirs[i].offline && boot_checkpoint(&s->boot, &s->node, i) != E_OK)
-            s->dir_ok[i] = false;
-    boot_clean(&s->boot, s->dir_ok, s->node.n_disk, s->broker_epoch);
-    control_end(s);
-}
-
-static void disk_stopped(struct msg *msg)
-{
-    all_disks_stopped(server_of(container_of(msg, struct disk_loop, stopping)->node));
-}
-
-static void reader_stopped(struct msg *msg)
-{
-    all_disks_stopped(container_of(msg, struct server, reader_stopping));
-}
-
-static void disk_closed_home(struct msg *msg)
-{
-    struct disk_loop *d = container_of(msg, struct disk_loop, stopping);
-    struct server *s = server_of(d->node);
-
-    d->stopping.run = disk_stopped;
-    loop_stop(d->loop, s->control_loop, &d->stopping);
-}
-
-static void disk_closed(void *arg)
-{
-    struct disk_loop *d = arg;
-
-    d->stopping.run = disk_closed_home;
-    loop_post(server_of(d->node)->control_loop, &d->stopping);
-}
-
-static void disk_close(struct msg *msg)
-{
-    struct disk_loop *d = container_of(msg, struct disk_loop, stopping);
-    struct server *s = server_of(d->node);
-
-    partitions_close(d->partitions, s->dir_ok + d->index * s->boot.n, disk_closed, d);
-}
-
-static void rounds_over(struct msg *msg)
-{
-    struct server *s = container_of(msg, struct server, step);
-
-    s->pending = s->node.n_disk + 1;
-    s->reader_stopping.run = reader_stopped;
-    loop_stop(s->node.reader, s->control_loop, &s->reader_stopping);
-    for (int i = 0; i < s->node.n_disk; i++) {
-        s->node.disk[i]->stopping.run = disk_close;
-        loop_post(s->node.disk[i]->loop, &s->node.disk[i]->stopping);
-    }
-}
-
-static void rounds_end(struct msg *msg)
-{
-    struct server *s = container_of(msg, struct server, step);
-
-    s->step.run = rounds_over;
-    rounds_stop(s->rounds, s->control_loop, &s->step);
-}
-
-static void net_stopped(struct msg *msg)
-{
-    struct server *s = server_of(container_of(msg, struct net_loop, stopping)->node);
-
-    if (--s->pending > 0)
-        return;
-    s->step.run = rounds_end;
-    loop_post(s->node.disk[0]->loop, &s->step);
-}
-
-/* The acceptor has heard of every connection's end: no loop has anything for another any more. */
-static void acceptor_quiet(struct msg *msg)
-{
-    struct server *s = container_of(msg, struct server, step);
-
-    s->pending = s->node.n_net;
-    for (int i = 0; i < s->node.n_net; i++) {
-        s->node.net[i]->stopping.run = net_stopped;
-        loop_stop(s->node.net[i]->loop, s->control_loop, &s->node.net[i]->stopping);
-    }
-}
-
-static void acceptor_last(struct msg *msg)
-{
-    struct server *s = container_of(msg, struct server, step);
-
-    s->step.run = acceptor_quiet;
-    loop_post(s->control_loop, &s->step);
-}
-
-static void net_drained_home(struct msg *msg)
-{
-    struct server *s = server_of(container_of(msg, struct net_loop, stopping)->node);
-
-    if (--s->pending > 0)
-        return;
-    s->step.run = acceptor_last;
-    loop_post(s->node.net[0]->loop, &s->step);
-}
-
-static void net_drained(void *arg)
-{
-    struct net_loop *l = arg;
-
-    l->stopping.run = net_drained_home;
-    loop_post(server_of(l->node)->control_loop, &l->stopping);
-}
-
-static void net_drain(struct msg *msg)
-{
-    struct net_loop *l = container_of(msg, struct net_loop, stopping);
-    net_stop(l->net, STOP_GRACE_NS, net_drained, l);
-}
-
-static void listeners_closed(struct msg *msg)
-{
-    struct server *s = container_of(msg, struct server, step);
-
-    s->pending = s->node.n_net;
-    for (int i = 0; i < s->node.n_net; i++) {
-        s->node.net[i]->stopping.run = net_drain;
-        loop_post(s->node.net[i]->loop, &s->node.net[i]->stopping);
-    }
-}
-
-static void listeners_end(struct msg *msg)
-{
-    struct server *s = container_of(msg, struct server, step);
-
-    listeners_close(s->node.net_shared);
-    s->step.run = listeners_closed;
-    loop_post(s->control_loop, &s->step);
-}
-
-static void stop_begin(struct server *s)
-{
-    if (s->phase == STOPPING)
-        return;
-    s->phase = STOPPING;
-    TRACE(s->node.io, server_stopping, s->why ? s->why_text : "asked to");
-    if (!s->node.control) {
-        s->step.run = control_stopped;
-        loop_post(s->control_loop, &s->step);
-        return;
-    }
-    if (!s->loaded) {
-        control_end(s);
-        return;
-    }
-    s->dir_ok = heap_alloc(s->node.heap, (size_t)(s->boot.n * s->node.n_disk));
-    memset(s->dir_ok, true, (size_t)(s->boot.n * s->node.n_disk));
-    s->step.run = listeners_end;
-    loop_post(s->node.net[0]->loop, &s->step);
 }
 
 static void stop_asked(struct msg *msg)

@@ -1,0 +1,53 @@
+/* What the files of the composition root share. server.c starts a node, server_stop.c ends it, server_limits.c follows the
+ * settings of the network.
+ * Loop: the control loop, but for messages that name another. */
+#pragma once
+#include "base/trace.h"
+#include "broker/boot.h"
+#include "broker/control.h"
+#include "broker/net/net.h"
+#include "broker/replica/manager.h"
+#include "broker/replica/rounds.h"
+#include "broker/server.h"
+#include "proto_gen.h"
+
+enum { LISTENERS_MAX = 16 };
+
+enum phase { STARTING, RUNNING, STOPPING };
+
+struct server {
+    struct node node;
+    struct server_options options;
+    struct loop *control_loop;
+    struct boot boot;
+    struct rounds *rounds;
+    struct net_limits limits;
+    struct listener_open listeners[LISTENERS_MAX];
+    int n_listeners;
+    enum err open_err;
+    struct BrokerRegistrationRequest registration;
+    struct arena arena;
+    int64_t broker_epoch;
+    enum phase phase;
+    bool loaded;
+    int pending;            /* loops that a step of the stop waits for */
+    bool *dir_ok;           /* a row of directories for each DISK loop */
+    enum err why;           /* what stopped it */
+    char why_text[640];
+    _Atomic int recovering; /* loops that scan their partitions after a power cut */
+    struct image_slot limits_slot; /* the reader's: server_limits.c */
+    struct msg reader_stopping;
+    struct msg begin, open, opened, stop, signal, step, recovered;
+};
+
+static inline struct server *server_of(struct node *node)
+{
+    return container_of(node, struct server, node);
+}
+
+
+void server_fail(struct server *s, enum err err, const char *what);
+void stop_begin(struct server *s);
+void loops_free(struct server *s);
+/* On the reader's loop: dynamic limits of the network, on their way to the acceptor. */
+void limits_adopted(struct image_slot *slot, const struct published *old, const struct published *now);

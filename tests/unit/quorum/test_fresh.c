@@ -39,6 +39,8 @@ static void without_time(const char *name, uint8_t *p, size_t len)
     struct slice rest = slice_of(p, len);
     struct batch_view v;
 
+    if (strstr(name, ".timeindex") && len >= 8)
+        memset(p, 0, 8);
     if (!strstr(name, ".log"))
         return;
     while (!batch_next(&rest, &v)) {
@@ -66,13 +68,6 @@ static void compare_file(void *arg, const char *path, bool is_dir, int64_t size)
     for (int i = 0; i < FRESH_N; i++)
         if (strcmp(fresh[i].name, name) == 0)
             n = unhex(fresh[i].hex, want, sizeof(want));
-    if (getenv("DUMP")) {
-        printf("FRESH(\"%s\", \"", name);
-        for (size_t i = 0; i < len; i++)
-            printf("%02x", got[i]);
-        printf("\")\n");
-        return;
-    }
     without_time(name, got, len);
     without_time(name, want, n);
     CHECK(slice_eq(slice_of(got, len), slice_of(want, n)));

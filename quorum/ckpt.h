@@ -1,10 +1,10 @@
-/* Checkpoints: the committed image as a file `<offset, 20 digits>-<epoch, 10 digits>.checkpoint` beside the metadata
- * log. The offset is the first one that isn't in it, the epoch that of the last one that is.
+/* Checkpoints: the committed image as a file `<offset, 20 digits>-<epoch, 10 digits>.checkpoint` beside the
+ * metadata log. The offset is the first one that isn't in it, the epoch that of the last one that is.
  *
  *     metadata/snapshot.h's batches, and behind its header the voters' configuration (voters.h)
  *
- * A file is written as <name>.tmp, read again, synced and only then renamed: what has its name is whole, unless the
- * disk forgets.
+ * A file is written as <name>.tmp, read again, synced and only then renamed: what has its name is whole,
+ * unless the disk forgets.
  *
  * Loop:   one DISK loop; a writer works in short steps, so that other work gets its turn between them.
  * Memory: a writer holds one batch; reading holds one stretch of the file, or a batch that is larger. */
@@ -29,7 +29,7 @@ struct ckpt_list {
     int n;
 };
 enum err ckpt_list_read(struct io *io, const char *dir, struct ckpt_list *out);
-/* All but the newest `keep` go; *oldest becomes the offset of the last one kept, -1 if fewer than that are there. */
+/* All but the newest `keep` go; *oldest: the offset of the last one kept, -1 if there are fewer. */
 enum err ckpt_keep(struct io *io, const char *dir, int keep, int64_t *oldest);
 
 /* The sealed image and the configuration. Any error of the format says that the file is damaged. */

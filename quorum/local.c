@@ -8,7 +8,7 @@
  *
  * What holds:
  *  1. A field of `struct quorum` belongs to one loop, or is written before the message that hands it over.
- *  2. References of images are counted on the control loop alone; the DISK loop reads the one that is held for it.
+ *  2. References of images are counted on the control loop alone; the DISK loop reads the one held for it.
  *  3. Entries come back in the order submitted; `failed` comes behind those that committed.
  *  4. Submitted offsets follow each other without a gap.
  *  5. After quorum_stop() each message in flight comes home before the quorum is freed. */

@@ -1,11 +1,11 @@
-/* Opening: the newest good checkpoint, then every batch of the log behind it; with one voter all that the log holds has
- * committed. The log is scanned from that checkpoint's offset on, whatever ended the last process: below it the log and
- * its indexes were synced before the checkpoint got its name.
+/* Opening: the newest good checkpoint, then every batch of the log behind it; with one voter all that the log
+ * holds has committed. The log is scanned from that checkpoint's offset on, whatever ended the last process:
+ * below it the log and its indexes were synced before the checkpoint got its name.
  *
  *  1. The configuration is on disk before quorum-state is: a state without a log means that the log was lost.
  *  2. quorum-state names an epoch before the first batch of it is written.
  *  3. What was recovered is synced before it is told.
- *  4. The log below the older one of the two checkpoints that are kept may go; so one of them may be damaged. */
+ *  4. The log below the older one of the two checkpoints that are kept may go: one of them may be damaged. */
 #include "quorum/local_disk.h"
 #include "base/check.h"
 #include "base/trace.h"

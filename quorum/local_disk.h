@@ -1,7 +1,7 @@
 /* The files of a one-voter quorum: what local.c does on its DISK loop, in straight lines.
  * Loop:   one DISK loop for all of it.
- * Memory: the image that opening builds is handed over with its one reference; until then everything about it,
- *         graves included, is this loop's alone, and nothing of it stays here.
+ * Memory: the image that opening builds is handed over with its one reference; until then everything about
+ *         it, graves included, is this loop's alone, and nothing of it stays here.
  * Always: once `err` is set it stays, and every call answers it without touching the disk. */
 #pragma once
 #include "log/log.h"
@@ -35,7 +35,7 @@ enum err local_disk_open(struct local_disk *d, struct image **image);
 /* Whole batches that carry their offsets and epoch. */
 enum err local_disk_append(struct local_disk *d, struct slice bytes);
 enum err local_disk_sync(struct local_disk *d);
-/* A snapshot in short steps. *more is false at its end, also where a full disk put it off, which is no error. */
+/* A snapshot in short steps. *more is false at its end; where a full disk put it off that is no error. */
 void local_disk_snapshot_start(struct local_disk *d, const struct image *image);
 enum err local_disk_snapshot_step(struct local_disk *d, bool *more);
 void local_disk_snapshot_end(struct local_disk *d); /* at any time */

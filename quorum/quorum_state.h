@@ -3,9 +3,9 @@
  *     {"leaderId":2,"leaderEpoch":5,"votedId":2,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAQ",
  *      "data_version":1,"crc32c":"0a1b2c3d"}
  *
- * in one line: Kafka's fields of version 1, in Kafka's order, and one of ours that Kafka's reader ignores, the CRC-32C
- * of every byte before the comma in front of it. Ids are raft's server ids, -1 says nobody; a server id is
- * node.id + 1 for the voters that a cluster begins with.
+ * in one line: Kafka's fields of version 1, in Kafka's order, and one of ours that Kafka's reader ignores,
+ * the CRC-32C of every byte before the comma in front of it. Ids are raft's server ids, -1 says nobody; a
+ * server id is node.id + 1 for the voters that a cluster begins with.
  *
  * Loop:   a DISK loop.
  * Always: the file is replaced whole and is on disk before quorum_state_write() returns; what doesn't read

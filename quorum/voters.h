@@ -1,11 +1,11 @@
 /* Who votes, and who leads: the control batches of the metadata log, in Kafka's formats.
  *
- *     configuration   KRaftVersion (1) and KRaftVoters in one batch: the very first of every log, at epoch 1, and the
- *                     second of every checkpoint, because the log below it may be gone
+ *     configuration   KRaftVersion (1) and KRaftVoters in one batch: the very first of every log, at epoch 1,
+ *                     and the second of every checkpoint, because the log below it may be gone
  *     barrier         LeaderChange: the first batch of every epoch but that one
  *
- * Voter ids are raft's server ids: node.id + 1 for the voters that a cluster begins with (raft has no server 0); a
- * server stands for one directory, whose id is beside it.
+ * Voter ids are raft's server ids: node.id + 1 for the voters that a cluster begins with (raft has no server
+ * 0); a server stands for one directory, whose id is beside it.
  * Loop: any. Memory: values. */
 #pragma once
 #include "metadata/batches.h"

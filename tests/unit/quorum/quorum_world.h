@@ -1,5 +1,5 @@
-/* A node whose only broker part is a quorum of one, and a model of what it was told. The broker's share (an image per
- * commit, references on the control loop) is done here as broker/control.c does it. */
+/* A node whose only broker part is a quorum of one, and a model of what it was told. The broker's share (an
+ * image per commit, references on the control loop) is done here as broker/control.c does it. */
 #pragma once
 #include "metadata/batches.h"
 #include "quorum/quorum.h"
@@ -44,7 +44,7 @@ struct quorum_world {
 };
 
 void qworld_init(struct quorum_world *w, uint64_t seed);
-/* All on the control loop or through it. qworld_start() starts and waits; false: the node crashed meanwhile. */
+/* All on the control loop or through it. qworld_start() starts and waits; false: the node crashed. */
 bool qworld_start(struct quorum_world *w);
 bool qworld_up(struct quorum_world *w);            /* opened, no failure */
 void qworld_submit(struct quorum_world *w, int n); /* n batches of one topic each, at once */

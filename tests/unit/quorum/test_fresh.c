@@ -1,5 +1,5 @@
-/* The files of a node that was founded today: tests/wire/quorum_fresh.def keeps them, byte for byte, for whatever reads
- * them later, raft above all. */
+/* The files of a node that was founded today: tests/wire/quorum_fresh.def keeps them, byte for byte, for
+ * whatever reads them later, raft above all. */
 #include "proto/batch.h"
 #include "quorum/quorum_state.h"
 #include "quorum/voters.h"

@@ -205,7 +205,7 @@ TEST(local, old_snapshots_and_log_go)
     world_end(&w);
 }
 
-/* A damaged snapshot is passed over and put aside; the one before it and the log behind that give the same. */
+/* A damaged snapshot is passed over and put aside; the one before it and the log behind it give the same. */
 TEST(local, a_damaged_snapshot_is_passed_over)
 {
     struct quorum_world w;

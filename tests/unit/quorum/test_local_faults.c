@@ -1,5 +1,6 @@
-/* Crashes of the process and of the power, EIO and a full disk at each file call of each thing that a quorum of one
- * does, then a restart: what was told committed is there, what was never submitted isn't, offsets go on. */
+/* Crashes of the process and of the power, EIO and a full disk at each file call of each thing that a quorum
+ * of one does, then a restart: what was told committed is there, what was never submitted isn't, offsets go
+ * on. */
 #include "tests/unit/quorum/quorum_world.h"
 
 enum op { OP_FOUND, OP_START, OP_APPEND, OP_SNAPSHOT, OP_STOP };

@@ -72,6 +72,12 @@ static void submit(struct control *c, struct ctl_request *r)
     turn_post(c);
 }
 
+static void publish(struct control *c)
+{
+    if (publisher_publish(c->publisher, ctl_image(c->ctl)))
+        c->ops.configured(c->ops.arg, publisher_config(c->publisher));
+}
+
 /* ---- the controller's batches through the quorum ---- */
 
 static void answers_post(struct control *c);
@@ -88,7 +94,7 @@ static void flight_done(struct quorum_entry *e, enum err err)
     moved = ctl_committed(c->ctl, e->last_offset);
     c->committing = false;
     if (moved && c->publishing)
-        publisher_publish(c->publisher, ctl_image(c->ctl));
+        publish(c);
     answers_post(c);
     turn_post(c);
 }
@@ -223,7 +229,7 @@ static void on_committed(void *arg, struct slice batch)
     if (err)
         c->ops.failed(c->ops.arg, err, "a committed metadata batch can't be read");
     else if (c->publishing)
-        publisher_publish(c->publisher, ctl_image(c->ctl));
+        publish(c);
 }
 
 static struct image *on_hold(void *arg)
@@ -377,7 +383,7 @@ void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
 void control_publish(struct control *c)
 {
     c->publishing = true;
-    publisher_publish(c->publisher, ctl_image(c->ctl));
+    publish(c);
 }
 
 void control_go(struct control *c, const struct BrokerRegistrationRequest *registration)

@@ -40,12 +40,13 @@ struct control_settings {
 struct control_ops {
     void (*loaded)(void *arg, const struct image *image); /* what the log led to, before anything is published */
     void (*registered)(void *arg, int64_t broker_epoch);  /* unfenced: clients may come */
+    void (*configured)(void *arg, const struct config *config); /* published with an image: lent for the call */
     void (*failed)(void *arg, enum err err, const char *what);
     void *arg;
 };
 /* On its loop; the callbacks run there. */
 struct control *control_start(struct node *node, const struct control_settings *settings, const struct control_ops *ops);
-/* A loop that wants images. Before control_go(); DISK loops before NET loops. */
+/* A loop that wants images; DISK loops before NET loops. One that comes late gets the newest at once. */
 void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
                   void (*adopted)(struct image_slot *, const struct published *, const struct published *));
 /* After `loaded`: loops get their first image. */

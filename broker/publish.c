@@ -90,17 +90,6 @@ static void slot_adopt(struct msg *msg)
     }
 }
 
-void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
-                    void (*adopted)(struct image_slot *, const struct published *, const struct published *))
-{
-    ASSERT(p->n < SLOTS_MAX && !p->last);
-    slot->node = p->node;
-    slot->loop = loop;
-    slot->adopted = adopted;
-    slot->adopt.run = slot_adopt;
-    p->slots[p->n++] = slot;
-}
-
 /* ---- settings ---- */
 
 static void broker_config_changed(void *arg, const struct image_config *before, const struct image_config *after)
@@ -154,7 +143,20 @@ static void slot_put(struct publisher *p, struct image_slot *slot, struct image 
         loop_post(slot->loop, &slot->adopt);
 }
 
-void publisher_publish(struct publisher *p, struct image *image)
+void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
+                    void (*adopted)(struct image_slot *, const struct published *, const struct published *))
+{
+    ASSERT(p->n < SLOTS_MAX);
+    slot->node = p->node;
+    slot->loop = loop;
+    slot->adopted = adopted;
+    slot->adopt.run = slot_adopt;
+    p->slots[p->n++] = slot;
+    if (p->last)
+        slot_put(p, slot, p->last);
+}
+
+bool publisher_publish(struct publisher *p, struct image *image)
 {
     bool changed = p->last == NULL;
     struct image_diff ops = {.config = broker_config_changed, .arg = &changed};
@@ -169,6 +171,7 @@ void publisher_publish(struct publisher *p, struct image *image)
     if (p->last)
         image_unref(p->last, p->grave);
     p->last = image;
+    return changed;
 }
 
 void publisher_drop(struct publisher *p)

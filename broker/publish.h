@@ -8,9 +8,10 @@
 struct publisher;
 struct publisher *publisher_new(struct node *node, struct loop *control, struct grave *grave,
                                 const struct config *base);
+/* Gets the newest image at once if one was published before. */
 void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
                     void (*adopted)(struct image_slot *, const struct published *, const struct published *));
-void publisher_publish(struct publisher *p, struct image *image);
+bool publisher_publish(struct publisher *p, struct image *image); /* true: with other settings than before */
 const struct config *publisher_config(const struct publisher *p); /* in force on the control loop */
 /* All loops with slots have stopped. */
 void publisher_drop(struct publisher *p);

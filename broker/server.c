@@ -84,6 +84,29 @@ static void disk_loops_start(struct server *s)
     n->reader = loop_start(n->io, LOOP_DISK, "reader");
 }
 
+static struct net_loop *net_loop_start(struct server *s, int index)
+{
+    struct node *n = &s->node;
+    struct net_loop *l = heap_alloc(n->heap, sizeof(*l));
+    int slots = (int)config_int(n->config, C_max_incremental_fetch_session_cache_slots);
+    char name[24];
+    uint64_t seed;
+
+    io_random(n->io, &seed, sizeof(seed));
+    snprintf(name, sizeof(name), "net-%d", index);
+    l->node = n;
+    l->index = index;
+    l->config = n->config;
+    l->loop = loop_start(n->io, LOOP_NET, name);
+    l->codecs = codec_cache_new(n->heap);
+    l->sessions = fetch_sessions_new(n->heap, seed, (slots + n->n_net - 1) / n->n_net, FETCH_EVICTION_MS);
+    l->rules = heap_alloc(n->heap, sizeof(*l->rules));
+    topic_rules_init(l->rules, n->heap, seed);
+    l->producer_ids = producer_ids_new(l);
+    l->net = net_new(n->net_shared, l);
+    return l;
+}
+
 static void net_loops_start(struct server *s)
 {
     struct node *n = &s->node;
@@ -91,25 +114,55 @@ static void net_loops_start(struct server *s)
     n->net_shared = net_shared_new(n, &s->limits);
     n->n_net = (int)config_int(n->config, C_num_network_threads);
     n->net = heap_alloc(n->heap, (size_t)n->n_net * sizeof(struct net_loop *));
-    for (int i = 0; i < n->n_net; i++) {
-        struct net_loop *l = n->net[i] = heap_alloc(n->heap, sizeof(*l));
-        char name[24];
-        uint64_t seed;
-        io_random(n->io, &seed, sizeof(seed));
-        snprintf(name, sizeof(name), "net-%d", i);
-        l->node = n;
-        l->index = i;
-        l->config = n->config;
-        l->loop = loop_start(n->io, LOOP_NET, name);
-        l->codecs = codec_cache_new(n->heap);
-        l->sessions = fetch_sessions_new(n->heap, seed,
-                                         (int)config_int(n->config, C_max_incremental_fetch_session_cache_slots) / n->n_net,
-                                         FETCH_EVICTION_MS);
-        l->rules = heap_alloc(n->heap, sizeof(*l->rules));
-        topic_rules_init(l->rules, n->heap, seed);
-        l->producer_ids = producer_ids_new(l);
-        l->net = net_new(n->net_shared, l);
+    for (int i = 0; i < n->n_net; i++)
+        n->net[i] = net_loop_start(s, i);
+}
+
+/* ---- num.network.threads changes: new connections go to so many loops; those that are there stay where they are, so a loop
+ * that is not wanted any more only rests ---- */
+
+struct spread {
+    struct msg msg;
+    struct server *server;
+    int n;
+    struct net_loop *loops[];
+};
+
+static void spread_run(struct msg *msg)
+{
+    struct spread *p = container_of(msg, struct spread, msg);
+
+    listeners_spread(p->server->node.net_shared, p->loops, p->n);
+    heap_free(p->server->node.heap, p);
+}
+
+static void net_threads_set(struct server *s, int n)
+{
+    struct node *node = &s->node;
+    struct spread *p = heap_alloc(node->heap, sizeof(*p) + (size_t)n * sizeof(struct net_loop *));
+
+    if (n > node->n_net)
+        node->net = heap_resize(node->heap, node->net, (size_t)n * sizeof(struct net_loop *));
+    while (node->n_net < n) {
+        struct net_loop *l = node->net[node->n_net] = net_loop_start(s, node->n_net);
+        node->n_net++;
+        control_slot(node->control, &l->slot, l->loop, net_adopted);
     }
+    s->n_spread = n;
+    p->server = s;
+    p->n = n;
+    memcpy(p->loops, node->net, (size_t)n * sizeof(struct net_loop *));
+    p->msg.run = spread_run;
+    loop_post(node->net[0]->loop, &p->msg);
+}
+
+static void on_configured(void *arg, const struct config *config)
+{
+    struct server *s = arg;
+    int n = (int)config_int(config, C_num_network_threads);
+
+    if (s->phase != STOPPING && s->loaded && n != s->n_spread)
+        net_threads_set(s, n);
 }
 
 void loops_free(struct server *s)
@@ -209,7 +262,6 @@ static void listeners_run(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, open);
 
-    listeners_spread(s->node.net_shared, s->node.net, s->node.n_net);
     s->open_err = listeners_open(s->node.net_shared, s->node.net[0], s->listeners, s->n_listeners);
     s->opened.run = listeners_opened;
     loop_post(s->control_loop, &s->opened);
@@ -264,7 +316,7 @@ static void on_loaded(void *arg, const struct image *image)
     control_slot(n->control, &s->limits_slot, n->reader, limits_adopted);
     for (int i = 0; i < n->n_net; i++)
         control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, net_adopted);
-    control_publish(n->control);
+    control_publish(n->control); /* and spreads the connections to come over the NET loops: on_configured() */
     s->open.run = listeners_run;
     loop_post(n->net[0]->loop, &s->open);
 }
@@ -277,7 +329,8 @@ static void on_failed(void *arg, enum err err, const char *what)
 static void server_begin(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, begin);
-    const struct control_ops ops = {.loaded = on_loaded, .registered = on_registered, .failed = on_failed, .arg = s};
+    const struct control_ops ops = {.loaded = on_loaded, 
+                                    .registered = on_registered, .configured = on_configured, .failed = on_failed, .arg = s};
     struct control_settings settings = {.loop = s->control_loop, .config = s->node.config};
     enum err err = boot_open(&s->boot, s->node.io, s->node.config);
 

@@ -24,6 +24,7 @@ struct server {
     struct net_limits limits;
     struct listener_open listeners[LISTENERS_MAX];
     int n_listeners;
+    int n_spread;           /* NET loops that get new connections */
     enum err open_err;
     struct BrokerRegistrationRequest registration;
     struct arena arena;

@@ -37,3 +37,21 @@ interop-wire: ## the codec beside Kafka's own classes, both ways (SEED=n ROUNDS=
 	tests/interop/wire/run.sh $(SEED) $(ROUNDS)
 
 .PHONY: fuzz fuzz-build interop-wire
+
+# What a newcomer and a packager type. DATA and PORT are make run's.
+DATA ?= ./data
+PORT ?= 9092
+run: ## install what is missing, build, and run one node on 127.0.0.1:9092 (DATA=dir PORT=n)
+	@deploy/packages.sh $(BUILD_PACKAGES)
+	@$(MAKE) --no-print-directory all
+	@exec ./build/opt/weir server --data $(DATA) --port $(PORT)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SCRIPTS = $(shell sed -nE 's/^COMMAND\([^)]*"(kafka-[a-z-]+\.sh)".*/\1/p' tools/commands.def)
+install: all ## both programs, and Kafka's script names for them (DESTDIR, PREFIX=/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/opt/weir build/opt/weir-console $(DESTDIR)$(PREFIX)/bin
+	@for name in $(SCRIPTS); do ln -sf weir $(DESTDIR)$(PREFIX)/bin/$$name; done
+
+.PHONY: run install

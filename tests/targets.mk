@@ -55,3 +55,16 @@ install: all ## both programs, and Kafka's script names for them (DESTDIR, PREFI
 	@for name in $(SCRIPTS); do ln -sf weir $(DESTDIR)$(PREFIX)/bin/$$name; done
 
 .PHONY: run install
+
+$(B)/bench_load: tests/bench/load.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $< -o $@ -lrdkafka
+$(B)/bench_floor: tests/bench/floor.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $< -o $@ -lisal
+SCALE ?= 0.3
+bench: ## weir beside Apache Kafka, figures and ratios (SCALE=gigabytes ONLY=groups SYSTEM=kafka,weir; needs Java and Maven)
+	@$(MAKE) --no-print-directory all $(B)/bench_load $(B)/bench_floor
+	/usr/bin/python3 tests/bench/bench.py --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(SYSTEM),--system $(SYSTEM)) --out build/bench.json
+
+.PHONY: bench

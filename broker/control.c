@@ -201,6 +201,7 @@ static void on_loaded(void *arg, struct image *image)
     struct control *c = arg;
 
     ctl_load(c->ctl, image);
+    publisher_begin(c->publisher, image);
     c->ops.loaded(c->ops.arg, image);
 }
 
@@ -391,6 +392,11 @@ void control_go(struct control *c, const struct BrokerRegistrationRequest *regis
     c->self.registration = *registration;
     c->joining = true;
     join(c);
+}
+
+const struct config *control_config(const struct control *c)
+{
+    return publisher_config(c->publisher);
 }
 
 struct quorum_view control_quorum(const struct control *c)

@@ -54,6 +54,8 @@ void control_publish(struct control *c);
 /* Once this node leads, writes the first records if there are none, registers
  * this broker and unfences it. What the registration points to is lent. */
 void control_go(struct control *c, const struct BrokerRegistrationRequest *registration);
+/* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
+const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
 /* What was submitted commits, the log is closed; then `stopped` is posted to the control loop and c is gone. Every loop
  * with a slot has stopped before. */

@@ -156,6 +156,12 @@ void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *l
         slot_put(p, slot, p->last);
 }
 
+void publisher_begin(struct publisher *p, const struct image *image)
+{
+    ASSERT(!p->last);
+    config_renew(p, image);
+}
+
 bool publisher_publish(struct publisher *p, struct image *image)
 {
     bool changed = p->last == NULL;

@@ -11,6 +11,8 @@ struct publisher *publisher_new(struct node *node, struct loop *control, struct 
 /* Gets the newest image at once if one was published before. */
 void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
                     void (*adopted)(struct image_slot *, const struct published *, const struct published *));
+/* Before anything is published: publisher_config() has the settings under the image that was loaded. */
+void publisher_begin(struct publisher *p, const struct image *image);
 bool publisher_publish(struct publisher *p, struct image *image); /* true: with other settings than before */
 const struct config *publisher_config(const struct publisher *p); /* in force on the control loop */
 /* All loops with slots have stopped. */

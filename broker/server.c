@@ -68,7 +68,7 @@ static void disk_loops_start(struct server *s)
 
     for (int i = 0; i < s->boot.n; i++)
         past[i] = s->boot.dirs[i].past;
-    n->n_disk = (int)config_int(n->config, C_num_io_threads);
+    n->n_disk = (int)config_int(control_config(n->control), C_num_io_threads);
     n->disk = heap_alloc(n->heap, (size_t)n->n_disk * sizeof(struct disk_loop *));
     for (int i = 0; i < n->n_disk; i++) {
         struct disk_loop *d = n->disk[i] = heap_alloc(n->heap, sizeof(*d));
@@ -112,7 +112,7 @@ static void net_loops_start(struct server *s)
     struct node *n = &s->node;
 
     n->net_shared = net_shared_new(n, &s->limits);
-    n->n_net = (int)config_int(n->config, C_num_network_threads);
+    n->n_net = (int)config_int(control_config(n->control), C_num_network_threads);
     n->net = heap_alloc(n->heap, (size_t)n->n_net * sizeof(struct net_loop *));
     for (int i = 0; i < n->n_net; i++)
         n->net[i] = net_loop_start(s, i);
@@ -163,6 +163,8 @@ static void on_configured(void *arg, const struct config *config)
 
     if (s->phase != STOPPING && s->loaded && n != s->n_spread)
         net_threads_set(s, n);
+    if (config_int(config, C_num_io_threads) != s->node.n_disk)
+        TRACE(s->node.io, io_threads_later, (int)config_int(config, C_num_io_threads));
 }
 
 void loops_free(struct server *s)

@@ -1,6 +1,7 @@
 /* What is told about settings: value, where it comes from, and what it would be without that. */
 #include "broker/config_rows.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum { SYNONYMS_MAX = 3 * (LAYER_COUNT + 1) + 1 };
 
@@ -21,14 +22,15 @@ static void add_synonym(struct config_described *d, const char *name, const char
         (struct config_synonym){.name = name, .value = d->sensitive ? NULL : value, .source = source};
 }
 
-/* The broker's settings that stand behind `id`: layer by layer, and in a layer name by name, as in Kafka. */
+/* The broker's settings that stand behind `id`: layer by layer, and in a layer name by name. As Kafka does, it leaves out
+ * what comes before the first mention of `id` itself: log.retention.hours alone doesn't show behind log.retention.ms. */
 static void add_broker_synonyms(const struct config *c, enum config_id id, struct config_described *d,
                                 bool cluster_only)
 {
     static const enum config_source sources[] = {CONFIG_FROM_DYNAMIC_BROKER, CONFIG_FROM_DYNAMIC_DEFAULT,
                                                  CONFIG_FROM_FILE};
     enum config_id family[3];
-    int n = config_family(id, family);
+    int n = config_family(id, family), from = d->n_synonyms, first = from;
 
     for (int layer = 0; layer < LAYER_COUNT; layer++)
         for (int i = 0; i < n; i++)
@@ -36,6 +38,10 @@ static void add_broker_synonyms(const struct config *c, enum config_id id, struc
                 add_synonym(d, config_row(family[i])->name, c->text[layer][family[i]], sources[layer]);
     for (int i = 0; i < n && !cluster_only; i++)
         add_synonym(d, config_row(family[i])->name, config_row(family[i])->preset, CONFIG_FROM_DEFAULT);
+    while (first < d->n_synonyms && strcmp(d->synonyms[first].name, config_row(id)->name) != 0)
+        first++;
+    memmove(&d->synonyms[from], &d->synonyms[first], (size_t)(d->n_synonyms - first) * sizeof(*d->synonyms));
+    d->n_synonyms -= first - from;
 }
 
 static void begin(struct config_described *d, const struct config_row *row, struct arena *a)

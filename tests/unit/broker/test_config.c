@@ -221,6 +221,30 @@ TEST(config, descriptions_name_sources_and_synonyms)
     heap_drop(w.heap);
 }
 
+/* A coarser name that stands alone isn't told behind a finer one, as in Kafka. */
+TEST(config, synonyms_begin_with_the_name_itself)
+{
+    struct small_world w;
+    struct config *c = small_config(&w, "log.roll.hours=1\n");
+    struct config_entry own = entry("retention.ms", "60");
+    const struct config_described *v;
+    struct arena a;
+    int n;
+
+    arena_init(&a, w.heap, SIZE_MAX);
+    v = config_describe(c, CONFIG_TOPIC, false, &own, 1, &a, &n);
+    CHECK_EQ(of(v, n, "retention.ms")->n_synonyms, 1);
+    CHECK_EQ(of(v, n, "segment.ms")->n_synonyms, 0);
+    CHECK_EQ(of(v, n, "segment.ms")->source, CONFIG_FROM_DEFAULT);
+    CHECK_STR(of(v, n, "segment.ms")->value, "3600000");
+    CHECK_EQ(of(v, n, "segment.bytes")->n_synonyms, 1);
+    v = config_describe(c, CONFIG_BROKER, false, NULL, 0, &a, &n);
+    CHECK_EQ(of(v, n, "log.roll.ms")->n_synonyms, 0);
+    CHECK_EQ(of(v, n, "log.roll.hours")->n_synonyms, 2);
+    arena_drop(&a);
+    heap_drop(w.heap);
+}
+
 /* The controller finds its rules: list types, fallbacks, and every topic setting once, by name. */
 TEST(config, rules_of_the_controller)
 {

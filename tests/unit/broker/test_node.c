@@ -274,3 +274,27 @@ TEST(node, stalled_disk_delays_nobody_else)
         0);
     node_world_drop(w);
 }
+
+/* Who asks for a coordinator hears that there is none yet, in every version and for every kind of key. */
+TEST(node, knows_no_coordinator_yet)
+{
+    struct node_world *w = node_world_new(7, 1, NULL, 0);
+    struct slice keys[2] = {SLICE("a"), SLICE("b")};
+
+    for (int version = 0; version <= 6; version++)
+        for (int8_t type = 0; type <= (version > 0 ? 3 : 0); type++) {
+            struct FindCoordinatorRequest *in = node_in(w, 0, API_FindCoordinator);
+            const struct FindCoordinatorResponse *out;
+            int want = type == 3 || (type == 2 && version < 6) ? 42 : 15;
+
+            in->key = keys[0];
+            in->key_type = type;
+            in->coordinator_keys.v = keys;
+            in->coordinator_keys.n = version >= 4 ? 2 : 0;
+            out = node_ask(w, 0, version, in);
+            CHECK_EQ(version < 4 ? out->error_code : out->coordinators.v[1].error_code, want);
+            CHECK_EQ(version < 4 ? out->node_id : out->coordinators.v[1].node_id, -1);
+            CHECK_EQ(out->coordinators.n, version < 4 ? 0 : 2);
+        }
+    node_world_drop(w);
+}

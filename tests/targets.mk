@@ -68,3 +68,33 @@ bench: ## weir beside Apache Kafka, figures and ratios (SCALE=gigabytes ONLY=gro
 	/usr/bin/python3 tests/bench/bench.py --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(SYSTEM),--system $(SYSTEM)) --out build/bench.json
 
 .PHONY: bench
+
+# ---- what .ci/run runs: each ends with one line `N passed, N failed` ----
+
+OUT := build/results
+packages: ## install Debian's packages that building and testing need, if any is missing
+	@deploy/packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+TEST_SEEDS ?= 40
+test: packages ## unit tests, simulation, Debian's clients, all with sanitizers
+	@$(MAKE) --no-print-directory V=asan build/asan/weir build/asan/unit build/asan/unit_uv build/asan/sim
+	@mkdir -p $(OUT)
+	@tests/results.sh unit build/asan/unit
+	@tests/results.sh unit_uv build/asan/unit_uv
+	@tests/results.sh sim build/asan/sim $(TEST_SEEDS)
+	@tests/results.sh repeat tests/sim/test_repeat.sh build/asan/sim
+	@tests/results.sh clients tests/clients/run.py asan
+	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients)
+
+tidy: packages ## directions, seams, calls to the outside, globals, lengths, dead files, formatting
+	@$(MAKE) --no-print-directory V=opt build/opt/weir
+	@mkdir -p $(OUT)
+	@tests/results.sh tidy-test tests/tidy_test.py
+	@tests/results.sh tidy tests/tidy.py --build build/opt
+	@python3 tests/clients/tally.py $(addprefix $(OUT)/,tidy-test tidy)
+
+interop: packages ## clients of other languages and Kafka's tools, beside Kafka itself (ONLY=name,…)
+	@$(MAKE) --no-print-directory V=opt build/opt/weir build/opt/wire_gen
+	tests/interop/run.py $(if $(ONLY),--only $(ONLY))
+
+.PHONY: packages test tidy interop

@@ -45,6 +45,7 @@ void find_coordinator(struct request *r)
             out->coordinators.v[i] =
                 (struct FindCoordinatorResponse_Coordinator){.key = key,
                                                              .node_id = -1,
+                                                             .host = SLICE(""),
                                                              .port = -1,
                                                              .error_code = err_wire(err),
                                                              .error_message = SLICE(err_text(err))};

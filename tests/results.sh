@@ -1,0 +1,20 @@
+#!/bin/bash
+# results.sh NAME COMMAND...: runs a part of the tests, shows and keeps its output in build/results/NAME. A part that gives
+# no line `N passed, N failed` is one test: its exit code. So is one that failed without counting a failure.
+name=$1
+shift
+out=build/results/$name
+mkdir -p build/results
+began=$(date +%s)
+echo "$name:"
+"$@" </dev/null 2>&1 | tee "$out"
+code=${PIPESTATUS[0]}
+counted=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out" | tail -1)
+if [ -z "$counted" ]; then
+    [ "$code" = 0 ] && counted='1 passed, 0 failed' || counted='0 passed, 1 failed'
+    echo "$counted" | tee -a "$out"
+elif [ "$code" != 0 ] && [[ $counted =~ ' 0 failed' ]]; then
+    echo "exit code $code"
+    echo "${counted/ 0 failed/ 1 failed}" | tee -a "$out"
+fi
+echo "  $name took $(($(date +%s) - began)) s"

@@ -1,13 +1,13 @@
 #!/bin/bash
-# results.sh NAME COMMAND...: runs a part of the tests, shows and keeps its output in build/results/NAME. A part that gives
-# no line `N passed, N failed` is one test: its exit code. So is one that failed without counting a failure.
+# results.sh NAME COMMAND...: runs a part of the tests, keeps its output in build/results/NAME and shows it, but for the
+# lines that nodes log. A part that gives no line `N passed, N failed` is one test: its exit code. So is one that failed without counting a failure.
 name=$1
 shift
 out=build/results/$name
 mkdir -p build/results
 began=$(date +%s)
 echo "$name:"
-"$@" </dev/null 2>&1 | tee "$out"
+"$@" </dev/null 2>&1 | tee "$out" | grep --line-buffered -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T'
 code=${PIPESTATUS[0]}
 counted=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out" | tail -1)
 if [ -z "$counted" ]; then

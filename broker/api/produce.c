@@ -14,7 +14,8 @@ enum { RECOMPRESS_ROOM = 128 << 20 }; /* how far a batch may swell on its way in
 
 struct produce_part {
     struct scatter_item item;
-    const struct topic_rules *rules;
+    const struct topic_rules *rules; /* the NET loop's: not for the DISK loop, nor after a wait */
+    bool append_time;
     struct ProduceResponse_PartitionProduceResponse *out;
     struct slice batch;      /* checked, perhaps recompressed */
     struct slice topic;
@@ -106,6 +107,7 @@ static enum err part_prepare(struct request *r, struct produce *s, const struct 
     }
     p->item.topic_id = topic->id;
     p->rules = topic_rules_get(r->net->rules, r->net, topic);
+    p->append_time = p->rules->log.append_time;
     return batch_ready(r, p, records, s->now_ms);
 }
 
@@ -134,7 +136,7 @@ static void part_append(struct partitions *ps, struct produce *s, struct produce
         return;
     part->last_offset = a.last_offset;
     part->out->base_offset = a.base_offset;
-    part->out->log_append_time_ms = part->rules->log.append_time ? a.max_timestamp : -1;
+    part->out->log_append_time_ms = part->append_time ? a.max_timestamp : -1;
     part->out->log_start_offset = log_start(p->log);
 }
 

@@ -50,6 +50,7 @@ static enum err read_in(struct log *log, uint32_t i, int64_t offset, const struc
     out->len = end - at < (int64_t)most ? (size_t)(end - at) : most;
     out->at = at;
     out->base_offset = head.base_offset;
+    out->first_len = head.len;
     if (out->len > 0)
         out->file = file_ref(file);
     return E_OK;

@@ -55,35 +55,60 @@ static int dir_choose(const struct partitions *ps)
     return best;
 }
 
+/* Where it lies, or shall lie. NULL: no directory works. */
+static struct resting *place_of(struct partitions *ps, struct slice topic, int32_t index)
+{
+    struct resting *r;
+    struct bytes name;
+    int dir;
+
+    bytes_init(&name, ps->heap);
+    bytes_printf(&name, "%.*s-%d", (int)topic.len, (const char *)topic.p, index);
+    r = map_get(&ps->resting, bytes_slice(&name));
+    if (!r) {
+        dir = dir_choose(ps);
+        if (dir >= 0 && partitions_found(ps, dir, bytes_slice(&name), 0, -1, 0))
+            r = map_get(&ps->resting, bytes_slice(&name));
+    }
+    bytes_drop(&name);
+    return r;
+}
+
+/* The directory has the name but another topic's id: it is set aside for the operator, and this topic begins empty. */
+static enum err stray_set_aside(struct partitions *ps, struct resting *r)
+{
+    const char *dir = ps->dirs[r->dir]->path;
+    enum err err = log_dir_stray(ps->io, dir, (const char *)r->name.p);
+
+    TRACE(ps->io, partition_stray, dir, (const char *)r->name.p, err_text(err));
+    r->recovery_point = 0;
+    r->start = -1;
+    return err;
+}
+
+static enum err partition_open(struct partitions *ps, struct partition *p, const struct resting *r,
+                               const struct log_config *config)
+{
+    struct log_start from = {.recovery_point = r->recovery_point, .start = r->start, .past = ps->past[r->dir]};
+
+    return log_open(ps->env, ps->dirs[r->dir], (const char *)r->name.p, &p->topic_id, config, &from, &p->log);
+}
+
 static enum err partition_load(struct partitions *ps, struct partition *p, struct slice topic)
 {
+    struct resting *r = place_of(ps, topic, p->index);
     const struct log_config *config;
-    struct log_start from = {.start = -1};
-    struct slice name;
-    struct bytes text;
-    struct resting *r;
     enum err err;
 
-    bytes_init(&text, ps->heap);
-    bytes_printf(&text, "%.*s-%d", (int)topic.len, (const char *)topic.p, p->index);
-    name = bytes_slice(&text);
-    r = map_get(&ps->resting, name);
-    if (!r) {
-        int dir = dir_choose(ps);
-        if (dir < 0) {
-            bytes_drop(&text);
-            return E_KAFKA_STORAGE_ERROR;
-        }
-        ASSERT(partitions_found(ps, dir, name, 0, -1, 0));
-        r = map_get(&ps->resting, name);
-    }
-    from.recovery_point = r->recovery_point;
-    from.start = r->start;
-    from.past = ps->past[r->dir];
+    if (!r)
+        return E_KAFKA_STORAGE_ERROR;
     partition_configure(ps, p, topic, &config);
-    bytes_add(&text, "", 1);
-    err = log_open(ps->env, ps->dirs[r->dir], (const char *)text.p, &p->topic_id, config, &from, &p->log);
-    bytes_drop(&text);
+    err = partition_open(ps, p, r, config);
+    if (err == E_MALFORMED) {
+        err = stray_set_aside(ps, r);
+        if (!err)
+            err = partition_open(ps, p, r, config);
+    }
     if (!err && log_checkpoint_first(p->log))
         log_checkpointed(p->log, 0); /* boot.c emptied the checkpoint: it promises nothing */
     return err;

@@ -298,3 +298,52 @@ TEST(node, knows_no_coordinator_yet)
         }
     node_world_drop(w);
 }
+
+static void rename_partition(struct loop *loop, void *io)
+{
+    CHECK_OK(path_move(io, "/data/0/a-0", "/data/0/b-0"));
+}
+
+static void stray_seen(void *arg, const char *name, bool is_dir)
+{
+    if (is_dir && strncmp(name, "b-0.", 4) == 0 && strstr(name, "-stray"))
+        *(bool *)arg = true;
+}
+
+struct listing {
+    struct io *io;
+    bool seen;
+};
+
+static void list_strays(struct loop *loop, void *arg)
+{
+    struct listing *l = arg;
+    CHECK_OK(dir_list(l->io, "/data/0", stray_seen, &l->seen));
+}
+
+/* A directory with a partition's name but another topic's id is never served, and kept for the operator. */
+TEST(node, sets_a_directory_of_another_topic_aside)
+{
+    struct node_world *w = node_world_new(11, 1, NULL, 0);
+    struct io *disk;
+    struct listing l = {0};
+
+    CHECK_EQ(node_topic(w, "a", 1, NULL, 0), 0);
+    CHECK_EQ(node_topic(w, "b", 1, NULL, 0), 0);
+    CHECK_EQ(produce_ok(w, "a", 0, 5), 0);
+    node_world_stop(w);
+    disk = sim_node(w->sim, 1);
+    CHECK(sim_call(w->sim, disk, LOOP_DISK, rename_partition, disk));
+    sim_crash(w->sim, 1, SIM_PROCESS);
+    node_world_start(w);
+    CHECK_EQ(node_offset(w, "b", 0, -1), 0);
+    CHECK_EQ(produce_ok(w, "b", 0, 3), 0);
+    CHECK_EQ(fetch_all(w, "b", 0, 0), 3);
+    node_world_stop(w);
+    l.io = sim_node(w->sim, 1);
+    CHECK(sim_call(w->sim, l.io, LOOP_DISK, list_strays, &l));
+    CHECK(l.seen);
+    sim_crash(w->sim, 1, SIM_PROCESS);
+    node_world_start(w);
+    node_world_drop(w);
+}

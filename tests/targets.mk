@@ -98,3 +98,8 @@ interop: packages ## clients of other languages and Kafka's tools, beside Kafka 
 	tests/interop/run.py $(if $(ONLY),--only $(ONLY))
 
 .PHONY: packages test tidy interop
+
+fmt: ## formats every source as make tidy wants it
+	git ls-files '*.[ch]' | xargs clang-format -i
+
+.PHONY: fmt

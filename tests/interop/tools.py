@@ -33,6 +33,7 @@ STEPS = [
 def plain(node, text):
     text = text.replace(node.bootstrap, "BOOTSTRAP")
     text = re.sub(r"TopicId: \S+", "TopicId: ID", text)
+    text = re.sub(r"(?m)^  log\.durable=.*\n", "", text)  # a setting of ours
     text = re.sub(r"(?m)^\s+at .*\n|^\[?\d{4}-.*\n?|\s*\(org\.apache\S*\)", "", text)
     return text.strip()
 

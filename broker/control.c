@@ -4,7 +4,10 @@
 #include "broker/publish.h"
 #include "proto_gen.h"
 
-enum { GRAVE_STEP = 1000 }; /* nodes freed in one turn */
+enum {
+    GRAVE_STEP = 1000, /* nodes freed in one turn */
+    CALL_WAIT_MS = 30000
+};
 
 /* What the broker of this process says to its controller: registered once, then unfenced. */
 struct self {
@@ -42,6 +45,7 @@ struct control {
     bool publishing;     /* control_publish() was called */
     bool joining;        /* control_go() was called */
     bool joined;         /* bootstrap and registration are on their way */
+    bool ending;         /* control_end_waits() was called */
     struct msg *stopped;
     struct msg drained;
 };
@@ -254,7 +258,8 @@ static void on_failed(void *arg, enum err err, const char *what)
     if (c->leads)
         ctl_lost(c->ctl);
     c->leads = false;
-    c->ops.failed(c->ops.arg, err, what);
+    if (err != E_FULL || !c->ending) /* a stop is no failure for having cut short what waited for room */
+        c->ops.failed(c->ops.arg, err, what);
 }
 
 /* ---- requests from the NET loops ---- */
@@ -284,6 +289,7 @@ static void call_decided(struct ctl_request *r, enum err err)
     struct control_call *call = container_of(r, struct control_call, ctl);
     struct control *c = call->node->control;
 
+    timer_stop(&call->timer);
     call->err = err;
     if (c->committing)
         list_add(&c->decided, &r->link);
@@ -291,10 +297,25 @@ static void call_decided(struct ctl_request *r, enum err err)
         call_answer(call);
 }
 
+/* A request whose records are partly on their way is answered when all of them are. */
+static void call_late(struct timer *timer)
+{
+    struct control_call *call = container_of(timer, struct control_call, timer);
+
+    if (!ctl_cancel(call->node->control->ctl, &call->ctl))
+        return;
+    call->err = E_REQUEST_TIMED_OUT;
+    call_answer(call);
+}
+
 static void call_arrived(struct msg *msg)
 {
     struct control_call *call = container_of(msg, struct control_call, msg);
+    struct loop *loop = call->node->control->loop;
+    int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
 
+    call->timer = (struct timer){.fire = call_late};
+    timer_set(loop, &call->timer, loop_now(loop) + ms * 1000000);
     call->ctl = (struct ctl_request){.decide = call->decide, .in = call->in, .out = call->out,
                                      .version = call->version, .arena = call->arena, .done = call_decided};
     submit(call->node->control, &call->ctl);
@@ -425,6 +446,12 @@ static void quorum_gone(struct msg *msg)
     arena_drop(&c->self.arena);
     heap_free(heap, c);
     loop_post(loop, stopped);
+}
+
+void control_end_waits(struct control *c)
+{
+    c->ending = true;
+    quorum_end_waits(c->quorum);
 }
 
 void control_stop(struct control *c, struct msg *stopped)

@@ -1,5 +1,7 @@
 /* The control loop: the one place that decides metadata and publishes images.
  * Loop:   control_request() and control_call() on a NET loop; `done` comes back there. The rest on the control loop.
+ * Ends:   a request that can't be answered in its time, because a full disk holds up the log, ends with
+ *         E_REQUEST_TIMED_OUT: so what waits here is bounded by what is admitted, and ends even if the disk stays full.
  * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.
  *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it. */
 #pragma once
@@ -24,9 +26,11 @@ struct control_call {
     const void *in;
     void *out;
     int16_t version;
+    int32_t timeout_ms; /* 0 or less: 30 s */
     struct arena *arena;
     struct ctl_request ctl;
-    enum err err;
+    struct timer timer;
+    enum err err;       /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
     void *arg;
 };
@@ -57,6 +61,8 @@ void control_go(struct control *c, const struct BrokerRegistrationRequest *regis
 /* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
 const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
+/* A stop is near: nothing waits for room on a full disk any more. Once, before control_stop(). */
+void control_end_waits(struct control *c);
 /* What was submitted commits, the log is closed; then `stopped` is posted to the control loop and c is gone. Every loop
  * with a slot has stopped before. */
 void control_stop(struct control *c, struct msg *stopped);

@@ -198,6 +198,7 @@ void stop_begin(struct server *s)
         loop_post(s->control_loop, &s->step);
         return;
     }
+    control_end_waits(s->node.control);
     if (!s->loaded) {
         control_end(s);
         return;

@@ -203,6 +203,14 @@ void ctl_submit(struct controller *c, struct ctl_request *r)
     list_add(&c->waiting, &r->link);
 }
 
+bool ctl_cancel(struct controller *c, struct ctl_request *r)
+{
+    if (r == c->current)
+        return false;
+    list_remove(&r->link);
+    return true;
+}
+
 /* The reply may go when all that it was decided on has committed; last: the newest offset of it. */
 static void hold(struct controller *c, struct ctl_request *r, int64_t last)
 {

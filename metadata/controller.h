@@ -127,6 +127,9 @@ void ctl_lost(struct controller *c);
 
 void ctl_submit(struct controller *c,
                 struct ctl_request *r); /* done may run inside if this node doesn't lead */
+/* The request is its owner's again, `done` won't run; what it has written already stays. false: its records are
+ * only partly proposed, so it is ended by done() all the same. */
+bool ctl_cancel(struct controller *c, struct ctl_request *r);
 /* One step: decides what waits and proposes at most one batch. true: call again in another turn of the loop.
  */
 bool ctl_turn(struct controller *c, int64_t now_ms);

@@ -11,12 +11,13 @@
  *  2. References of images are counted on the control loop alone; the DISK loop reads the one held for it.
  *  3. Entries come back in the order submitted; `failed` comes behind those that committed.
  *  4. Submitted offsets follow each other without a gap.
- *  5. After quorum_stop() each message in flight comes home before the quorum is freed. */
+ *  5. After quorum_stop() each message in flight comes home before the quorum is freed.
+ *  6. A full disk stops nothing: the line waits in order, what was appended before it is synced and told. */
 #include "base/check.h"
 #include "base/trace.h"
 #include "quorum/local_disk.h"
 
-enum { MS = 1000000 };
+enum { MS = 1000000, FULL_RETRY_MS = 500, PUT_OFF_MS = 60000, STOP_BYTES = 1 << 16 };
 
 struct quorum {
     struct io *io;
@@ -34,14 +35,18 @@ struct quorum {
     struct image *held;
     struct msg ask, gone;
     struct msg *stopped; /* quorum_stop() was called */
+    bool stopping;       /* `stop` is posted */
     /* DISK loop */
     struct local_disk disk;
     struct msg *first, **last; /* entries that wait for `commit` */
-    bool committing;           /* `commit` is posted */
-    bool told;                 /* `fail` is posted */
+    bool committing;           /* `commit` is posted, or `retry` is set */
+    bool full;                 /* the first one waits for room */
+    bool ending;               /* nobody waits for room any more */
+    struct timer retry;
+    bool told; /* `fail` is posted */
     struct msg commit, step;
     /* to and fro; of the disk, epoch and replayed stay after `opened`, err and what after `fail` */
-    struct msg open, opened, snapshot, written, fail, stop, closed;
+    struct msg open, opened, snapshot, written, fail, end_waits, stop, closed;
     struct image *image; /* with `opened` */
     int64_t end;
     int64_t log_start, newest; /* with `opened` and `written` */
@@ -78,28 +83,71 @@ static void open_run(struct msg *msg)
 
 static void entry_back(struct msg *msg);
 
-/* What has come since the last time: one sync for all, and one fate. */
-static void commit(struct quorum *q)
+/* The entries before `end` have met their fate. */
+static void give_back(struct quorum *q, const struct msg *end, enum err err)
 {
-    struct msg *first = q->first;
-    bool any = first;
-    enum err err;
+    while (q->first != end) {
+        struct quorum_entry *e = container_of(q->first, struct quorum_entry, msg);
 
-    for (struct msg *m = first; m; m = m->next)
-        if (local_disk_append(&q->disk, container_of(m, struct quorum_entry, msg)->bytes))
-            break;
-    err = any ? local_disk_sync(&q->disk) : E_OK;
-    q->first = NULL;
-    q->last = &q->first;
-    while (first) {
-        struct quorum_entry *e = container_of(first, struct quorum_entry, msg);
-
-        first = first->next;
+        q->first = q->first->next;
         e->err = err;
         e->msg.run = entry_back;
         loop_post(q->control, &e->msg); /* last touch of e */
     }
-    tell_failure(q);
+    if (!q->first)
+        q->last = &q->first;
+}
+
+/* A full disk: `commit` comes again by itself, what comes meanwhile joins the line. */
+static void wait_for_room(struct quorum *q)
+{
+    if (!q->full)
+        TRACE(q->io, quorum_full);
+    q->full = q->committing = true;
+    timer_set(q->loop, &q->retry, loop_now(q->loop) + FULL_RETRY_MS * MS);
+}
+
+/* What has come since the last time: appended in order as far as there is room, then one sync for all. */
+static void commit(struct quorum *q)
+{
+    struct msg *m = q->first;
+
+    while (m && !local_disk_append(&q->disk, container_of(m, struct quorum_entry, msg)->bytes))
+        m = m->next;
+    if (m != q->first && !local_disk_sync(&q->disk))
+        give_back(q, m, E_OK);
+    if (m && q->ending)
+        local_disk_give_up(&q->disk);
+    if (q->disk.err) {
+        give_back(q, NULL, q->disk.err);
+        tell_failure(q);
+    } else if (m) {
+        wait_for_room(q);
+    } else if (q->full) {
+        q->full = false;
+        TRACE(q->io, quorum_room);
+    }
+}
+
+static void retry_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, retry);
+
+    q->committing = false;
+    commit(q);
+}
+
+/* A line that waits for room is tried once more, at once. */
+static void end_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, end_waits);
+
+    q->ending = true;
+    if (!q->full)
+        return;
+    timer_stop(&q->retry);
+    q->committing = false;
+    commit(q);
 }
 
 static void commit_run(struct msg *msg)
@@ -162,6 +210,8 @@ static void stop_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, stop);
 
+    q->ending = true;
+    timer_stop(&q->retry);
     commit(q);
     if (q->disk.writing)
         snapshot_over(q);
@@ -171,6 +221,15 @@ static void stop_run(struct msg *msg)
 }
 
 /* ---- the control loop ---- */
+
+/* If a stop waited for a last snapshot, it goes on. */
+static void stop_post(struct quorum *q)
+{
+    if (!q->stopped || q->stopping)
+        return;
+    q->stopping = true;
+    loop_post(q->loop, &q->stop);
+}
 
 static void ask_post(struct quorum *q)
 {
@@ -186,8 +245,10 @@ static void ask_run(struct msg *msg)
     struct image *image;
 
     q->asking = false;
-    if (q->stopped || q->view.failed)
+    if (q->view.failed || q->stopping) {
+        stop_post(q);
         return;
+    }
     image = q->ops.hold(q->ops.arg);
     ASSERT(image->sealed && image->offset < q->view.committed);
     timer_stop(&q->timer);
@@ -195,6 +256,7 @@ static void ask_run(struct msg *msg)
     q->since_snapshot = 0;
     if (image->offset + 1 <= q->view.snapshot || image->offset < 0) { /* there is nothing new to keep */
         q->ops.released(q->ops.arg, image);
+        stop_post(q);
         return;
     }
     q->held = image;
@@ -209,7 +271,12 @@ static void written_run(struct msg *msg)
     q->held = NULL;
     q->view.snapshot = q->newest;
     q->view.log_start = q->log_start;
+    if (q->newest != image->offset + 1 && !q->stopped) { /* put off by a full disk */
+        q->timed = true;
+        timer_set(q->control, &q->timer, loop_now(q->control) + (int64_t)PUT_OFF_MS * MS);
+    }
     q->ops.released(q->ops.arg, image);
+    stop_post(q);
 }
 
 static void timer_fired(struct timer *timer)
@@ -319,6 +386,7 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->ops = *ops;
     q->view = (struct quorum_view){.leader = -1, .snapshot = -1};
     q->timer.fire = timer_fired;
+    q->retry.fire = retry_fired;
     q->last = &q->first;
     q->open.run = open_run;
     q->opened.run = opened_run;
@@ -328,6 +396,7 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->written.run = written_run;
     q->fail.run = fail_run;
     q->ask.run = ask_run;
+    q->end_waits.run = end_run;
     q->stop.run = stop_run;
     q->closed.run = closed_run;
     q->gone.run = gone_run;
@@ -366,5 +435,16 @@ void quorum_stop(struct quorum *q, struct msg *stopped)
     ASSERT(!q->stopped && stopped);
     q->stopped = stopped;
     timer_stop(&q->timer);
-    loop_post(q->loop, &q->stop);
+    if (q->view.failed || q->held || q->since_snapshot < STOP_BYTES)
+        stop_post(q);
+    else if (!q->asking) {
+        q->asking = true;
+        loop_post(q->control, &q->ask);
+    }
+}
+
+void quorum_end_waits(struct quorum *q)
+{
+    ASSERT(!q->stopped);
+    loop_post(q->loop, &q->end_waits);
 }

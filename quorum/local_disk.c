@@ -326,7 +326,14 @@ enum err local_disk_append(struct local_disk *d, struct slice bytes)
 {
     struct log_append a = {.bytes = bytes, .origin = LOG_FROM_LEADER, .now_ms = io_wall_ms(d->io)};
 
-    return d->err ? d->err : failed(d, log_append(d->log, &a), "appending to the metadata log");
+    enum err err = d->err ? d->err : log_append(d->log, &a);
+
+    return err == E_FULL ? err : failed(d, err, "appending to the metadata log");
+}
+
+void local_disk_give_up(struct local_disk *d)
+{
+    (void)!failed(d, E_FULL, "waiting for room for the metadata log");
 }
 
 enum err local_disk_sync(struct local_disk *d)

@@ -32,9 +32,10 @@ struct local_disk {
 void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_settings *settings);
 /* Loads what is there, or makes it, and begins a new epoch: its barrier is on disk. */
 enum err local_disk_open(struct local_disk *d, struct image **image);
-/* Whole batches that carry their offsets and epoch. */
+/* Whole batches that carry their offsets and epoch. E_FULL isn't kept: nothing was appended, try again. */
 enum err local_disk_append(struct local_disk *d, struct slice bytes);
 enum err local_disk_sync(struct local_disk *d);
+void local_disk_give_up(struct local_disk *d); /* nobody waits for room any more */
 /* A snapshot in short steps. *more is false at its end; where a full disk put it off that is no error. */
 void local_disk_snapshot_start(struct local_disk *d, const struct image *image);
 enum err local_disk_snapshot_step(struct local_disk *d, bool *more);

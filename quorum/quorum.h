@@ -10,7 +10,9 @@
  * Order:  entries become durable and are told in the order submitted; many share one flush. Callbacks never
  *         run inside a call.
  * Ends:   a file that fails stops the quorum: `failed` says so once, later and pending entries end with that
- *         error. What was told as committed stays so. */
+ *         error. What was told as committed stays so.
+ * Full:   entries wait, in order, until the disk has room again; a snapshot is put off. At the start, before
+ *         `leader`, and after quorum_end_waits() a full disk fails like any other error. */
 #pragma once
 #include "base/io.h"
 #include "metadata/image.h"
@@ -76,6 +78,8 @@ struct quorum_view {
 };
 struct quorum_view quorum_view(const struct quorum *q);
 
-/* Waits for what was submitted, syncs, closes; `stopped` is posted to the control loop, after it nothing of q
- * exists. */
+/* A stop is near: from now on a full disk is a failure like any other, so that what waits for room ends. Once. */
+void quorum_end_waits(struct quorum *q);
+/* Waits for what was submitted, but not for room; keeps a snapshot if the next start would else read much,
+ * syncs, closes; `stopped` is posted to the control loop, after it nothing of q exists. */
 void quorum_stop(struct quorum *q, struct msg *stopped);

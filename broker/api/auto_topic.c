@@ -5,7 +5,7 @@
 #include "broker/control.h"
 #include "proto_gen.h"
 
-enum { CREATE_TOPICS_VERSION = 7, SETTINGS_MAX = 5 };
+enum { CREATE_TOPICS_VERSION = 7, SETTINGS_MAX = 5, WAIT_MS = 1000 };
 
 struct auto_topics {
     struct request *r;
@@ -130,6 +130,7 @@ void auto_topics_go(struct auto_topics *a, void (*done)(struct request *r))
                                     .in = &a->ask,
                                     .out = &a->answer,
                                     .version = CREATE_TOPICS_VERSION,
+                                    .timeout_ms = WAIT_MS, /* the asker has its answer whatever comes of it */
                                     .arena = &a->r->arena,
                                     .done = decided,
                                     .arg = a};

@@ -1,7 +1,7 @@
 /* CreateTopics, DeleteTopics, CreatePartitions: the controller decides (metadata/decide_topics.c). Here is
  * what comes before, who may ask for which topic, and after: those who may not, and a controller that is
- * none. The timeout of a request isn't used: the answer comes when the decision has committed, and this
- * node's images are published before. */
+ * none. The answer comes when the decision has committed, and this node's images are published before; the
+ * timeout of a request ends its wait where a full disk holds that up. */
 #include "base/check.h"
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
@@ -129,6 +129,7 @@ void create_topics(struct request *r)
             c->create.refused[c->n_refused++] = in->topics.v[i].name;
     }
     c->call.in = ask;
+    c->call.timeout_ms = in->timeout_ms;
     control_call(&c->call);
 }
 
@@ -226,6 +227,7 @@ void delete_topics(struct request *r)
             ask->topic_names.v[ask->topic_names.n++] = in->topic_names.v[i];
     }
     c->call.in = ask;
+    c->call.timeout_ms = in->timeout_ms;
     control_call(&c->call);
 }
 
@@ -285,5 +287,6 @@ void create_partitions(struct request *r)
             c->grow.refused[c->n_refused++] = in->topics.v[i].name;
     }
     c->call.in = ask;
+    c->call.timeout_ms = in->timeout_ms;
     control_call(&c->call);
 }

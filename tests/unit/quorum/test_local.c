@@ -283,29 +283,116 @@ TEST(local, another_directory_is_refused)
 
 /* ---- disks ---- */
 
-/* A full disk ends it once and by name: what waits and what comes later ends with that error. */
-TEST(local, a_full_disk_is_a_named_state)
+static void fill_disk(struct quorum_world *w)
+{
+    sim_disk_limit(w->sim, WORLD_NODE, 0);
+    for (int i = 0; i < 3; i++) {
+        qworld_submit(w, 20);
+        (void)!sim_run(w->sim, NULL, NULL, 3000000000);
+    }
+    CHECK(w->in_flight > 0 && w->in_flight <= 60);
+    CHECK_EQ(w->errors + w->failures, 0);
+    CHECK_EQ(trace_count(io_trace(w->io), TR_quorum_full), 1);
+}
+
+/* On a full disk entries wait in their order, and go on by themselves when there is room again. */
+TEST(local, a_full_disk_makes_entries_wait)
 {
     struct quorum_world w;
 
-    world_one(&w, 13);
-    sim_disk_limit(w.sim, WORLD_NODE, 0);
-    while (w.failures == 0) {
+    for (uint64_t seed = 13; seed < 18; seed++) {
+        world_one(&w, seed);
+        fill_disk(&w);
+        CHECK_EQ(quorum_view(w.quorum).leader, WORLD_NODE_ID);
+        CHECK_EQ(trace_count(io_trace(w.io), TR_quorum_room), 0);
+        sim_disk_limit(w.sim, WORLD_NODE, -1);
+        CHECK(qworld_settle(&w));
+        CHECK_EQ(w.promised, 60);
+        CHECK_EQ(trace_count(io_trace(w.io), TR_quorum_room), 1);
+        qworld_submit(&w, 5);
+        CHECK(qworld_settle(&w));
+        qworld_restart(&w);
+        qworld_verify(&w);
+        CHECK_EQ(w.promised, 65);
+        world_end(&w);
+    }
+}
+
+/* What waits for room is lost with the process, and nothing else is. */
+TEST(local, a_crash_on_a_full_disk_keeps_what_was_told)
+{
+    static const enum sim_crash how[] = {SIM_PROCESS, SIM_POWER};
+
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct quorum_world w;
+        int promised;
+
+        world_one(&w, seed + 100);
         qworld_submit(&w, 20);
         CHECK(qworld_settle(&w));
-        (void)!sim_run(w.sim, NULL, NULL, 1000000);
+        fill_disk(&w);
+        promised = w.promised;
+        CHECK(promised >= 20);
+        sim_crash(w.sim, WORLD_NODE, how[seed % 2]);
+        sim_disk_limit(w.sim, WORLD_NODE, -1);
+        qworld_begin(&w);
+        CHECK(qworld_start(&w) && qworld_up(&w));
+        qworld_verify(&w);
+        CHECK(w.promised >= promised);
+        world_end(&w);
     }
-    CHECK_EQ(w.failed, E_FULL);
-    CHECK(w.errors > 0);
-    CHECK_EQ(quorum_view(w.quorum).leader, -1);
-    sim_disk_limit(w.sim, WORLD_NODE, -1);
-    int errors = w.errors;
+}
 
-    qworld_submit(&w, 5);
+static void end_waits_run(struct loop *loop, void *arg)
+{
+    quorum_end_waits(((struct quorum_world *)arg)->quorum);
+}
+
+/* Once a stop is near, what waits for room ends with the error, by name; without that, the stop itself ends it. */
+TEST(local, a_stop_does_not_wait_for_room)
+{
+    for (int told = 0; told < 2; told++) {
+        struct quorum_world w;
+        int waiting;
+
+        world_one(&w, 19);
+        fill_disk(&w);
+        waiting = w.in_flight;
+        if (told) {
+            CHECK(sim_call(w.sim, w.io, LOOP_DISK, end_waits_run, &w));
+            CHECK(qworld_settle(&w));
+            (void)!sim_run(w.sim, NULL, NULL, 1000000);
+            CHECK_EQ(w.failed, E_FULL);
+            CHECK_EQ(w.errors, waiting);
+            CHECK_EQ(quorum_view(w.quorum).leader, -1);
+        }
+        CHECK(qworld_stop(&w));
+        CHECK_EQ(w.errors, waiting);
+        CHECK_EQ(w.failures, 1);
+        sim_disk_limit(w.sim, WORLD_NODE, -1);
+        w.io = sim_node(w.sim, WORLD_NODE);
+        CHECK(qworld_start(&w) && qworld_up(&w));
+        qworld_verify(&w);
+        world_end(&w);
+    }
+}
+
+/* A snapshot that finds no room is dropped, and there a minute after there is some. */
+TEST(local, a_snapshot_put_off_comes_later)
+{
+    struct quorum_world w;
+
+    world_one(&w, 20);
+    qworld_submit(&w, 60);
     CHECK(qworld_settle(&w));
-    CHECK_EQ(w.errors, errors + 5);
-    qworld_restart(&w);
-    qworld_verify(&w);
+    sim_disk_limit(w.sim, WORLD_NODE, 0);
+    CHECK(qworld_snapshot(&w));
+    CHECK_EQ(files(&w).checkpoints + files(&w).temporary, 0);
+    CHECK_EQ(trace_count(io_trace(w.io), TR_quorum_checkpoint_put_off), 1);
+    sim_disk_limit(w.sim, WORLD_NODE, -1);
+    (void)!sim_run(w.sim, NULL, NULL, 61000000000);
+    CHECK_EQ(files(&w).checkpoints, 1);
+    CHECK_EQ(quorum_view(w.quorum).snapshot, w.committed->offset + 1);
     world_end(&w);
 }
 
@@ -332,4 +419,25 @@ TEST(local, a_stop_waits_for_what_was_submitted)
         CHECK_EQ(w.promised, 60);
         world_end(&w);
     }
+}
+
+/* A stop behind which the next start would read much keeps a snapshot, and that start reads only what is behind it. */
+TEST(local, a_stop_keeps_a_snapshot_of_much)
+{
+    struct quorum_world w;
+
+    world_one(&w, 41);
+    for (int i = 0; i < 15; i++) {
+        qworld_submit(&w, 60);
+        CHECK(qworld_settle(&w));
+    }
+    CHECK_EQ(w.held, 0);
+    qworld_restart(&w);
+    CHECK_EQ(files(&w).checkpoints, 1);
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 900);
+    CHECK_EQ(quorum_view(w.quorum).snapshot, w.committed->offset + 1);
+    qworld_restart(&w);
+    CHECK_EQ(files(&w).checkpoints, 1); /* next to nothing has come */
+    world_end(&w);
 }

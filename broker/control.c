@@ -408,6 +408,11 @@ void control_publish(struct control *c)
     publish(c);
 }
 
+void control_publish_end(struct control *c)
+{
+    c->publishing = false;
+}
+
 void control_go(struct control *c, const struct BrokerRegistrationRequest *registration)
 {
     c->self.registration = *registration;

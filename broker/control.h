@@ -55,6 +55,8 @@ void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
                   void (*adopted)(struct image_slot *, const struct published *, const struct published *));
 /* After `loaded`: loops get their first image. */
 void control_publish(struct control *c);
+/* Before the first of these loops stops: what still commits is for nobody. */
+void control_publish_end(struct control *c);
 /* Once this node leads, writes the first records if there are none, registers
  * this broker and unfences it. What the registration points to is lent. */
 void control_go(struct control *c, const struct BrokerRegistrationRequest *registration);

@@ -128,6 +128,7 @@ static void acceptor_quiet(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, step);
 
+    control_publish_end(s->node.control);
     s->pending = s->node.n_net;
     for (int i = 0; i < s->node.n_net; i++) {
         s->node.net[i]->stopping.run = net_stopped;

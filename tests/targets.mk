@@ -77,14 +77,17 @@ packages: ## install Debian's packages that building and testing need, if any is
 
 TEST_SEEDS ?= 40
 test: packages ## unit tests, simulation, Debian's clients, all with sanitizers
-	@$(MAKE) --no-print-directory V=asan build/asan/weir build/asan/unit build/asan/unit_uv build/asan/sim
+	@$(MAKE) --no-print-directory V=asan build/asan/weir build/asan/weir-console build/asan/unit build/asan/unit_uv \
+		build/asan/sim
 	@mkdir -p $(OUT)
 	@tests/results.sh unit build/asan/unit
 	@tests/results.sh unit_uv build/asan/unit_uv
 	@tests/results.sh sim build/asan/sim $(TEST_SEEDS)
 	@tests/results.sh repeat tests/sim/test_repeat.sh build/asan/sim
 	@tests/results.sh clients tests/clients/run.py asan
-	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients)
+	@tests/results.sh dump tests/tools/test_dump.sh build/asan/weir
+	@tests/results.sh tools tests/tools/test_tools.py build/asan
+	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients dump tools)
 
 tidy: packages ## directions, seams, calls to the outside, globals, lengths, dead files, formatting
 	@$(MAKE) --no-print-directory V=opt build/opt/weir
@@ -103,3 +106,9 @@ fmt: ## formats every source as make tidy wants it
 	git ls-files '*.[ch]' | xargs clang-format -i
 
 .PHONY: fmt
+
+tools-test: all ## commands against a real node, and dump against Kafka's own text
+	tests/tools/test_dump.sh build/opt/weir
+	tests/tools/test_tools.py build/opt
+
+.PHONY: tools-test

@@ -118,6 +118,16 @@ enum err boot_running(struct boot *b)
     return running(b, false);
 }
 
+int64_t boot_kept_epoch(const struct boot *b, int64_t registered)
+{
+    for (int i = 0; i < b->n; i++) {
+        const struct log_dir_past *past = &b->dirs[i].past;
+        if (b->dirs[i].offline || (past->clean ? past->broker_epoch != registered : !past->same_boot))
+            return -1;
+    }
+    return registered;
+}
+
 bool boot_must_recover(const struct boot *b)
 {
     for (int i = 0; i < b->n; i++)

@@ -30,6 +30,9 @@ enum err boot_open(struct boot *b, struct io *io, const struct config *config);
 /* The clean marker goes, this boot's id is written: from now on a crash is a crash of the process. Not yet so for
  * directories that a power cut left: until each of their partitions has been scanned, the next start must scan again. */
 enum err boot_running(struct boot *b);
+/* `registered`, the epoch in which this broker was registered last, if all that it told anybody then is still there:
+ * each directory was closed in order by it, or the kernel lives on. Else -1. */
+int64_t boot_kept_epoch(const struct boot *b, int64_t registered);
 bool boot_must_recover(const struct boot *b); /* there are such */
 enum err boot_recovered(struct boot *b);      /* and now they are scanned */
 /* Tells every partition on disk to the loop that owns it; what the image doesn't know is renamed to -stray. */

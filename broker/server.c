@@ -205,7 +205,7 @@ static void registration_make(struct server *s)
     r->broker_id = s->node.id;
     r->cluster_id = SLICE(s->node.cluster_id);
     io_random(s->node.io, r->incarnation_id.b, sizeof(r->incarnation_id.b));
-    r->previous_broker_epoch = -1;
+    r->previous_broker_epoch = s->kept_epoch;
     if (config_str(s->node.config, C_broker_rack))
         r->rack = SLICE(config_str(s->node.config, C_broker_rack));
     PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Listener, r->listeners, s->n_listeners);
@@ -301,6 +301,7 @@ static void on_loaded(void *arg, const struct image *image)
 {
     struct server *s = arg;
     struct node *n = &s->node;
+    const struct image_broker *self;
 
     s->loaded = true;
     if (s->phase == STOPPING)
@@ -312,6 +313,8 @@ static void on_loaded(void *arg, const struct image *image)
     s->recovered.run = all_recovered;
     if (boot_must_recover(&s->boot))
         TRACE(n->io, recovery_begins);
+    self = image_broker(image, n->id);
+    s->kept_epoch = boot_kept_epoch(&s->boot, self ? self->reg.epoch : -1);
     boot_find(&s->boot, n, image);
     for (int i = 0; i < n->n_disk; i++)
         control_slot(n->control, &n->disk[i]->slot, n->disk[i]->loop, disk_adopted);

@@ -22,6 +22,39 @@ void decide_bootstrap(const struct image *tip, const void *in, void *out, struct
     r->feature = (struct record_feature){.name = SLICE(FEATURE_WEIR), .level = WEIR_VERSION};
 }
 
+/* ---- who leads ---- */
+
+/* The broker leads, in a new epoch, what `leader` led until now and it may lead. */
+static void elect(const struct image *tip, int32_t id, int32_t leader, struct ctl_out *o)
+{
+    struct image_topics topics = image_topics_from(tip, SLICE_NULL);
+    const struct image_topic *t;
+    const struct image_partition *p;
+
+    while ((t = image_topics_next(&topics))) {
+        struct image_partitions w = image_partitions_from(t, 0);
+
+        while ((p = image_partitions_next(&w))) {
+            struct meta_record *r;
+
+            if (p->leader != leader || !ids_has(partition_isr(p), id))
+                continue;
+            r = ctl_emit(o, RECORD_PARTITION_CHANGE, false);
+            r->partition_change = (struct record_partition_change){.topic = t->id,
+                                                                   .index = partition_index(p),
+                                                                   .leader = id,
+                                                                   .recovering = -1,
+                                                                   .replicas = IDS_SAME,
+                                                                   .isr = IDS_SAME,
+                                                                   .removing = IDS_SAME,
+                                                                   .adding = IDS_SAME,
+                                                                   .elr = IDS_SAME,
+                                                                   .last_elr = IDS_SAME,
+                                                                   .dirs = UUIDS_SAME};
+        }
+    }
+}
+
 /* ---- BrokerRegistration ---- */
 
 /* Kafka keeps the first hundred ids for meanings of its own (unassigned, lost, migrating). */
@@ -96,6 +129,19 @@ static bool taken(const struct image_broker *old, const struct BrokerRegistratio
     return true;
 }
 
+/* Is everything still there that the old incarnation told anybody? It says so by that one's epoch: its directories
+ * were closed in order, or the kernel lived on. Then who led leads on in the same epoch: nobody else can have led while
+ * the image names it. Else it leads in a new one, by which clients notice that offsets may mean other records now. */
+static bool kept_all(const struct image_broker *old, const struct BrokerRegistrationRequest *req)
+{
+    const struct uuids dirs = {req->log_dirs.v, req->log_dirs.n};
+
+    for (int i = 0; i < old->reg.dirs.n; i++)
+        if (!has_dir(dirs, old->reg.dirs.v[i]))
+            return false;
+    return req->previous_broker_epoch == old->reg.epoch;
+}
+
 static void emit_registration(const struct BrokerRegistrationRequest *req, const struct image_broker *old,
                               int64_t epoch, bool same, struct ctl_out *o)
 {
@@ -152,41 +198,11 @@ void decide_broker_registration(const struct image *tip, const void *in, void *o
         return;
     resp->broker_epoch = same ? old->reg.epoch : o->base_offset + o->n;
     emit_registration(req, old, resp->broker_epoch, same, o);
+    if (old && !same && !kept_all(old, req))
+        elect(tip, req->broker_id, req->broker_id, o);
 }
 
 /* ---- BrokerHeartbeat ---- */
-
-/* Partitions that the broker may lead and nobody else leads: a broker that comes up after a new registration
- * leads them in a new epoch, because what the old incarnation hadn't flushed may be gone. */
-static void elect(const struct image *tip, int32_t id, struct ctl_out *o)
-{
-    struct image_topics topics = image_topics_from(tip, SLICE_NULL);
-    const struct image_topic *t;
-    const struct image_partition *p;
-
-    while ((t = image_topics_next(&topics))) {
-        struct image_partitions w = image_partitions_from(t, 0);
-
-        while ((p = image_partitions_next(&w))) {
-            struct meta_record *r;
-
-            if ((p->leader != LEADER_NONE && p->leader != id) || !ids_has(partition_isr(p), id))
-                continue;
-            r = ctl_emit(o, RECORD_PARTITION_CHANGE, false);
-            r->partition_change = (struct record_partition_change){.topic = t->id,
-                                                                   .index = partition_index(p),
-                                                                   .leader = id,
-                                                                   .recovering = -1,
-                                                                   .replicas = IDS_SAME,
-                                                                   .isr = IDS_SAME,
-                                                                   .removing = IDS_SAME,
-                                                                   .adding = IDS_SAME,
-                                                                   .elr = IDS_SAME,
-                                                                   .last_elr = IDS_SAME,
-                                                                   .dirs = UUIDS_SAME};
-        }
-    }
-}
 
 /* fenced and shutdown as record_broker_change has them. */
 static void emit_change(const struct image_broker *b, int8_t fenced, int8_t shutdown, struct ctl_out *o)
@@ -225,7 +241,7 @@ void decide_broker_heartbeat(const struct image *tip, const void *in, void *out,
     } else if (!req->want_fence && b->reg.fenced && resp->is_caught_up) {
         resp->is_fenced = false;
         emit_change(b, -1, 0, o);
-        elect(tip, b->reg.id, o);
+        elect(tip, b->reg.id, LEADER_NONE, o);
     }
 }
 

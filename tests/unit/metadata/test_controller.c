@@ -423,9 +423,9 @@ TEST(controller, producer_id_blocks)
     ctl_world_stop(&w);
 }
 
-/* A new incarnation on the same directories replaces the broker at once, and leads its partitions in a new
- * epoch. */
-TEST(controller, new_incarnation_leads_in_a_new_epoch)
+/* A new incarnation on the same directories replaces the broker at once, and leads its partitions: in a new
+ * epoch, unless it says that nothing was lost; then no partition costs a record. */
+static void new_incarnation(bool kept)
 {
     struct BrokerRegistrationRequest reg;
     struct BrokerRegistrationResponse resp;
@@ -433,7 +433,7 @@ TEST(controller, new_incarnation_leads_in_a_new_epoch)
     struct BrokerHeartbeatResponse beaten;
     struct CreateTopicsRequest req;
     struct ctl_world w;
-    int64_t epoch;
+    int64_t epoch, before;
 
     ctl_world_start(&w);
     ctl_world_broker(&w, 1, NULL);
@@ -456,6 +456,8 @@ TEST(controller, new_incarnation_leads_in_a_new_epoch)
     ctl_world_call(&w, decide_broker_registration, &reg, &resp, 4);
     CHECK_EQ(resp.error_code, err_wire(E_DUPLICATE_BROKER_REGISTRATION)); /* other disks: another broker */
     memset(reg.log_dirs.v, 2, sizeof(struct uuid));
+    reg.previous_broker_epoch = kept ? epoch : -1;
+    before = ctl_image(w.c)->offset;
     ctl_world_call(&w, decide_broker_registration, &reg, &resp, 4);
     CHECK(resp.error_code == 0 && resp.broker_epoch > epoch);
     CHECK_EQ(image_broker(ctl_image(w.c), 1)->reg.epoch, resp.broker_epoch);
@@ -468,7 +470,18 @@ TEST(controller, new_incarnation_leads_in_a_new_epoch)
     for (int i = 0; i < 2; i++) {
         const struct image_partition *p = image_partition(image_topic_by_name(ctl_image(w.c), SLICE("t")), i);
 
-        CHECK(p->leader == 1 && p->leader_epoch == 1 && p->partition_epoch == 1);
+        CHECK(p->leader == 1 && p->leader_epoch == !kept && p->partition_epoch == !kept);
     }
+    CHECK_EQ(ctl_image(w.c)->offset - before, kept ? 2 : 4);
     ctl_world_stop(&w);
+}
+
+TEST(controller, new_incarnation_leads_in_a_new_epoch)
+{
+    new_incarnation(false);
+}
+
+TEST(controller, new_incarnation_that_lost_nothing_leads_on)
+{
+    new_incarnation(true);
 }

@@ -1,0 +1,82 @@
+/* What a new start of a node costs the metadata log, and what clients see of it. */
+#include "node_world.h"
+
+static int32_t leader_epoch(struct node_world *w)
+{
+    struct MetadataRequest *in = node_in(w, 0, API_Metadata);
+    const struct MetadataResponse *out;
+
+    in->topics.n = -1;
+    out = node_ask(w, 0, 9, in);
+    CHECK(out->topics.n == 1 && out->topics.v[0].partitions.n == 1000);
+    CHECK_EQ(out->topics.v[0].partitions.v[999].leader_id, 1);
+    for (int i = 0; i < 1000; i++)
+        CHECK_EQ(out->topics.v[0].partitions.v[i].leader_epoch,
+                 out->topics.v[0].partitions.v[0].leader_epoch);
+    return out->topics.v[0].partitions.v[0].leader_epoch;
+}
+
+struct sized {
+    int64_t bytes;
+};
+
+static void file_sized(void *arg, const char *path, bool is_dir, int64_t size)
+{
+    struct sized *s = arg;
+    size_t len = strlen(path);
+
+    if (!is_dir && strstr(path, "__cluster_metadata-0") && len > 4 && strcmp(path + len - 4, ".log") == 0)
+        s->bytes += size;
+}
+
+static int64_t metadata_bytes(struct node_world *w)
+{
+    struct sized s = {0};
+
+    sim_files(w->sim, 1, "/data", file_sized, &s);
+    CHECK(s.bytes > 0);
+    return s.bytes;
+}
+
+/* A stop, or a crash that the kernel outlives, loses nothing: partitions are led on in their epoch, and a new start
+ * writes as much as it would without any. */
+TEST(restart, costs_no_record_for_a_partition)
+{
+    struct node_world *w = node_world_new(1, 1, NULL, 0);
+    int32_t epoch;
+
+    CHECK_EQ(node_topic(w, "t", 1000, NULL, 0), 0);
+    epoch = leader_epoch(w);
+    for (int life = 0; life < 4; life++) {
+        int64_t before = metadata_bytes(w);
+
+        if (life % 2)
+            node_world_stop(w);
+        else
+            node_world_crash(w, SIM_PROCESS);
+        node_world_start(w);
+        CHECK_EQ(leader_epoch(w), epoch);
+        CHECK(metadata_bytes(w) - before < 1000);
+    }
+    node_world_drop(w);
+}
+
+/* After a power cut records may be gone that were told: the epoch is a new one. */
+TEST(restart, leads_in_a_new_epoch_after_a_power_cut)
+{
+    struct node_world *w = node_world_new(2, 1, NULL, 0);
+    int32_t epoch;
+
+    CHECK_EQ(node_topic(w, "t", 1000, NULL, 0), 0);
+    epoch = leader_epoch(w);
+    for (int life = 0; life < 3; life++) {
+        node_world_crash(w, SIM_POWER);
+        node_world_start(w);
+        node_run(w, 1000);
+        CHECK_EQ(leader_epoch(w), epoch + life + 1);
+    }
+    node_world_crash(w, SIM_PROCESS);
+    node_world_start(w);
+    CHECK_EQ(leader_epoch(w), epoch + 3);
+    node_world_drop(w);
+}

@@ -320,8 +320,10 @@ static void conn_closed(struct sock *s, enum err why)
         request_free(c->reading);
     stash_drop(c);
     net->n_conns--;
-    if (net->n_conns == 0)
+    if (net->n_conns == 0) {
         timer_stop(&net->idle);
+        net_forget_frames(net);
+    }
     c->msg.run = door_conn_closed;
     loop_post(net->shared->loop, &c->msg);
     net_check_stopped(net);
@@ -435,6 +437,7 @@ struct net *net_new(struct net_shared *s, struct net_loop *loop)
 void net_free(struct net *net)
 {
     ASSERT(net->n_conns == 0 && net->n_requests == 0);
+    net_forget_frames(net);
     while (!list_empty(&net->pool)) {
         struct net_request *q = container_of(net->pool.next, struct net_request, r.link);
 

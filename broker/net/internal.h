@@ -12,6 +12,8 @@ enum {
     SCRATCH_BYTES = 16 * 1024,   /* what a first read may bring; larger bodies are read into their frame */
     POOL_MAX = 256,              /* requests that a loop keeps for the next ones */
     POOL_BYTES_MAX = 4096,       /* and the frame and reply buffers in them */
+    KEPT_MAX = 16,               /* larger frame buffers that a loop keeps, */
+    KEPT_BYTES_MAX = 4 << 20,    /* and their bytes, while it has connections */
     FRAME_MIN = 10,              /* key, version, correlation, client id */
     PARTS_INLINE = 4,
 };
@@ -63,6 +65,9 @@ struct net {
     struct timer grace;
     struct list pool;
     int n_pool;
+    struct bytes kept[KEPT_MAX];
+    int n_kept;
+    size_t kept_bytes;
     bool stopping;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -123,6 +128,7 @@ void net_check_stopped(struct net *net);
 
 struct net_request *request_new(struct net *net, size_t frame_bytes);
 void request_free(struct net_request *q);
+void net_forget_frames(struct net *net); /* gives back the memory of frames that were large */
 /* The frame is complete. False: the connection must be closed, and the request is gone. */
 bool dispatch(struct net_request *q);
 void request_end(struct net_request *q); /* ended, its answer encoded or none due */

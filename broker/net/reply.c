@@ -16,6 +16,47 @@ static void buffer_trim(struct bytes *b)
         bytes_drop(b);
 }
 
+/* Large frames' memory is kept for the next ones: the kernel would clear it anew for each of them. */
+static void frame_make(struct net_request *q, size_t len)
+{
+    struct net *net = q->net;
+    size_t step =
+        len > POOL_BYTES_MAX ? (size_t)1 << (60 - __builtin_clzll(len)) : 1; /* an eighth at most is unused */
+
+    for (int i = 0; i < net->n_kept && len > q->buf.room; i++) {
+        if (net->kept[i].room < len)
+            continue;
+        bytes_drop(&q->buf);
+        q->buf = net->kept[i];
+        net->kept_bytes -= q->buf.room;
+        net->kept[i] = net->kept[--net->n_kept];
+    }
+    if (len > q->buf.room)
+        bytes_drop(&q->buf); /* what it holds needn't move */
+    (void)bytes_more(&q->buf, (len + step - 1) & ~(step - 1));
+    q->r.frame = slice_of(q->buf.p, len);
+}
+
+static void frame_keep(struct net_request *q)
+{
+    struct net *net = q->net;
+
+    if (q->buf.room <= POOL_BYTES_MAX || net->n_kept == KEPT_MAX ||
+        net->kept_bytes + q->buf.room > KEPT_BYTES_MAX)
+        return;
+    q->buf.len = 0;
+    net->kept_bytes += q->buf.room;
+    net->kept[net->n_kept++] = q->buf;
+    bytes_init(&q->buf, net->heap);
+}
+
+void net_forget_frames(struct net *net)
+{
+    while (net->n_kept > 0)
+        bytes_drop(&net->kept[--net->n_kept]);
+    net->kept_bytes = 0;
+}
+
 struct net_request *request_new(struct net *net, size_t frame_bytes)
 {
     struct net_request *q;
@@ -33,7 +74,7 @@ struct net_request *request_new(struct net *net, size_t frame_bytes)
         net->n_pool--;
     }
     list_init(&q->r.link);
-    q->r.frame = slice_of(bytes_more(&q->buf, frame_bytes), frame_bytes);
+    frame_make(q, frame_bytes);
     net->n_requests++;
     return q;
 }
@@ -59,6 +100,7 @@ void request_free(struct net_request *q)
     budget_give(&net->budget, q->charged, q->pass);
     net->n_requests--;
     arena_reset(&q->r.arena);
+    frame_keep(q);
     buffer_trim(&q->buf);
     buffer_trim(&q->reply);
     if (net->n_pool < POOL_MAX) {

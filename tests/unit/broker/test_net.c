@@ -89,6 +89,29 @@ TEST(net, skipped_requests_leave_no_gap)
     nw_drop(w);
 }
 
+/* A large frame's memory serves the next one, and goes back when a loop has no connection left. */
+TEST(net, memory_of_large_frames_is_kept_for_the_next)
+{
+    struct net_world *w = nw_new(40);
+    struct raw *r = raw_dial(w, 2);
+    size_t used[3];
+
+    for (int i = 0; i < 3; i++) {
+        send_frames(r, 1, 30000 - 50 * (size_t)i);
+        nw_run(w, 10);
+        CHECK_EQ(w->n_held, i + 1);
+        nw_reply(w, i);
+        nw_run(w, 10);
+        used[i] = heap_used(io_heap(w->io));
+    }
+    CHECK(used[0] > 30000 && used[1] == used[0] && used[2] == used[0]);
+    raw_close(r);
+    nw_run(w, 100);
+    CHECK(heap_used(io_heap(w->io)) + 30000 < used[0]);
+    raw_free(r);
+    nw_drop(w);
+}
+
 /* An aborted request closes its connection, and what the others still do comes to nothing but an end. */
 TEST(net, abort_closes_the_connection)
 {

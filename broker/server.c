@@ -206,8 +206,8 @@ static void registration_make(struct server *s)
     r->cluster_id = SLICE(s->node.cluster_id);
     io_random(s->node.io, r->incarnation_id.b, sizeof(r->incarnation_id.b));
     r->previous_broker_epoch = s->kept_epoch;
-    if (config_str(s->node.config, C_broker_rack))
-        r->rack = SLICE(config_str(s->node.config, C_broker_rack));
+    const char *rack = config_str(s->node.config, C_broker_rack);
+    r->rack = rack ? SLICE(rack) : SLICE_NULL;
     PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Listener, r->listeners, s->n_listeners);
     for (int i = 0; i < s->n_listeners; i++) {
         const struct config_listener *l = s->listeners[i].config;

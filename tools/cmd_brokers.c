@@ -6,8 +6,8 @@
 /* clang-format off */
 const struct flag flags_log_dirs[] = {
     {"describe", 0, FLAG_BOOL, NULL, NULL, NULL, "show them: the only thing that this command does"},
-    {"broker-list", 0, FLAG_TEXT, "0,1,…", "", NULL, "only these brokers"},
-    {"topic-list", 0, FLAG_TEXT, "T1,T2,…", "", NULL, "only partitions of these topics"},
+    {"broker-list", 0, FLAG_TEXT, "0,1,...", "", NULL, "only these brokers"},
+    {"topic-list", 0, FLAG_TEXT, "T1,T2,...", "", NULL, "only partitions of these topics"},
     FLAGS_CLIENT,
     {0},
 };

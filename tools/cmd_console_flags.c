@@ -8,7 +8,7 @@
 /* clang-format off */
 const struct flag flags_produce[] = {
     {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where to"},
-    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,...", "localhost:9092", NULL, "the brokers to begin with"},
     {"command-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "a setting of the producer"},
     {"producer-property", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "the older name of --command-property"},
     {"command-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "settings of the producer, as properties"},
@@ -37,7 +37,7 @@ const struct flag flags_produce[] = {
 const struct flag flags_consume[] = {
     {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where from"},
     {"include", 0, FLAG_TEXT, "REGEX", NULL, NULL, "all topics whose names match"},
-    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,...", "localhost:9092", NULL, "the brokers to begin with"},
     {"from-beginning", 0, FLAG_BOOL, NULL, NULL, NULL, "from the first record on, not only what comes from now on"},
     {"partition", 0, FLAG_NUMBER, "N", NULL, NULL, "this partition alone"},
     {"offset", 0, FLAG_TEXT, "OFFSET", NULL, NULL, "with --partition: where to begin: a number, earliest or latest"},
@@ -63,7 +63,7 @@ const struct flag flags_consume[] = {
 
 const struct flag flags_perf_produce[] = {
     {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where to"},
-    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,...", "localhost:9092", NULL, "the brokers to begin with"},
     {"num-records", 0, FLAG_NUMBER, "N", NULL, NULL, "how many records"},
     {"record-size", 0, FLAG_NUMBER, "BYTES", NULL, NULL, "of random letters, so large"},
     {"payload-file", 0, FLAG_TEXT, "FILE", NULL, NULL, "values from a file, one of them at random each time"},
@@ -86,7 +86,7 @@ const struct flag flags_perf_produce[] = {
 const struct flag flags_perf_consume[] = {
     {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "where from"},
     {"include", 0, FLAG_TEXT, "REGEX", NULL, NULL, "all topics whose names match"},
-    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"},
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,...", "localhost:9092", NULL, "the brokers to begin with"},
     {"num-records", 0, FLAG_NUMBER, "N", NULL, NULL, "how many records"},
     {"messages", 0, FLAG_NUMBER, "N", NULL, NULL, "the older name of --num-records"},
     {"from-latest", 0, FLAG_BOOL, NULL, NULL, NULL, "only what comes from now on"},

@@ -7,7 +7,7 @@
 /* clang-format off */
 const struct flag flags_get_offsets[] = {
     {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "a topic, or a regular expression"},
-    {"partitions", 0, FLAG_TEXT, "0,1,…", NULL, NULL, "only these partitions"},
+    {"partitions", 0, FLAG_TEXT, "0,1,...", NULL, NULL, "only these partitions"},
     {"topic-partitions", 0, FLAG_TEXT, "T1:1,T2:0-3,T3,T4:5-", NULL, NULL, "topics, each with a partition or a range; the upper end isn't in it"},
     {"time", 0, FLAG_TEXT, "WHEN", "latest", NULL, "a timestamp in ms, or latest -1, earliest -2, max-timestamp -3, earliest-local -4, latest-tiered -5, earliest-pending-upload -6"},
     {"exclude-internal-topics", 0, FLAG_BOOL, NULL, NULL, NULL, "without the topics that the cluster keeps for itself"},

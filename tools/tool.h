@@ -88,7 +88,7 @@ struct json tool_json(struct tool *t); /* onto t->out */
     {"help", 'h', FLAG_BOOL, NULL, NULL, NULL, "this text"},                                                   \
     {"version", 0, FLAG_BOOL, NULL, NULL, NULL, "the version of weir"}
 #define FLAGS_CLIENT                                                                                           \
-    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,…", "localhost:9092", NULL, "the brokers to begin with"}, \
+    {"bootstrap-server", 'b', FLAG_TEXT, "HOST:PORT,...", "localhost:9092", NULL, "the brokers to begin with"}, \
     {"command-config", 0, FLAG_TEXT, "FILE", NULL, NULL, "settings of the client, as properties"},             \
     FLAGS_TOOL
 /* clang-format on */

@@ -9,9 +9,9 @@ enum codec { CODEC_NONE = 0, CODEC_GZIP = 1, CODEC_SNAPPY = 2, CODEC_LZ4 = 3, CO
 
 uint32_t crc32c(uint32_t crc, const void *p, size_t len); /* hardware where there is some; start with 0 */
 
-const char *codec_name(enum codec codec);              /* Kafka's: none gzip snappy lz4 zstd */
+const char *codec_name(enum codec codec); /* Kafka's: none gzip snappy lz4 zstd */
 bool codec_find(struct slice name, enum codec *out);
-bool codec_level_ok(enum codec codec, int level);      /* the ranges that Kafka's settings allow */
+bool codec_level_ok(enum codec codec, int level); /* the ranges that Kafka's settings allow */
 
 /* Reusable compression state: contexts are costly to make. One thread at a time. */
 struct codec_cache;

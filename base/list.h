@@ -54,10 +54,10 @@ static inline void list_take(struct list *to, struct list *from)
     list_init(from);
 }
 
-#define list_first(head, type, member) \
+#define list_first(head, type, member)                                                                       \
     (list_empty(head) ? (type *)NULL : container_of((head)->next, type, member))
 #define list_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The body may remove `it`. */
-#define list_each_safe(it, head)                                                                  \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                     \
+#define list_each_safe(it, head)                                                                             \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                                \
          it = it##_next, it##_next = it->next)

@@ -31,7 +31,7 @@ void *map_put(struct map *m, struct slice key, void *value);
 void *map_remove(struct map *m, struct slice key); /* the value, or NULL; allowed inside map_each */
 /* The next value from *at on (start with 0), or NULL. Values put meanwhile may or may not be met. */
 void *map_next(const struct map *m, uint32_t *at);
-#define map_each(type, it, m) \
-    for (uint32_t it##_at = 0, it##_go = 1; it##_go; it##_go = 0) \
+#define map_each(type, it, m)                                                                                \
+    for (uint32_t it##_at = 0, it##_go = 1; it##_go; it##_go = 0)                                            \
         for (type *it = map_next(m, &it##_at); it; it = map_next(m, &it##_at))
 uint64_t map_hash(uint64_t seed, struct slice key);

@@ -30,14 +30,14 @@ static inline bool slice_eq(struct slice a, struct slice b)
 int slice_cmp(struct slice a, struct slice b); /* bytewise; the shorter first */
 
 struct heap;
-struct heap *heap_new(bool tracked);   /* tracked: heap_drop() frees what is left; costs a lock and a header */
-void heap_drop(struct heap *h);        /* with all its blocks if tracked, else it must be empty */
-size_t heap_used(const struct heap *h); /* bytes asked for and not given back */
-void *heap_alloc(struct heap *h, size_t len);             /* zeroed; never NULL */
-void *heap_resize(struct heap *h, void *p, size_t len);   /* what grows isn't zeroed; p may be NULL */
-void heap_free(struct heap *h, void *p);                  /* NULL is fine */
-char *heap_str(struct heap *h, struct slice s);           /* a copy, with a NUL at the end */
-struct slice heap_copy(struct heap *h, struct slice s);   /* a copy; of null, null */
+struct heap *heap_new(bool tracked); /* tracked: heap_drop() frees what is left; costs a lock and a header */
+void heap_drop(struct heap *h);      /* with all its blocks if tracked, else it must be empty */
+size_t heap_used(const struct heap *h);                 /* bytes asked for and not given back */
+void *heap_alloc(struct heap *h, size_t len);           /* zeroed; never NULL */
+void *heap_resize(struct heap *h, void *p, size_t len); /* what grows isn't zeroed; p may be NULL */
+void heap_free(struct heap *h, void *p);                /* NULL is fine */
+char *heap_str(struct heap *h, struct slice s);         /* a copy, with a NUL at the end */
+struct slice heap_copy(struct heap *h, struct slice s); /* a copy; of null, null */
 
 /* Pieces are aligned to 16, zeroed, and gone at the reset. Past `max` bytes arena_alloc() returns NULL, which is
  * how a hostile request meets its bound: every other user sets max to SIZE_MAX and never sees NULL. */

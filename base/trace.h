@@ -17,7 +17,8 @@ enum trace_id {
     TR_COUNT
 };
 
-#define TRACE_ROW(name, level, logger, format) static const char TR_FORMAT_##name[] __attribute__((unused)) = format;
+#define TRACE_ROW(name, level, logger, format)                                                               \
+    static const char TR_FORMAT_##name[] __attribute__((unused)) = format;
 #include "trace.def"
 #undef TRACE_ROW
 
@@ -26,7 +27,8 @@ enum trace_id {
 struct trace; /* a node's counters and levels; io_trace() finds it */
 struct trace *trace_new(struct heap *h);
 void trace_drop(struct trace *t, struct heap *h);
-void trace_emit(struct io *io, enum trace_id id, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void trace_emit(struct io *io, enum trace_id id, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 uint64_t trace_count(const struct trace *t, enum trace_id id);
 const char *trace_name(enum trace_id id);
 

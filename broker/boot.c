@@ -37,8 +37,8 @@ static enum err dir_agrees(struct boot *b, const struct boot_dir *d, int32_t nod
         return E_INVALID_CONFIG;
     }
     if (strcmp(d->meta.cluster_id, b->metadata.meta.cluster_id) != 0) {
-        snprintf(b->why, sizeof(b->why), "%s: belongs to cluster %s, %s to cluster %s", d->path, d->meta.cluster_id,
-                 b->metadata.path, b->metadata.meta.cluster_id);
+        snprintf(b->why, sizeof(b->why), "%s: belongs to cluster %s, %s to cluster %s", d->path,
+                 d->meta.cluster_id, b->metadata.path, b->metadata.meta.cluster_id);
         return E_INCONSISTENT_CLUSTER_ID;
     }
     return E_OK;
@@ -65,7 +65,9 @@ static enum err metadata_open(struct boot *b, const struct config *config)
         if (strcmp(b->dirs[i].path, path) == 0) {
             b->metadata = b->dirs[i];
             b->metadata.lock = NULL;
-            return b->dirs[i].offline ? refuse(b, E_KAFKA_STORAGE_ERROR, path, "the metadata log can't be read") : E_OK;
+            return b->dirs[i].offline
+                       ? refuse(b, E_KAFKA_STORAGE_ERROR, path, "the metadata log can't be read")
+                       : E_OK;
         }
     b->metadata.path = path;
     err = dir_read(b, &b->metadata);
@@ -274,7 +276,8 @@ void boot_find(struct boot *b, struct node *node, const struct image *image)
 
 enum err boot_checkpoint(struct boot *b, struct node *node, int dir)
 {
-    static const char *const names[] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW, CHECKPOINT_CLEANER};
+    static const char *const names[] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW,
+                                        CHECKPOINT_CLEANER};
     struct checkpoint c[4];
     enum err err = E_OK;
 

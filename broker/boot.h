@@ -12,13 +12,13 @@ struct boot_dir {
     struct log_meta meta;
     struct log_dir_past past;
     struct file *lock;
-    bool offline;             /* it could not be read: the node goes on without it */
+    bool offline; /* it could not be read: the node goes on without it */
 };
 
 struct boot {
     struct io *io;
     struct heap *heap;
-    struct boot_dir *dirs;    /* as log.dirs */
+    struct boot_dir *dirs; /* as log.dirs */
     int n;
     struct boot_dir metadata; /* where the metadata log lies; its lock is NULL if that is one of dirs */
     char why[512];            /* why boot_open() failed, for a person */

@@ -14,12 +14,12 @@
  * Order:  start: control (recover metadata, first image) → disk loops (list directories) → net loops → listeners open →
  *         registered, unfenced. Stop: the reverse; no reply that was due is lost. */
 #pragma once
-#include <stdatomic.h>
 #include "base/io.h"
 #include "base/map.h"
 #include "broker/config.h"
 #include "broker/request.h"
 #include "metadata/image.h"
+#include <stdatomic.h>
 
 struct control;
 struct partitions;
@@ -39,9 +39,9 @@ struct image_slot {
     struct node *node;
     struct loop *loop;
     _Atomic(struct published *) newest;
-    struct msg adopt;            /* to the loop; posted when the slot was empty */
+    struct msg adopt; /* to the loop; posted when the slot was empty */
     void (*adopted)(struct image_slot *s, const struct published *old, const struct published *now);
-    struct published *now;       /* the loop's own */
+    struct published *now; /* the loop's own */
 };
 
 struct net_loop {
@@ -51,12 +51,12 @@ struct net_loop {
     struct image_slot slot;
     const struct image *image;
     const struct config *config;
-    struct net *net;             /* connections, budget share (net/net.h) */
+    struct net *net; /* connections, budget share (net/net.h) */
     struct fetch_sessions *sessions;
-    struct codec_cache *codecs;  /* for batch_check() */
-    struct topic_rules_cache *rules; /* api/topic_rules.h */
+    struct codec_cache *codecs;        /* for batch_check() */
+    struct topic_rules_cache *rules;   /* api/topic_rules.h */
     struct producer_ids *producer_ids; /* api/init_producer_id.c: what is left of this loop's block */
-    struct msg stopping;         /* server.c */
+    struct msg stopping;               /* server.c */
 };
 
 struct disk_loop {
@@ -67,7 +67,7 @@ struct disk_loop {
     const struct image *image;
     const struct config *config;
     struct partitions *partitions; /* replica/manager.h */
-    struct msg stopping;         /* server.c */
+    struct msg stopping;           /* server.c */
 };
 
 struct node {
@@ -81,7 +81,7 @@ struct node {
     int n_net;
     struct disk_loop **disk;
     int n_disk;
-    struct loop *reader;         /* DISK: reads ahead for consumers that lag, owns nothing */
+    struct loop *reader; /* DISK: reads ahead for consumers that lag, owns nothing */
     struct principal anonymous;
     struct net_shared *net_shared; /* listeners and limits that all NET loops share by atomics (net/net.h) */
 };

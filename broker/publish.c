@@ -16,7 +16,7 @@ struct publisher {
     struct grave *grave;
     const struct config *base;
     struct shared_config *config;
-    struct image *last;    /* the newest published, referenced */
+    struct image *last; /* the newest published, referenced */
     struct image_slot *slots[SLOTS_MAX];
     int n;
 };
@@ -92,7 +92,8 @@ static void slot_adopt(struct msg *msg)
 
 /* ---- settings ---- */
 
-static void broker_config_changed(void *arg, const struct image_config *before, const struct image_config *after)
+static void broker_config_changed(void *arg, const struct image_config *before,
+                                  const struct image_config *after)
 {
     if ((before ? before : after)->type == CONFIG_BROKER)
         *(bool *)arg = true;

@@ -30,37 +30,38 @@ struct principal {
 };
 
 struct request {
-    struct net_loop *net;             /* its loop and what lives there (node.h) */
-    struct conn *conn;                /* NULL once the connection has closed */
+    struct net_loop *net; /* its loop and what lives there (node.h) */
+    struct conn *conn;    /* NULL once the connection has closed */
     const struct handler *handler;
-    const struct config_listener *listener; /* where it came in: Metadata answers with that listener's addresses */
+    const struct config_listener
+        *listener; /* where it came in: Metadata answers with that listener's addresses */
     const struct principal *principal;
     const struct addr *peer;
     int16_t version;
     int32_t correlation;
-    struct slice client_id;           /* may be null */
-    struct slice frame;               /* the whole frame, header included */
-    int64_t came;                     /* loop_now() when its last byte arrived */
+    struct slice client_id; /* may be null */
+    struct slice frame;     /* the whole frame, header included */
+    int64_t came;           /* loop_now() when its last byte arrived */
     struct arena arena;
-    const void *in;                   /* the decoded request message */
-    void *out;                        /* the response message, defaults filled in */
-    int32_t throttle_ms;              /* set into the reply's ThrottleTimeMs; quotas come later, 0 until then */
+    const void *in;      /* the decoded request message */
+    void *out;           /* the response message, defaults filled in */
+    int32_t throttle_ms; /* set into the reply's ThrottleTimeMs; quotas come later, 0 until then */
     void (*gone)(struct request *r);
-    void *state;                      /* the handler's own */
+    void *state; /* the handler's own */
 
-    struct part *ranges;              /* file ranges for `records` fields that were set with request_range() */
+    struct part *ranges; /* file ranges for `records` fields that were set with request_range() */
     int n_ranges;
 
-    struct list link;                 /* conn's order */
-    struct out sent;                  /* the answer on its way */
+    struct list link; /* conn's order */
+    struct out sent;  /* the answer on its way */
     bool ended;
-    bool silent;                      /* ended by request_skip() */
+    bool silent; /* ended by request_skip() */
 };
 
 /* A row per API that works (broker/api/handlers.def); ApiVersions announces just these. */
 struct handler {
     int16_t key;
-    int16_t version_min;              /* announced and served */
+    int16_t version_min; /* announced and served */
     int16_t version_max;
     const struct proto_type *in;
     const struct proto_type *out;
@@ -76,7 +77,17 @@ void request_abort(struct request *r); /* closes the connection, as Kafka does f
 struct slice request_range(struct request *r, const struct part *part);
 
 /* What may be asked for: Kafka's operations and resources. Always true until security comes, on every path. */
-enum acl_operation { OP_READ = 3, OP_WRITE, OP_CREATE, OP_DELETE, OP_ALTER, OP_DESCRIBE, OP_CLUSTER_ACTION,
-                     OP_DESCRIBE_CONFIGS, OP_ALTER_CONFIGS, OP_IDEMPOTENT_WRITE };
+enum acl_operation {
+    OP_READ = 3,
+    OP_WRITE,
+    OP_CREATE,
+    OP_DELETE,
+    OP_ALTER,
+    OP_DESCRIBE,
+    OP_CLUSTER_ACTION,
+    OP_DESCRIBE_CONFIGS,
+    OP_ALTER_CONFIGS,
+    OP_IDEMPOTENT_WRITE
+};
 enum acl_resource { RES_TOPIC = 2, RES_GROUP, RES_CLUSTER, RES_TRANSACTIONAL_ID };
 bool authorize(const struct request *r, enum acl_operation op, enum acl_resource type, struct slice name);

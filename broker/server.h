@@ -4,9 +4,10 @@
 #include "broker/node.h"
 
 struct server_options {
-    const struct config *config;      /* checked; lent for the node's life */
-    void (*ready)(void *arg, const struct addr *bound, int n_bound); /* on the control loop, once clients are served */
-    void (*stopped)(void *arg, enum err why, const char *text);      /* last; E_OK after an orderly stop */
+    const struct config *config; /* checked; lent for the node's life */
+    void (*ready)(void *arg, const struct addr *bound,
+                  int n_bound); /* on the control loop, once clients are served */
+    void (*stopped)(void *arg, enum err why, const char *text); /* last; E_OK after an orderly stop */
     void *arg;
 };
 

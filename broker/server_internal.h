@@ -24,7 +24,7 @@ struct server {
     struct net_limits limits;
     struct listener_open listeners[LISTENERS_MAX];
     int n_listeners;
-    int n_spread;           /* NET loops that get new connections */
+    int n_spread; /* NET loops that get new connections */
     enum err open_err;
     struct BrokerRegistrationRequest registration;
     struct arena arena;
@@ -32,11 +32,11 @@ struct server {
     int64_t kept_epoch;     /* boot_kept_epoch() */
     enum phase phase;
     bool loaded;
-    int pending;            /* loops that a step of the stop waits for */
-    bool *dir_ok;           /* a row of directories for each DISK loop */
-    enum err why;           /* what stopped it */
+    int pending;  /* loops that a step of the stop waits for */
+    bool *dir_ok; /* a row of directories for each DISK loop */
+    enum err why; /* what stopped it */
     char why_text[640];
-    _Atomic int recovering; /* loops that scan their partitions after a power cut */
+    _Atomic int recovering;        /* loops that scan their partitions after a power cut */
     struct image_slot limits_slot; /* the reader's: server_limits.c */
     struct msg reader_stopping;
     struct msg begin, open, opened, stop, signal, step, recovered;
@@ -46,7 +46,6 @@ static inline struct server *server_of(struct node *node)
 {
     return container_of(node, struct server, node);
 }
-
 
 void server_fail(struct server *s, enum err err, const char *what);
 void stop_begin(struct server *s);

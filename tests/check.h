@@ -16,45 +16,48 @@ struct test_row {
 };
 
 #define TEST_PASTE_(a, b) a##b
-#define TEST_REGISTER_(g, nm, fn, count)                                                            \
-    __attribute__((section("weir_tests"), used, aligned(sizeof(void *)))) static const struct test_row \
-        TEST_PASTE_(fn, _row) = {.group = #g, .name = #nm, .run = fn, .n = (count)};
+#define TEST_REGISTER_(g, nm, fn, count)                                                                     \
+    __attribute__((section("weir_tests"), used,                                                              \
+                   aligned(sizeof(void *)))) static const struct test_row TEST_PASTE_(fn, _row) = {          \
+        .group = #g, .name = #nm, .run = fn, .n = (count)};
 
-#define TEST(g, nm)                                  \
-    static void test_##g##_##nm(int row_number);     \
-    TEST_REGISTER_(g, nm, test_##g##_##nm, 1)        \
+#define TEST(g, nm)                                                                                          \
+    static void test_##g##_##nm(int row_number);                                                             \
+    TEST_REGISTER_(g, nm, test_##g##_##nm, 1)                                                                \
     static void test_##g##_##nm(int row_number __attribute__((unused)))
 
-#define TEST_EACH(g, nm, rows)                                                              \
-    static void test_##g##_##nm##_body(const __typeof__((rows)[0]) *row);                   \
-    static void test_##g##_##nm(int row_number)                                             \
-    {                                                                                       \
-        test_##g##_##nm##_body(&(rows)[row_number]);                                        \
-    }                                                                                       \
-    TEST_REGISTER_(g, nm, test_##g##_##nm, (int)(sizeof(rows) / sizeof((rows)[0])))         \
+#define TEST_EACH(g, nm, rows)                                                                               \
+    static void test_##g##_##nm##_body(const __typeof__((rows)[0]) *row);                                    \
+    static void test_##g##_##nm(int row_number)                                                              \
+    {                                                                                                        \
+        test_##g##_##nm##_body(&(rows)[row_number]);                                                         \
+    }                                                                                                        \
+    TEST_REGISTER_(g, nm, test_##g##_##nm, (int)(sizeof(rows) / sizeof((rows)[0])))                          \
     static void test_##g##_##nm##_body(const __typeof__((rows)[0]) *row)
 
 #define CHECK(cond) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, "%s", #cond))
-#define CHECK_EQ(a, b)                                                                                     \
-    do {                                                                                                   \
-        int64_t a_ = (int64_t)(a), b_ = (int64_t)(b);                                                      \
-        if (a_ != b_)                                                                                      \
-            test_fail(__FILE__, __LINE__, "%s is %lld, not %s (%lld)", #a, (long long)a_, #b, (long long)b_); \
+#define CHECK_EQ(a, b)                                                                                       \
+    do {                                                                                                     \
+        int64_t a_ = (int64_t)(a), b_ = (int64_t)(b);                                                        \
+        if (a_ != b_)                                                                                        \
+            test_fail(__FILE__, __LINE__, "%s is %lld, not %s (%lld)", #a, (long long)a_, #b,                \
+                      (long long)b_);                                                                        \
     } while (0)
-#define CHECK_STR(a, b)                                                                  \
-    do {                                                                                 \
-        const char *a_ = (a), *b_ = (b);                                                 \
-        if (!a_ || strcmp(a_, b_) != 0)                                                  \
-            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, a_ ? a_ : "(null)", b_); \
+#define CHECK_STR(a, b)                                                                                      \
+    do {                                                                                                     \
+        const char *a_ = (a), *b_ = (b);                                                                     \
+        if (!a_ || strcmp(a_, b_) != 0)                                                                      \
+            test_fail(__FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, a_ ? a_ : "(null)", b_);           \
     } while (0)
-#define CHECK_OK(e)                                                                            \
-    do {                                                                                       \
-        enum err e_ = (e);                                                                     \
-        if (e_)                                                                                \
-            test_fail(__FILE__, __LINE__, "%s is %s", #e, err_name(e_));                       \
+#define CHECK_OK(e)                                                                                          \
+    do {                                                                                                     \
+        enum err e_ = (e);                                                                                   \
+        if (e_)                                                                                              \
+            test_fail(__FILE__, __LINE__, "%s is %s", #e, err_name(e_));                                     \
     } while (0)
 
-_Noreturn void test_fail(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A repeatable stream of numbers for tests; the seed is printed when the test fails. */
 struct test_random {

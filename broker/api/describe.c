@@ -51,7 +51,8 @@ static void producers_tell(struct request *r, struct producers_part *part)
 
 static void producers_done(struct scatter *s)
 {
-    scatter_each (it, s) {
+    scatter_each(it, s)
+    {
         struct producers_part *part = container_of(it, struct producers_part, item);
         part->out->error_code = err_wire(it->err);
         if (!it->err)
@@ -69,7 +70,8 @@ void describe_producers(struct request *r)
     PROTO_ARRAY_NEW(&r->arena, DescribeProducersResponse_TopicResponse, out->topics, in->topics.n);
     for (int32_t i = 0; i < in->topics.n; i++) {
         const struct DescribeProducersRequest_TopicRequest *t = &in->topics.v[i];
-        struct producers_part *parts = arena_alloc(&r->arena, (size_t)t->partition_indexes.n * sizeof(*parts));
+        struct producers_part *parts =
+            arena_alloc(&r->arena, (size_t)t->partition_indexes.n * sizeof(*parts));
         out->topics.v[i].name = t->name;
         PROTO_ARRAY_NEW(&r->arena, DescribeProducersResponse_PartitionResponse, out->topics.v[i].partitions,
                         t->partition_indexes.n);
@@ -137,7 +139,8 @@ static void found_add(struct partitions *ps, const struct DescribeLogDirsRequest
     p = partition_of_name(ps, r);
     if (!p)
         return;
-    *f = (struct found){.topic = arena_copy(&list->arena, topic), .index = index, .dir = r->dir, .size = log_size(p->log)};
+    *f = (struct found){
+        .topic = arena_copy(&list->arena, topic), .index = index, .dir = r->dir, .size = log_size(p->log)};
     list->n++;
 }
 

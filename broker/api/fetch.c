@@ -22,26 +22,26 @@ enum { WARM_BYTES = 16 << 20 };
 struct fetch_part {
     struct scatter_item item;
     struct fetch_wish *wish;
-    struct fetch_wish own;       /* of a request without a session */
+    struct fetch_wish own; /* of a request without a session */
     struct watch watch;
-    struct slice topic;          /* "" if unknown */
+    struct slice topic; /* "" if unknown */
     struct uuid topic_id;
-    int16_t error;               /* told before any visit; the item's otherwise */
+    int16_t error; /* told before any visit; the item's otherwise */
     int64_t hw;
     int64_t log_start;
     int32_t leader;
     int32_t leader_epoch;
-    struct epoch_end diverging;  /* epoch -1: none */
+    struct epoch_end diverging; /* epoch -1: none */
     struct log_range range;
-    bool warm;                   /* the range was written lately: it lies in memory */
-    size_t len;                  /* what of the range goes out */
+    bool warm;  /* the range was written lately: it lies in memory */
+    size_t len; /* what of the range goes out */
 };
 
 struct fetch_lane {
     struct watcher watcher;
     struct fetch *fetch;
-    bool watching;               /* as of the last visit that came back */
-    bool watches;                /* the DISK loop's own */
+    bool watching; /* as of the last visit that came back */
+    bool watches;  /* the DISK loop's own */
 };
 
 struct fetch {
@@ -54,12 +54,12 @@ struct fetch {
     struct fetch_lane *lanes;
     struct timer deadline;
     int64_t max_bytes;
-    bool may_watch;              /* in the visit under way */
-    bool woken;                  /* during a visit */
-    bool expired;                /* max.wait is over */
+    bool may_watch; /* in the visit under way */
+    bool woken;     /* during a visit */
+    bool expired;   /* max.wait is over */
     bool leaving;
-    bool out;                    /* a visit is under way */
-    struct msg warm;             /* to the reader and back */
+    bool out;        /* a visit is under way */
+    struct msg warm; /* to the reader and back */
 };
 
 /* ---- on the DISK loop ---- */
@@ -197,7 +197,8 @@ static void part_fill(struct fetch *f, struct fetch_part *p, struct FetchRespons
     }
     if (out->error_code == err_wire(E_OFFSET_OUT_OF_RANGE))
         out->high_watermark = out->last_stable_offset = out->log_start_offset = -1;
-    if (out->error_code == err_wire(E_NOT_LEADER_OR_FOLLOWER) || out->error_code == err_wire(E_FENCED_LEADER_EPOCH)) {
+    if (out->error_code == err_wire(E_NOT_LEADER_OR_FOLLOWER) ||
+        out->error_code == err_wire(E_FENCED_LEADER_EPOCH)) {
         out->current_leader.leader_id = p->leader;
         out->current_leader.leader_epoch = p->leader_epoch;
     }
@@ -476,7 +477,8 @@ void fetch(struct request *r)
 
     io_random(node->io, &new_id, sizeof(new_id));
     new_id = (new_id & INT32_MAX) | 1;
-    err = fetch_session_open(r->net->sessions, f->in, r->version, new_id, loop_now(r->net->loop) / 1000000, &f->session);
+    err = fetch_session_open(r->net->sessions, f->in, r->version, new_id, loop_now(r->net->loop) / 1000000,
+                             &f->session);
     if (err) {
         r->gone = NULL;
         out->error_code = err_wire(err);

@@ -7,8 +7,8 @@ struct fetch_sessions {
     int slots;
     int64_t eviction_ms;
     struct map by_id;
-    struct list lru;       /* longest unused first */
-    int64_t partitions;    /* in all sessions */
+    struct list lru;    /* longest unused first */
+    int64_t partitions; /* in all sessions */
 };
 
 struct fetch_sessions *fetch_sessions_new(struct heap *h, uint64_t seed, int slots, int64_t eviction_ms)
@@ -93,8 +93,8 @@ static struct slice wish_key(uint8_t *buf, bool by_id, struct uuid id, struct sl
 enum { TOPIC_NAME_MAX = 249 };
 
 /* Names longer than any topic's can't be in the image: they are told so from the request, never kept. */
-static void wish_put(struct fetch_sessions *s, struct fetch_session *session, const struct FetchRequest_FetchTopic *t,
-                     const struct FetchRequest_FetchPartition *p)
+static void wish_put(struct fetch_sessions *s, struct fetch_session *session,
+                     const struct FetchRequest_FetchTopic *t, const struct FetchRequest_FetchPartition *p)
 {
     uint8_t buf[TOPIC_NAME_MAX + sizeof(int32_t)];
     struct fetch_wish now, *w;
@@ -130,7 +130,8 @@ static void wishes_put(struct fetch_sessions *s, struct fetch_session *session, 
             wish_put(s, session, &in->topics.v[i], &in->topics.v[i].partitions.v[j]);
 }
 
-static void wishes_forget(struct fetch_sessions *s, struct fetch_session *session, const struct FetchRequest *in)
+static void wishes_forget(struct fetch_sessions *s, struct fetch_session *session,
+                          const struct FetchRequest *in)
 {
     uint8_t buf[TOPIC_NAME_MAX + sizeof(int32_t)];
 
@@ -163,7 +164,8 @@ static bool room_for(struct fetch_sessions *s, int64_t partitions, int64_t now_m
 
     if (partitions == 0 || s->slots == 0)
         return false;
-    if ((int)s->by_id.count >= s->slots && oldest && !oldest->busy && now_ms - oldest->used_ms > s->eviction_ms)
+    if ((int)s->by_id.count >= s->slots && oldest && !oldest->busy &&
+        now_ms - oldest->used_ms > s->eviction_ms)
         session_free(s, oldest);
     return (int)s->by_id.count < s->slots && s->partitions + partitions <= FETCH_SESSION_PARTITIONS_MAX;
 }
@@ -184,8 +186,8 @@ static struct fetch_session *session_new(struct fetch_sessions *s, int32_t id, b
     return session;
 }
 
-static enum err session_begin(struct fetch_sessions *s, const struct FetchRequest *in, int version, int32_t new_id,
-                              int64_t now_ms, struct fetch_session **out)
+static enum err session_begin(struct fetch_sessions *s, const struct FetchRequest *in, int version,
+                              int32_t new_id, int64_t now_ms, struct fetch_session **out)
 {
     struct fetch_session *old = map_get(&s->by_id, id_key(&in->session_id));
 
@@ -200,8 +202,8 @@ static enum err session_begin(struct fetch_sessions *s, const struct FetchReques
     return E_OK;
 }
 
-enum err fetch_session_open(struct fetch_sessions *s, const struct FetchRequest *in, int version, int32_t new_id,
-                            int64_t now_ms, struct fetch_session **out)
+enum err fetch_session_open(struct fetch_sessions *s, const struct FetchRequest *in, int version,
+                            int32_t new_id, int64_t now_ms, struct fetch_session **out)
 {
     struct fetch_session *session;
 
@@ -238,8 +240,8 @@ void fetch_session_close(struct fetch_sessions *s, struct fetch_session *session
         session_free(s, session);
 }
 
-bool fetch_wish_tell(struct fetch_session *session, struct fetch_wish *w, int16_t error, int64_t hw, int64_t log_start,
-                     bool has_records, bool diverging)
+bool fetch_wish_tell(struct fetch_session *session, struct fetch_wish *w, int16_t error, int64_t hw,
+                     int64_t log_start, bool has_records, bool diverging)
 {
     bool tell = !session || !w->told || error != 0 || has_records || diverging || w->hw != hw ||
                 w->log_start != log_start;

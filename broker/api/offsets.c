@@ -89,8 +89,7 @@ static void list_visit(struct lane *lane)
 
 static void list_done(struct scatter *s)
 {
-    scatter_each (it, s)
-        container_of(it, struct list_part, item)->out->error_code = err_wire(it->err);
+    scatter_each(it, s) container_of(it, struct list_part, item)->out->error_code = err_wire(it->err);
     request_reply(s->request);
 }
 
@@ -103,13 +102,15 @@ static bool named_before(const struct ListOffsetsRequest_ListOffsetsTopic *t, in
     return false;
 }
 
-static void list_topic(struct request *r, struct scatter *s, const struct ListOffsetsRequest_ListOffsetsTopic *in,
+static void list_topic(struct request *r, struct scatter *s,
+                       const struct ListOffsetsRequest_ListOffsetsTopic *in,
                        struct ListOffsetsResponse_ListOffsetsTopicResponse *out)
 {
     struct list_part *parts = arena_alloc(&r->arena, (size_t)in->partitions.n * sizeof(*parts));
 
     out->name = in->name;
-    PROTO_ARRAY_NEW(&r->arena, ListOffsetsResponse_ListOffsetsPartitionResponse, out->partitions, in->partitions.n);
+    PROTO_ARRAY_NEW(&r->arena, ListOffsetsResponse_ListOffsetsPartitionResponse, out->partitions,
+                    in->partitions.n);
     for (int32_t i = 0; i < in->partitions.n; i++) {
         struct list_part *p = &parts[i];
         enum err err;
@@ -169,8 +170,7 @@ static void epoch_visit(struct lane *lane)
 
 static void epoch_done(struct scatter *s)
 {
-    scatter_each (it, s)
-        container_of(it, struct epoch_part, item)->out->error_code = err_wire(it->err);
+    scatter_each(it, s) container_of(it, struct epoch_part, item)->out->error_code = err_wire(it->err);
     request_reply(s->request);
 }
 
@@ -181,7 +181,8 @@ static void epoch_topic(struct request *r, struct scatter *s,
     struct epoch_part *parts = arena_alloc(&r->arena, (size_t)in->partitions.n * sizeof(*parts));
 
     out->topic = in->topic;
-    PROTO_ARRAY_NEW(&r->arena, OffsetForLeaderEpochResponse_EpochEndOffset, out->partitions, in->partitions.n);
+    PROTO_ARRAY_NEW(&r->arena, OffsetForLeaderEpochResponse_EpochEndOffset, out->partitions,
+                    in->partitions.n);
     for (int32_t i = 0; i < in->partitions.n; i++) {
         struct epoch_part *p = &parts[i];
         enum err err;
@@ -202,7 +203,8 @@ void offset_for_leader_epoch(struct request *r)
     struct OffsetForLeaderEpochResponse *out = r->out;
     struct scatter *s = scatter_new(r, epoch_visit, epoch_done);
 
-    PROTO_ARRAY_NEW(&r->arena, OffsetForLeaderEpochResponse_OffsetForLeaderTopicResult, out->topics, in->topics.n);
+    PROTO_ARRAY_NEW(&r->arena, OffsetForLeaderEpochResponse_OffsetForLeaderTopicResult, out->topics,
+                    in->topics.n);
     for (int32_t i = 0; i < in->topics.n; i++)
         epoch_topic(r, s, &in->topics.v[i], &out->topics.v[i]);
     scatter_go(s);
@@ -247,7 +249,8 @@ static void delete_visit(struct lane *lane)
 
 static void delete_done(struct scatter *s)
 {
-    scatter_each (it, s) {
+    scatter_each(it, s)
+    {
         struct delete_part *part = container_of(it, struct delete_part, item);
         part->out->error_code = err_wire(it->err);
         if (it->err)
@@ -256,13 +259,15 @@ static void delete_done(struct scatter *s)
     request_reply(s->request);
 }
 
-static void delete_topic(struct request *r, struct scatter *s, const struct DeleteRecordsRequest_DeleteRecordsTopic *in,
+static void delete_topic(struct request *r, struct scatter *s,
+                         const struct DeleteRecordsRequest_DeleteRecordsTopic *in,
                          struct DeleteRecordsResponse_DeleteRecordsTopicResult *out)
 {
     struct delete_part *parts = arena_alloc(&r->arena, (size_t)in->partitions.n * sizeof(*parts));
 
     out->name = in->name;
-    PROTO_ARRAY_NEW(&r->arena, DeleteRecordsResponse_DeleteRecordsPartitionResult, out->partitions, in->partitions.n);
+    PROTO_ARRAY_NEW(&r->arena, DeleteRecordsResponse_DeleteRecordsPartitionResult, out->partitions,
+                    in->partitions.n);
     for (int32_t i = 0; i < in->partitions.n; i++) {
         struct delete_part *p = &parts[i];
         enum err err;

@@ -1,6 +1,7 @@
 #include "partition_call.h"
 
-enum err partition_resolve(const struct request *r, struct slice name, enum acl_operation op, struct scatter_item *item)
+enum err partition_resolve(const struct request *r, struct slice name, enum acl_operation op,
+                           struct scatter_item *item)
 {
     const struct image_topic *topic = image_topic_by_name(r->net->image, name);
     const struct image_partition *p;

@@ -12,6 +12,6 @@ enum err partition_resolve(const struct request *r, struct slice topic, enum acl
 bool topic_is_internal(struct slice name);
 
 /* Every item of every lane. */
-#define scatter_each(it, s)                            \
-    for (int it##_lane = 0; it##_lane < (s)->n_lanes; it##_lane++) \
+#define scatter_each(it, s)                                                                                  \
+    for (int it##_lane = 0; it##_lane < (s)->n_lanes; it##_lane++)                                           \
         for (struct scatter_item *it = (s)->lanes[it##_lane].first; it; it = it->next)

@@ -17,10 +17,10 @@ struct produce_part {
     const struct topic_rules *rules; /* the NET loop's: not for the DISK loop, nor after a wait */
     bool append_time;
     struct ProduceResponse_PartitionProduceResponse *out;
-    struct slice batch;      /* checked, perhaps recompressed */
+    struct slice batch; /* checked, perhaps recompressed */
     struct slice topic;
     int64_t last_offset;
-    bool wait;               /* for the flush of this turn */
+    bool wait; /* for the flush of this turn */
 };
 
 struct produce {
@@ -30,7 +30,8 @@ struct produce {
     bool failed;
 };
 
-static void faults_tell(struct request *r, const struct batch_rules *rules, const struct batch_checked *checked,
+static void faults_tell(struct request *r, const struct batch_rules *rules,
+                        const struct batch_checked *checked,
                         struct ProduceResponse_PartitionProduceResponse *out)
 {
     int n = checked->faults_n < BATCH_FAULTS_MAX ? checked->faults_n : BATCH_FAULTS_MAX;
@@ -75,7 +76,8 @@ static enum err batch_ready(struct request *r, struct produce_part *p, struct sl
     if (!checked.recompress)
         return E_OK;
     bytes_init(&other, r->arena.heap);
-    err = batch_recompress(r->net->codecs, &checked.batch, log->codec, log->codec_level, RECOMPRESS_ROOM, &other);
+    err = batch_recompress(r->net->codecs, &checked.batch, log->codec, log->codec_level, RECOMPRESS_ROOM,
+                           &other);
     if (!err && other.len > (size_t)log->max_message_bytes)
         err = E_MESSAGE_TOO_LARGE;
     if (!err)
@@ -194,7 +196,8 @@ static void produce_done(struct scatter *sc)
         request_skip(r);
 }
 
-static void topic_prepare(struct request *r, struct scatter *sc, const struct ProduceRequest_TopicProduceData *in,
+static void topic_prepare(struct request *r, struct scatter *sc,
+                          const struct ProduceRequest_TopicProduceData *in,
                           struct ProduceResponse_TopicProduceResponse *out)
 {
     struct produce *s = sc->state;

@@ -50,7 +50,8 @@ static void topic_changed(void *arg, const struct image_topic *before, const str
         *(bool *)arg = true;
 }
 
-void topic_rules_adopted(struct topic_rules_cache *c, const struct published *old, const struct published *now)
+void topic_rules_adopted(struct topic_rules_cache *c, const struct published *old,
+                         const struct published *now)
 {
     bool changed = !old || old->config != now->config;
     struct image_diff ops = {.topic = topic_changed, .config = config_changed, .arg = &changed};

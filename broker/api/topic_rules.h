@@ -20,4 +20,5 @@ void topic_rules_init(struct topic_rules_cache *c, struct heap *h, uint64_t seed
 void topic_rules_drop(struct topic_rules_cache *c);
 const struct topic_rules *topic_rules_get(struct topic_rules_cache *c, const struct net_loop *net,
                                           const struct image_topic *topic);
-void topic_rules_adopted(struct topic_rules_cache *c, const struct published *old, const struct published *now);
+void topic_rules_adopted(struct topic_rules_cache *c, const struct published *old,
+                         const struct published *now);

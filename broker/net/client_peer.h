@@ -64,7 +64,7 @@ struct client {
     struct client_call meta;
     bool meta_busy;
     bool meta_wanted; /* at the end of this turn: one question for all */
-    int meta_asked; /* how often */
+    int meta_asked;   /* how often */
     struct arena meta_arena;
     struct map topics;  /* name -> topic_leaders */
     int32_t controller; /* -1: unknown */

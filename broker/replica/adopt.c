@@ -43,8 +43,8 @@ static void partition_gone(struct partitions *ps, const struct image_topic *topi
         partition_delete(ps, p);
 }
 
-static void partition_changed(void *arg, const struct image_topic *topic, const struct image_partition *before,
-                              const struct image_partition *after)
+static void partition_changed(void *arg, const struct image_topic *topic,
+                              const struct image_partition *before, const struct image_partition *after)
 {
     struct partitions *ps = arg;
     struct partition *p;

@@ -14,13 +14,13 @@ struct cleaned {
 
 struct cleaner {
     struct partitions *ps;
-    struct map rows;         /* name → struct cleaned: compacted partitions and those of the checkpoint */
+    struct map rows; /* name → struct cleaned: compacted partitions and those of the checkpoint */
     struct timer timer;
     bool ticking;
     bool stopped;
     struct clean_task task;
-    struct partition *busy;  /* being cleaned */
-    bool ending;             /* the task's last message is on its way */
+    struct partition *busy; /* being cleaned */
+    bool ending;            /* the task's last message is on its way */
 };
 
 static void cleaner_tick(struct timer *t);
@@ -60,7 +60,8 @@ static void cleaner_tick_soon(struct cleaner *c)
 {
     int64_t backoff = config_int(c->ps->disk->config, C_log_cleaner_backoff_ms);
 
-    if (c->ticking || c->stopped || c->busy || c->ending || !config_bool(c->ps->disk->config, C_log_cleaner_enable))
+    if (c->ticking || c->stopped || c->busy || c->ending ||
+        !config_bool(c->ps->disk->config, C_log_cleaner_enable))
         return;
     c->ticking = true;
     timer_set(c->ps->disk->loop, &c->timer, loop_now(c->ps->disk->loop) + backoff * NS_PER_MS);
@@ -116,7 +117,8 @@ static void cleaner_tick(struct timer *t)
 {
     struct cleaner *c = container_of(t, struct cleaner, timer);
     const struct config *config = c->ps->disk->config;
-    uint64_t map_bytes = (uint64_t)config_int(config, C_log_cleaner_dedupe_buffer_size) / (uint64_t)c->ps->disk->node->n_disk;
+    uint64_t map_bytes =
+        (uint64_t)config_int(config, C_log_cleaner_dedupe_buffer_size) / (uint64_t)c->ps->disk->node->n_disk;
     struct clean_range range;
     struct partition *p;
 
@@ -175,7 +177,8 @@ void cleaner_checkpoint(const struct cleaner *c, int dir, struct checkpoint *cle
         enum log_dir_kind kind;
         struct slice topic;
         int32_t index;
-        if (r && r->dir == dir && row->offset >= 0 && log_dir_parse((const char *)r->name.p, &kind, &topic, &index))
+        if (r && r->dir == dir && row->offset >= 0 &&
+            log_dir_parse((const char *)r->name.p, &kind, &topic, &index))
             checkpoint_set(cleaned, topic, index, row->offset);
     }
 }

@@ -6,7 +6,8 @@
 
 struct cleaner *cleaner_new(struct partitions *ps);
 void cleaner_run(struct cleaner *c);
-void cleaner_met(struct partitions *ps, struct partition *p);   /* it was loaded or configured: perhaps compacted */
+void cleaner_met(struct partitions *ps,
+                 struct partition *p); /* it was loaded or configured: perhaps compacted */
 void cleaner_leave(struct partitions *ps, struct partition *p); /* it goes: a cleaning of it ends now */
 /* Rows of one directory's cleaner-offset-checkpoint. */
 void cleaner_checkpoint(const struct cleaner *c, int dir, struct checkpoint *cleaned);

@@ -13,7 +13,8 @@ static void dir_down_run(struct msg *msg)
 {
     struct dir_down *d = container_of(msg, struct dir_down, msg);
 
-    log_dir_fail(d->partitions->env, d->partitions->dirs[d->dir], E_KAFKA_STORAGE_ERROR, "another loop used it");
+    log_dir_fail(d->partitions->env, d->partitions->dirs[d->dir], E_KAFKA_STORAGE_ERROR,
+                 "another loop used it");
 }
 
 static void dir_failed(void *arg, struct log_dir *dir)
@@ -65,13 +66,14 @@ struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_p
     ps->down = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*ps->down));
     for (int i = 0; i < n_dirs; i++) {
         ps->dirs[i] = log_env_dir(ps->env, config_log_dirs(node->config).v[i]);
-        ps->down[i] = (struct dir_down){.partitions = ps, .dir = i, .msg.run = dir_down_run, .told = ATOMIC_FLAG_INIT};
+        ps->down[i] =
+            (struct dir_down){.partitions = ps, .dir = i, .msg.run = dir_down_run, .told = ATOMIC_FLAG_INIT};
     }
     return ps;
 }
 
-bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t recovery_point, int64_t start,
-                      int64_t hw)
+bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t recovery_point,
+                      int64_t start, int64_t hw)
 {
     struct resting *r;
 
@@ -90,8 +92,8 @@ bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t
 
 /* ---- checkpoints and the end ---- */
 
-void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery, struct checkpoint *start,
-                           struct checkpoint *hw)
+void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery,
+                           struct checkpoint *start, struct checkpoint *hw)
 {
     map_each (struct resting, r, &ps->resting) {
         struct partition *p = r->loaded;

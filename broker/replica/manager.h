@@ -18,29 +18,29 @@
 enum { PARTITION_KEY = 20 };
 
 struct partition {
-    uint8_t key[PARTITION_KEY];       /* topic id, index in big endian */
+    uint8_t key[PARTITION_KEY]; /* topic id, index in big endian */
     struct uuid topic_id;
     int32_t index;
     int32_t leader_epoch;
     int64_t hw;
-    int64_t warm_from;                /* what was appended since it was loaded begins here */
+    int64_t warm_from; /* what was appended since it was loaded begins here */
     struct log *log;
-    struct log_config *own_config;    /* NULL: the loop's defaults serve */
-    struct list watchers;             /* struct watch.link */
-    struct list unsynced;             /* in partitions.unsynced while a flush is due */
-    struct list dirty;                /* in upkeep's list while write-back hasn't begun */
-    bool appended;                    /* since the last round of retention */
+    struct log_config *own_config; /* NULL: the loop's defaults serve */
+    struct list watchers;          /* struct watch.link */
+    struct list unsynced;          /* in partitions.unsynced while a flush is due */
+    struct list dirty;             /* in upkeep's list while write-back hasn't begun */
+    bool appended;                 /* since the last round of retention */
     bool compacted;
 };
 
 /* A partition that has, or will have, a directory. */
 struct resting {
     struct slice name;
-    int dir;                          /* index in log.dirs */
+    int dir; /* index in log.dirs */
     int64_t recovery_point;
     int64_t start;
     int64_t hw;
-    struct partition *loaded;         /* NULL: at rest, the offsets above hold */
+    struct partition *loaded; /* NULL: at rest, the offsets above hold */
 };
 
 /* How a loop hears that another one lost a directory. */
@@ -57,20 +57,20 @@ struct partitions {
     struct heap *heap;
     struct codec_cache *codecs;
     struct log_env *env;
-    struct log_dir **dirs;            /* as log.dirs */
+    struct log_dir **dirs; /* as log.dirs */
     struct log_dir_past *past;
     struct dir_down *down;
     int n_dirs;
-    struct log_config defaults;       /* of topics without settings of their own */
-    struct map loaded;                /* key → struct partition */
-    struct map resting;               /* name → struct resting; loaded ones too */
-    struct list unsynced;             /* partitions with appends that wait for the flush of this turn */
-    struct list commits;              /* lanes that are answered after it */
-    struct msg commit;                /* to this loop itself: runs when the mailbox of now has been served */
+    struct log_config defaults; /* of topics without settings of their own */
+    struct map loaded;          /* key → struct partition */
+    struct map resting;         /* name → struct resting; loaded ones too */
+    struct list unsynced;       /* partitions with appends that wait for the flush of this turn */
+    struct list commits;        /* lanes that are answered after it */
+    struct msg commit;          /* to this loop itself: runs when the mailbox of now has been served */
     bool commit_posted;
     struct upkeep *upkeep;
     struct cleaner *cleaner;
-    bool moved;                       /* some offset of the checkpoints may have changed */
+    bool moved; /* some offset of the checkpoints may have changed */
     struct msg close;
     bool *dir_ok;
     void (*closed)(void *arg);
@@ -78,15 +78,15 @@ struct partitions {
 };
 
 /* Adds this loop's rows of one directory: recovery points, log starts, high watermarks. */
-void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery, struct checkpoint *start,
-                           struct checkpoint *hw);
+void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery,
+                           struct checkpoint *start, struct checkpoint *hw);
 
 /* What the start found on disk, handed to the loop that owns it before anything else happens there. */
 struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_past *past, int n_dirs);
 /* false: it is known already, from another directory. */
-bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t recovery_point, int64_t start,
-                      int64_t hw);
-void partitions_run(struct partitions *ps);  /* upkeep begins */
+bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t recovery_point,
+                      int64_t start, int64_t hw);
+void partitions_run(struct partitions *ps); /* upkeep begins */
 /* Every log is on disk and closed, then `closed` runs on this loop. dir_ok[i] turns false where a log of that directory
  * could not be closed: it is scanned at the next start. Rows for the checkpoints stay until partitions_drop(). */
 void partitions_close(struct partitions *ps, bool *dir_ok, void (*closed)(void *arg), void *arg);
@@ -97,7 +97,8 @@ void partitions_adopted(struct partitions *ps, const struct published *old, cons
 
 /* The partition that this node leads, loaded now if it wasn't.
  * E_UNKNOWN_TOPIC_OR_PARTITION, E_UNKNOWN_TOPIC_ID, E_NOT_LEADER_OR_FOLLOWER, E_KAFKA_STORAGE_ERROR */
-enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int32_t index, struct partition **out);
+enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int32_t index,
+                        struct partition **out);
 /* What a client believes of the epoch: -1 believes anything.
  * E_FENCED_LEADER_EPOCH: older than ours; E_UNKNOWN_LEADER_EPOCH: newer */
 enum err partition_epoch_check(const struct partition *p, int32_t current_leader_epoch);
@@ -110,7 +111,8 @@ enum err partition_append(struct partitions *ps, struct partition *p, struct log
 void partitions_commit(struct partitions *ps, struct lane *lane, void (*committed)(struct lane *));
 /* The partition of that directory, loaded if need be; NULL: it can't be, or isn't in the metadata any more. */
 struct partition *partition_of_name(struct partitions *ps, const struct resting *r);
-struct partition *partition_loaded(struct partitions *ps, const struct uuid *topic_id, int32_t index); /* or NULL */
+struct partition *partition_loaded(struct partitions *ps, const struct uuid *topic_id,
+                                   int32_t index); /* or NULL */
 /* Recomputes the high watermark and tells the watchers. */
 void partition_advance(struct partition *p);
 void partition_tell(struct partition *p, int64_t bytes); /* INT64_MAX: whatever they wait for */
@@ -119,16 +121,16 @@ void partition_tell(struct partition *p, int64_t bytes); /* INT64_MAX: whatever 
 /* A fetch that waits, as far as one lane goes: it is told once, when `need` more bytes were appended or a partition
  * that it watches went away. */
 struct watcher {
-    struct list watches;              /* struct watch.mine */
-    struct list ready;                /* while partition_tell() picks those to tell */
+    struct list watches; /* struct watch.mine */
+    struct list ready;   /* while partition_tell() picks those to tell */
     int64_t need;
     bool told;
     struct loop *back;
-    struct msg wake;                  /* to `back` */
+    struct msg wake; /* to `back` */
 };
 struct watch {
-    struct list link;                 /* the partition's */
-    struct list mine;                 /* the watcher's */
+    struct list link; /* the partition's */
+    struct list mine; /* the watcher's */
     struct watcher *watcher;
 };
 void watcher_init(struct watcher *w, struct loop *back, void (*woken)(struct msg *));

@@ -12,10 +12,11 @@ enum { LOG_DIRS_MAX = 64 };
 
 bool partition_invariant(const struct partition *p);
 /* The settings that its log is to have; remembers them if they are the topic's own. */
-void partition_configure(struct partitions *ps, struct partition *p, struct slice topic, const struct log_config **out);
+void partition_configure(struct partitions *ps, struct partition *p, struct slice topic,
+                         const struct log_config **out);
 /* Loads a partition that isn't. */
-enum err partition_make(struct partitions *ps, const struct image_topic *topic, int32_t leader_epoch, int32_t index,
-                        struct partition **out);
+enum err partition_make(struct partitions *ps, const struct image_topic *topic, int32_t leader_epoch,
+                        int32_t index, struct partition **out);
 void partition_free(struct partitions *ps, struct partition *p); /* its log is closed or deleted */
 struct resting *resting_of(const struct partitions *ps, const struct partition *p);
 void resting_forget(struct partitions *ps, struct resting *r);

@@ -6,7 +6,8 @@
 
 enum { NS_PER_MS = 1000000, KINDS = 4 };
 
-static const char *const names[KINDS] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW, CHECKPOINT_CLEANER};
+static const char *const names[KINDS] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW,
+                                         CHECKPOINT_CLEANER};
 
 struct rounds {
     struct node *node;
@@ -16,7 +17,7 @@ struct rounds {
     struct checkpoint *rows; /* KINDS a directory, while a round runs */
     uint32_t at;             /* where the sync of this loop's logs goes on */
     int loop;
-    bool moved;              /* some loop had something new */
+    bool moved; /* some loop had something new */
     bool running;
     bool stopping;
     struct loop *tell;

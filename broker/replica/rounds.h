@@ -9,7 +9,7 @@ enum { ROUND_STEP = 64 };
 
 struct rounds;
 struct rounds *rounds_new(struct node *node, struct boot *boot);
-void rounds_run(struct rounds *r);  /* the first DISK loop */
+void rounds_run(struct rounds *r); /* the first DISK loop */
 /* No round begins any more; the one under way ends, then `stopped` is posted to `tell`. */
 void rounds_stop(struct rounds *r, struct loop *tell, struct msg *stopped);
 void rounds_drop(struct rounds *r);

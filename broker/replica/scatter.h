@@ -15,7 +15,7 @@ struct scatter_item {
     struct scatter_item *next; /* of its lane */
     struct uuid topic_id;
     int32_t partition;
-    enum err err;              /* the visit's verdict on this partition */
+    enum err err; /* the visit's verdict on this partition */
 };
 
 struct lane {
@@ -24,20 +24,20 @@ struct lane {
     struct disk_loop *disk;
     struct scatter_item *first;
     struct scatter_item *last;
-    struct list commit;        /* while it waits for a flush (manager.h) … */
+    struct list commit; /* while it waits for a flush (manager.h) … */
     void (*committed)(struct lane *lane);
-    void *state;               /* the visit's own */
+    void *state; /* the visit's own */
 };
 
 struct scatter {
     struct request *request;
     void (*visit)(struct lane *lane); /* must lead to one lane_answer(), at once or later */
     void (*done)(struct scatter *s);
-    struct lane *lanes;               /* one a DISK loop; those without items are not visited */
+    struct lane *lanes; /* one a DISK loop; those without items are not visited */
     int n_lanes;
-    int pending;                      /* lanes out */
-    struct msg empty;                 /* brings done() about when there was nothing to visit */
-    void *state;                      /* the handler's own */
+    int pending;      /* lanes out */
+    struct msg empty; /* brings done() about when there was nothing to visit */
+    void *state;      /* the handler's own */
 };
 
 struct scatter *scatter_new(struct request *r, void (*visit)(struct lane *), void (*done)(struct scatter *));

@@ -7,17 +7,17 @@ enum { NS_PER_MS = 1000000 };
 struct upkeep {
     struct partitions *ps;
     struct timer timer;
-    int64_t due;          /* loop time that the timer is set to; INT64_MAX: not set */
-    struct list dirty;    /* partitions appended to since their last write-back */
-    int64_t flush_due;    /* loop time; INT64_MAX: nothing is dirty */
+    int64_t due;       /* loop time that the timer is set to; INT64_MAX: not set */
+    struct list dirty; /* partitions appended to since their last write-back */
+    int64_t flush_due; /* loop time; INT64_MAX: nothing is dirty */
     int64_t retain_due;
     int64_t files_due;
-    struct msg step;      /* the round of retention under way */
+    struct msg step; /* the round of retention under way */
     bool stepping;
     bool stopped;
     void (*recovered)(void *arg);
     void *arg;
-    uint32_t at;          /* where it goes on, in ps->resting */
+    uint32_t at; /* where it goes on, in ps->resting */
 };
 
 static void timer_for(struct upkeep *u, int64_t due)
@@ -30,7 +30,8 @@ static void timer_for(struct upkeep *u, int64_t due)
 
 static int64_t ms_from_now(const struct upkeep *u, int64_t ms)
 {
-    return loop_now(u->ps->disk->loop) + (ms < INT64_MAX / NS_PER_MS / 2 ? ms : INT64_MAX / NS_PER_MS / 2) * NS_PER_MS;
+    return loop_now(u->ps->disk->loop) +
+           (ms < INT64_MAX / NS_PER_MS / 2 ? ms : INT64_MAX / NS_PER_MS / 2) * NS_PER_MS;
 }
 
 /* ---- write-back ---- */
@@ -184,7 +185,8 @@ static void recover_one(struct upkeep *u, const struct resting *r)
     struct partition *p = partition_of_name(u->ps, r);
 
     if (p && log_rest(p->log) != E_OK)
-        TRACE(u->ps->io, retain_failed, (int)r->name.len, (const char *)r->name.p, "its files could not be closed");
+        TRACE(u->ps->io, retain_failed, (int)r->name.len, (const char *)r->name.p,
+              "its files could not be closed");
 }
 
 static void recover_step(struct msg *msg)

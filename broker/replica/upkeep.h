@@ -7,13 +7,18 @@
 #pragma once
 #include "manager.h"
 
-enum { UPKEEP_STEP = 50, UPKEEP_FLUSH_MS = 5000, UPKEEP_FIRST_RETENTION_MS = 30000 /* Kafka's initial delay */ };
+enum {
+    UPKEEP_STEP = 50,
+    UPKEEP_FLUSH_MS = 5000,
+    UPKEEP_FIRST_RETENTION_MS = 30000 /* Kafka's initial delay */
+};
 
 struct upkeep *upkeep_new(struct partitions *ps);
 void upkeep_run(struct upkeep *u);
 /* Loads, and so scans, every partition; `recovered` runs at the end on this loop, unless upkeep stops before. */
 void upkeep_recover(struct upkeep *u, void (*recovered)(void *arg), void *arg);
-void upkeep_stop(struct upkeep *u); /* no timer and no step of it runs any more after upkeep_stopped() says so */
+void upkeep_stop(
+    struct upkeep *u); /* no timer and no step of it runs any more after upkeep_stopped() says so */
 bool upkeep_stopped(const struct upkeep *u);
 void upkeep_drop(struct upkeep *u);
 void upkeep_appended(struct partitions *ps, struct partition *p);

@@ -161,7 +161,8 @@ int main(int argc, char **argv)
     int file = open(argv[2], O_RDWR | O_CREAT, 0600), is_request = strcmp(mode, "request") == 0, state = 0;
     int is_consume = strcmp(mode, "consume") == 0;
     size_t frame = is_request ? 1024 : (size_t)atol(argv[4]);
-    long frames = is_request ? atol(argv[3]) : atol(argv[3]) / (long)frame, flight = is_request ? atol(argv[4]) : 5;
+    long frames = is_request ? atol(argv[3]) : atol(argv[3]) / (long)frame,
+         flight = is_request ? atol(argv[4]) : 5;
     int fd;
 
     check(file >= 0, "open");
@@ -177,7 +178,8 @@ int main(int argc, char **argv)
         serve_produce(fd, file, frames, frame);
     getrusage(RUSAGE_SELF, &after);
     check(wait(&state) > 0 && state == 0, "client");
-    printf("{\"frames\": %ld, \"bytes\": %ld, \"user\": %.6f, \"system\": %.6f}\n", frames, frames * (long)frame,
-           seconds(after.ru_utime) - seconds(before.ru_utime), seconds(after.ru_stime) - seconds(before.ru_stime));
+    printf("{\"frames\": %ld, \"bytes\": %ld, \"user\": %.6f, \"system\": %.6f}\n", frames,
+           frames * (long)frame, seconds(after.ru_utime) - seconds(before.ru_utime),
+           seconds(after.ru_stime) - seconds(before.ru_stime));
     return 0;
 }

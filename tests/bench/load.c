@@ -155,7 +155,8 @@ static void latency(struct load *l)
 {
     pthread_t poller;
 
-    for (int32_t p = 0; p < l->partitions; p++) /* the partitions' first records also make their directories */
+    for (int32_t p = 0; p < l->partitions;
+         p++) /* the partitions' first records also make their directories */
         send_one(l, p, 0);
     while (l->acked + l->failed < l->partitions)
         rd_kafka_poll(l->rk, 100);
@@ -176,9 +177,9 @@ static void latency(struct load *l)
     if (l->acked == 0)
         die("latency", "nothing was acknowledged");
     qsort(l->latency_ns, (size_t)l->acked, sizeof(int64_t), by_value);
-    printf("{\"acked\": %ld, \"failed\": %ld, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n", l->acked,
-           l->failed, (double)l->latency_ns[l->acked / 2] / 1e6, (double)l->latency_ns[l->acked * 99 / 100] / 1e6,
-           (double)l->latency_ns[l->acked - 1] / 1e6);
+    printf("{\"acked\": %ld, \"failed\": %ld, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
+           l->acked, l->failed, (double)l->latency_ns[l->acked / 2] / 1e6,
+           (double)l->latency_ns[l->acked * 99 / 100] / 1e6, (double)l->latency_ns[l->acked - 1] / 1e6);
 }
 
 static void touch(struct load *l)
@@ -237,7 +238,8 @@ static void option(struct load *l, rd_kafka_conf_t *conf, char *arg)
     const struct {
         const char *name;
         long *to;
-    } ours[] = {{"partitions", &l->partitions}, {"records", &l->records}, {"size", &l->size}, {"rate", &l->rate}};
+    } ours[] = {
+        {"partitions", &l->partitions}, {"records", &l->records}, {"size", &l->size}, {"rate", &l->rate}};
     char *value = strchr(arg, '=');
 
     if (!value)

@@ -34,8 +34,10 @@ static struct FetchRequest *ask(struct rig *g, int32_t id, int32_t epoch, int n,
     g->topic.partitions.v = g->parts;
     g->topic.partitions.n = n;
     for (int i = 0; i < n; i++)
-        g->parts[i] = (struct FetchRequest_FetchPartition){.partition = i, .fetch_offset = offset,
-                                                           .partition_max_bytes = 100, .current_leader_epoch = -1,
+        g->parts[i] = (struct FetchRequest_FetchPartition){.partition = i,
+                                                           .fetch_offset = offset,
+                                                           .partition_max_bytes = 100,
+                                                           .current_leader_epoch = -1,
                                                            .last_fetched_epoch = -1};
     g->request = (struct FetchRequest){.session_id = id, .session_epoch = epoch};
     g->request.topics.v = &g->topic;
@@ -73,9 +75,12 @@ TEST(fetch_session, refuses_wrong_epochs_and_unknown_ids)
     struct fetch_session *s;
     rig_init(&g, 4);
     begin(&g, 11, 1);
-    CHECK(fetch_session_open(g.sessions, ask(&g, 11, 2, 0, 0), 12, 99, 1, &s) == E_INVALID_FETCH_SESSION_EPOCH);
-    CHECK(fetch_session_open(g.sessions, ask(&g, 12, 1, 0, 0), 12, 99, 1, &s) == E_FETCH_SESSION_ID_NOT_FOUND);
-    CHECK(fetch_session_open(g.sessions, ask(&g, 11, 1, 0, 0), 13, 99, 1, &s) == E_FETCH_SESSION_TOPIC_ID_ERROR);
+    CHECK(fetch_session_open(g.sessions, ask(&g, 11, 2, 0, 0), 12, 99, 1, &s) ==
+          E_INVALID_FETCH_SESSION_EPOCH);
+    CHECK(fetch_session_open(g.sessions, ask(&g, 12, 1, 0, 0), 12, 99, 1, &s) ==
+          E_FETCH_SESSION_ID_NOT_FOUND);
+    CHECK(fetch_session_open(g.sessions, ask(&g, 11, 1, 0, 0), 13, 99, 1, &s) ==
+          E_FETCH_SESSION_TOPIC_ID_ERROR);
     CHECK_OK(fetch_session_open(g.sessions, ask(&g, 11, 1, 0, 0), 12, 99, 1, &s));
     fetch_session_close(g.sessions, s);
     rig_end(&g);

@@ -2,10 +2,18 @@
  * the next process goes on behind it. */
 #include "base/check.h"
 #include "scenario.h"
+#include "tally.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static const char *const tally_names[] = {
+#define TALLY(name) #name,
+#include "tally.def"
+#undef TALLY
+};
+enum { TALLY_SEEDS = 100 }; /* from so many on, nothing may be missing */
 
 struct row {
     const char *name;
@@ -91,6 +99,20 @@ static int run_all(struct run run, uint64_t *passed)
     return failed;
 }
 
+/* Returns how many things never happened. */
+static int tallies_print(bool all_scenarios, uint64_t seeds)
+{
+    int missing = 0;
+
+    for (int i = 0; i < TALLIES && all_scenarios; i++) {
+        printf("%-30s %12llu\n", tally_names[i], (unsigned long long)tally_of((enum tally)i));
+        missing += tally_of((enum tally)i) == 0 && seeds >= TALLY_SEEDS;
+    }
+    if (missing)
+        printf("FAIL: %d of these never happened\n", missing);
+    return missing;
+}
+
 int main(int argc, char **argv)
 {
     bool print = argc > 1 && strcmp(argv[argc - 1], "-v") == 0;
@@ -101,6 +123,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s SEEDS [FIRST [SCENARIO]] [-v]\n", argv[0]);
         return 2;
     }
+    tally_share();
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct run run = {.row = &rows[i], .print = print, .program = argv[0]};
         run.seed = n > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -108,6 +131,8 @@ int main(int argc, char **argv)
         if (n < 4 || strcmp(argv[3], rows[i].name) == 0)
             failed += run_all(run, &passed);
     }
+    if (!print)
+        failed += tallies_print(n < 4 || strcmp(argv[3], "node") == 0, strtoull(argv[1], NULL, 10));
     printf("%llu passed, %d failed\n", (unsigned long long)passed, failed);
     return failed != 0;
 }

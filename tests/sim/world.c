@@ -412,6 +412,14 @@ int64_t sim_file_calls(const struct sim *s, int node)
     return host_of(s, node)->file_calls;
 }
 
+int64_t sim_disk_used(const struct sim *s, int node)
+{
+    int64_t left, all;
+
+    disk_space(s->hosts[node].disk, &left, &all);
+    return all - left;
+}
+
 void sim_disk_limit(struct sim *s, int node, int64_t bytes)
 {
     struct host *h = host_of(s, node);

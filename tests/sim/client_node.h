@@ -1,0 +1,40 @@
+/* Clients of one node, each on a connection of its own, who keep books (judge_book.h) of what they were told.
+ *
+ *     maker    produces to one partition: acks 0, 1 or all, idempotent or not, several batches in flight
+ *     reader   fetches a topic's partitions with a session and long polls, goes back at times and reads again
+ *     admin    creates and deletes topics, asks for metadata, changes settings, deletes records
+ *
+ * Loop:   one NET loop of the clients' machine, which never fails.
+ * Retries: an idempotent maker repeats what it does not know the end of; another gives it up.
+ * Always: what a client was told is held against the books at once; a lie ends the process. */
+#pragma once
+#include "judge_book.h"
+#include "client_wire.h"
+
+struct clients;
+
+enum { MAKER_FLIGHT = 4, BOOKS_MAX = 12 };
+
+struct clients_tally {
+    uint64_t produced, answered, silent, retried, refused, new_ids, duplicates;
+    uint64_t fetched, waited, records, sessions, out_of_range, dials;
+    uint64_t topics_made, topics_gone, metadata, settings, deleted, offsets;
+};
+
+struct clients *clients_new(struct sim *s, int node, int server);
+struct book *clients_book(struct clients *c, const char *topic, int partition);
+/* acks -1, 1, 0. */
+void clients_maker(struct clients *c, struct book *b, int16_t acks, bool idempotent);
+void clients_reader(struct clients *c, const char *topic);
+void clients_admin(struct clients *c);
+/* The topics that the books are about; settings "name=value" by commas. The admin makes it until it is there. */
+void clients_topic(struct clients *c, const char *topic, int partitions, const char *settings);
+void clients_start(struct clients *c);
+/* From now on the goal is: every maker has `n` batches more answered, every reader has read all from the start to the
+ * last promise, the admin has done its round. */
+void clients_goal(struct clients *c, int n);
+bool clients_reached(const struct clients *c);
+void clients_say(const struct clients *c); /* who hasn't, on standard error */
+int clients_books(struct clients *c, struct book **v);
+const struct clients_tally *clients_tally(const struct clients *c);
+void clients_drop(struct clients *c); /* ends the machine */

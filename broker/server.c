@@ -26,12 +26,22 @@ static void all_recovered(struct msg *msg)
     rounds_run(s->rounds);
 }
 
+static void recovered_home(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, recovered);
+
+    if (s->phase == STOPPING)
+        return;
+    s->recovered.run = all_recovered;
+    loop_post(s->node.disk[0]->loop, &s->recovered);
+}
+
 static void disk_recovered(void *arg)
 {
     struct server *s = server_of(((struct disk_loop *)arg)->node);
 
     if (atomic_fetch_sub(&s->recovering, 1) == 1)
-        loop_post(s->node.disk[0]->loop, &s->recovered);
+        loop_post(s->control_loop, &s->recovered); /* which knows whether the first DISK loop is still there */
 }
 
 static void disk_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
@@ -310,7 +320,7 @@ static void on_loaded(void *arg, const struct image *image)
     net_loops_start(s);
     s->rounds = rounds_new(n, &s->boot);
     s->recovering = n->n_disk;
-    s->recovered.run = all_recovered;
+    s->recovered.run = recovered_home;
     if (boot_must_recover(&s->boot))
         TRACE(n->io, recovery_begins);
     self = image_broker(image, n->id);

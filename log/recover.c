@@ -123,6 +123,7 @@ static enum err segment_scan(struct segment *s, int64_t at, int64_t *good, int64
                : err;
 }
 
+/* Synced at once: the next append may begin another segment, and no flush of that one looks back this far. */
 static enum err tail_cut(struct segment *s, int64_t good, int64_t next)
 {
     struct file *file;
@@ -134,6 +135,8 @@ static enum err tail_cut(struct segment *s, int64_t good, int64_t next)
     err = segment_file(s, SEGMENT_LOG, &file);
     if (!err)
         err = file_resize(file, good);
+    if (!err)
+        err = file_sync(&file, 1);
     s->size = good;
     return err;
 }

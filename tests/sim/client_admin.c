@@ -1,6 +1,6 @@
 /* The administrating client: client_node.h. One question at a time. */
-#include "client_node_internal.h"
 #include "base/check.h"
+#include "client_node_internal.h"
 #include <stdio.h>
 
 static const int64_t TICK_NS = 150000000;
@@ -208,7 +208,8 @@ static void created(struct admin *a, const struct CreateTopicsResponse *out)
     a->link.c->tally.topics_made++;
 }
 
-static const struct MetadataResponse_MetadataResponseTopic *seen(const struct MetadataResponse *m, const char *name)
+static const struct MetadataResponse_MetadataResponseTopic *seen(const struct MetadataResponse *m,
+                                                                 const char *name)
 {
     for (int32_t i = 0; i < m->topics.n; i++)
         if (slice_eq(m->topics.v[i].name, SLICE(name)))
@@ -226,12 +227,14 @@ static void metadata_judge(struct admin *a, const struct MetadataResponse *out)
     for (int i = 0; i < a->n_churn; i++) {
         churn_name(i, name);
         t = seen(out, name);
-        JUDGE(a->churn[i] != CHURN_SURE || (t && uuid_eq(t->topic_id, a->ids[i])), "%s was made and isn't there", name);
+        JUDGE(a->churn[i] != CHURN_SURE || (t && uuid_eq(t->topic_id, a->ids[i])),
+              "%s was made and isn't there", name);
         JUDGE(a->churn[i] != CHURN_GONE || !t, "%s was deleted and is there", name);
     }
     for (int i = 0; i < c->n_topics; i++) {
         t = seen(out, c->topics[i].name);
-        JUDGE(t && t->partitions.n == c->topics[i].partitions, "%s was made and isn't whole", c->topics[i].name);
+        JUDGE(t && t->partitions.n == c->topics[i].partitions, "%s was made and isn't whole",
+              c->topics[i].name);
         if (uuid_eq(c->topics[i].id, (struct uuid){0}))
             c->topics[i].id = t->topic_id;
         JUDGE(uuid_eq(c->topics[i].id, t->topic_id), "%s has another id", c->topics[i].name);

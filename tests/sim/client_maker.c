@@ -1,7 +1,7 @@
 /* The producing client: client_node.h. Batches leave in order; those whose end isn't known are sent again, in order, when
  * none is out any more. */
-#include "client_node_internal.h"
 #include "base/check.h"
+#include "client_node_internal.h"
 #include "proto/batch.h"
 
 enum { TRIES_MAX = 1000 };
@@ -146,7 +146,8 @@ static void maker_ticked(struct link *l)
         return;
     for (struct batch *b = m->first; b && again; b = b->next)
         batch_send(b);
-    for (uint64_t n = sim_below(l->c->s, l->c->to_goal && m->goal == 0 ? 1 : 3); n > 0 && m->flight < MAKER_FLIGHT; n--)
+    for (uint64_t n = sim_below(l->c->s, l->c->to_goal && m->goal == 0 ? 1 : 3);
+         n > 0 && m->flight < MAKER_FLIGHT; n--)
         batch_send(batch_new(m));
 }
 
@@ -171,8 +172,8 @@ static void maker_forgotten(struct batch *b, int16_t code)
 
     if (b != m->first || b->era != m->book->era)
         return; /* those before it failed, and all go again; or the answer is older than a crash */
-    JUDGE(m->book->era > m->id_era && !m->book->durable, "%s-%d: number %u, sequence %d: error %d", m->book->topic,
-          m->book->partition, b->number, b->sequence, code);
+    JUDGE(m->book->era > m->id_era && !m->book->durable, "%s-%d: number %u, sequence %d: error %d",
+          m->book->topic, m->book->partition, b->number, b->sequence, code);
     m->id = -1;
 }
 

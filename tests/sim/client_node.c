@@ -1,5 +1,5 @@
-#include "client_node_internal.h"
 #include "base/check.h"
+#include "client_node_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -201,14 +201,16 @@ bool clients_reached(const struct clients *c)
 void clients_say(const struct clients *c)
 {
     for (int i = 0; i < c->n_makers; i++)
-        fprintf(stderr, "maker %d of %s-%d (acks %d%s): %d to go, %d in flight%s\n", i, c->makers[i]->book->topic,
-                c->makers[i]->book->partition, c->makers[i]->acks, c->makers[i]->idempotent ? ", idempotent" : "",
-                c->makers[i]->goal, c->makers[i]->flight, c->makers[i]->link.wire.open ? "" : ", not connected");
+        fprintf(stderr, "maker %d of %s-%d (acks %d%s): %d to go, %d in flight%s\n", i,
+                c->makers[i]->book->topic, c->makers[i]->book->partition, c->makers[i]->acks,
+                c->makers[i]->idempotent ? ", idempotent" : "", c->makers[i]->goal, c->makers[i]->flight,
+                c->makers[i]->link.wire.open ? "" : ", not connected");
     for (int i = 0; i < c->n_readers; i++)
         for (int p = 0; p < c->readers[i]->n; p++)
             fprintf(stderr, "reader %d of %s-%d at %lld of %lld%s%s\n", i, c->readers[i]->topic, p,
                     (long long)c->readers[i]->position[p], (long long)c->readers[i]->books[p]->promised_end,
-                    c->readers[i]->from_start[p] ? ", from the start" : "", c->readers[i]->done[p] ? ", done" : "");
+                    c->readers[i]->from_start[p] ? ", from the start" : "",
+                    c->readers[i]->done[p] ? ", done" : "");
     fprintf(stderr, "admin: %d of %d rounds\n", c->admin->rounds, c->admin->goal);
 }
 

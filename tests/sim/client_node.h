@@ -8,8 +8,8 @@
  * Retries: an idempotent maker repeats what it does not know the end of; another gives it up.
  * Always: what a client was told is held against the books at once; a lie ends the process. */
 #pragma once
-#include "judge_book.h"
 #include "client_wire.h"
+#include "judge_book.h"
 
 struct clients;
 

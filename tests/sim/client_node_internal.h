@@ -22,7 +22,7 @@ struct batch {
     int n;
     int32_t sequence;
     bool out;
-    bool durable;    /* its topic was, when it was sent */
+    bool durable; /* its topic was, when it was sent */
     int era;
     int tries;
 };
@@ -49,7 +49,7 @@ struct reader {
     int n;
     struct book *books[PARTS_MAX];
     int64_t position[PARTS_MAX];
-    int64_t told[PARTS_MAX]; /* the position that the session knows; -1: none */
+    int64_t told[PARTS_MAX];                 /* the position that the session knows; -1: none */
     int64_t hw[PARTS_MAX], start[PARTS_MAX]; /* on this connection */
     bool lost_place[PARTS_MAX];
     int32_t session, session_epoch;
@@ -76,7 +76,7 @@ struct admin {
     struct link link;
     struct wire_ask ask;
     bool busy;
-    int at;            /* the topic that the question is about */
+    int at; /* the topic that the question is about */
     int64_t deleted_to;
     bool turns_durable;
     enum churn churn[CHURN_MAX];

@@ -1,6 +1,6 @@
 /* The fetching client: client_node.h. */
-#include "client_node_internal.h"
 #include "base/check.h"
+#include "client_node_internal.h"
 #include "proto/batch.h"
 
 enum { FETCH_VERSION = 12, WAIT_MS_MAX = 3000, PART_BYTES = 60000, LATEST = -1, EARLIEST = -2 };
@@ -102,14 +102,15 @@ static void reader_fresh(struct link *l)
 
 /* ---- what comes back ---- */
 
-static void offset_judge(struct reader *r, int p, const struct ListOffsetsResponse_ListOffsetsPartitionResponse *out)
+static void offset_judge(struct reader *r, int p,
+                         const struct ListOffsetsResponse_ListOffsetsPartitionResponse *out)
 {
     struct book *b = r->books[p];
     bool earliest = r->ask.version == 7;
 
     if (out->error_code) {
-        JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR), "%s-%d: ListOffsets is answered with error %d",
-              r->topic, p, out->error_code);
+        JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR),
+              "%s-%d: ListOffsets is answered with error %d", r->topic, p, out->error_code);
         return;
     }
     r->link.c->tally.offsets++;
@@ -121,8 +122,8 @@ static void offset_judge(struct reader *r, int p, const struct ListOffsetsRespon
         }
         r->lost_place[p] = false;
     } else if (r->era[p] == b->era) {
-        JUDGE(out->offset >= r->promised[p], "%s-%d: ends at %lld, promised %lld", r->topic, p, (long long)out->offset,
-              (long long)r->promised[p]);
+        JUDGE(out->offset >= r->promised[p], "%s-%d: ends at %lld, promised %lld", r->topic, p,
+              (long long)out->offset, (long long)r->promised[p]);
     }
 }
 
@@ -182,7 +183,8 @@ static void place_lost(struct reader *r, int p)
     struct book *b = r->books[p];
 
     r->link.c->tally.out_of_range++;
-    JUDGE(b->trimmed || r->era[p] != b->era || (b->era > 0 && !b->durable) || r->position[p] > b->promised_end,
+    JUDGE(b->trimmed || r->era[p] != b->era || (b->era > 0 && !b->durable) ||
+              r->position[p] > b->promised_end,
           "%s-%d: %lld is out of range, %lld was promised", r->topic, p, (long long)r->position[p],
           (long long)b->promised_end);
     r->lost_place[p] = true;
@@ -207,8 +209,9 @@ static void part_judge(struct reader *r, const struct FetchResponse_PartitionDat
         return;
     }
     JUDGE(out->high_watermark >= r->hw[p] && out->log_start_offset >= r->start[p],
-          "%s-%d: high watermark %lld after %lld, start %lld after %lld", r->topic, p, (long long)out->high_watermark,
-          (long long)r->hw[p], (long long)out->log_start_offset, (long long)r->start[p]);
+          "%s-%d: high watermark %lld after %lld, start %lld after %lld", r->topic, p,
+          (long long)out->high_watermark, (long long)r->hw[p], (long long)out->log_start_offset,
+          (long long)r->start[p]);
     r->hw[p] = out->high_watermark;
     r->start[p] = out->log_start_offset;
     records_read(r, p, out->records, out->high_watermark);

@@ -65,8 +65,8 @@ uint32_t book_number_of(const struct book *b, struct slice value)
     JUDGE(strcmp(topic, b->topic) == 0 && partition == b->partition && number >= 1 && number <= b->numbers,
           "%s-%d holds a record of %s-%d, number %u of %u", b->topic, b->partition, topic, partition, number,
           b->numbers);
-    JUDGE(slice_eq(value, slice_of(want, book_value(b, number, want, sizeof(want)))), "%s-%d: number %u is damaged",
-          b->topic, b->partition, number);
+    JUDGE(slice_eq(value, slice_of(want, book_value(b, number, want, sizeof(want)))),
+          "%s-%d: number %u is damaged", b->topic, b->partition, number);
     return number;
 }
 
@@ -81,10 +81,10 @@ void book_met(struct book *b, int64_t offset, uint32_t number, enum promise how)
         b->kept = grown(b->kept, (size_t)b->offsets_room, (size_t)room);
         b->offsets_room = room;
     }
-    JUDGE(b->at[offset] == 0 || b->at[offset] == number, "%s-%d: offset %lld held number %u, now %u", b->topic,
-          b->partition, (long long)offset, b->at[offset], number);
-    JUDGE(b->where[number] == 0 || b->where[number] == offset + 1, "%s-%d: number %u is at %lld and at %lld", b->topic,
-          b->partition, number, (long long)b->where[number] - 1, (long long)offset);
+    JUDGE(b->at[offset] == 0 || b->at[offset] == number, "%s-%d: offset %lld held number %u, now %u",
+          b->topic, b->partition, (long long)offset, b->at[offset], number);
+    JUDGE(b->where[number] == 0 || b->where[number] == offset + 1, "%s-%d: number %u is at %lld and at %lld",
+          b->topic, b->partition, number, (long long)b->where[number] - 1, (long long)offset);
     b->at[offset] = number;
     b->where[number] = offset + 1;
     if (b->kept[offset] < how)
@@ -101,11 +101,11 @@ struct reading {
     int node;
     char dir[64];
     struct heap *heap;
-    int64_t first;      /* the first segment's base offset; -1: no segment yet */
-    int64_t end;        /* behind what is whole; -1: nothing yet */
-    bool over;          /* something was torn: what follows doesn't count */
+    int64_t first; /* the first segment's base offset; -1: no segment yet */
+    int64_t end;   /* behind what is whole; -1: nothing yet */
+    bool over;     /* something was torn: what follows doesn't count */
     bool *torn;
-    uint8_t *on_disk;   /* by offset */
+    uint8_t *on_disk; /* by offset */
 };
 
 static void batch_judge(struct reading *r, const struct batch_view *v)
@@ -133,8 +133,9 @@ static void segment_judge(struct reading *r, const char *path, int64_t size)
         struct batch_view ahead = {.base_offset = -1};
         if (batch_view(rest, &ahead) != E_OK || !batch_crc_ok(&ahead) ||
             (r->end >= 0 && ahead.base_offset != r->end)) {
-            sim_note(r->s, "torn at %lld of %lld in %s: %lld comes, %lld is due", (long long)(size - (int64_t)rest.len),
-                     (long long)size, path, (long long)ahead.base_offset, (long long)r->end);
+            sim_note(r->s, "torn at %lld of %lld in %s: %lld comes, %lld is due",
+                     (long long)(size - (int64_t)rest.len), (long long)size, path,
+                     (long long)ahead.base_offset, (long long)r->end);
             r->over = true;
             *r->torn = true;
             break;
@@ -162,8 +163,9 @@ static void lost(struct book *b, int64_t offset, bool power)
 {
     enum promise least = power ? PROMISED_DURABLE : PROMISED;
 
-    JUDGE(b->kept[offset] < least, "%s-%d: offset %lld (number %u) was %s and is lost in a crash of the %s", b->topic,
-          b->partition, (long long)offset, b->at[offset], power ? "durable" : "promised", power ? "power" : "process");
+    JUDGE(b->kept[offset] < least, "%s-%d: offset %lld (number %u) was %s and is lost in a crash of the %s",
+          b->topic, b->partition, (long long)offset, b->at[offset], power ? "durable" : "promised",
+          power ? "power" : "process");
     b->where[b->at[offset]] = 0;
     b->at[offset] = 0;
     b->kept[offset] = 0;

@@ -12,9 +12,9 @@ enum promise { SUPPOSED, PROMISED, PROMISED_DURABLE };
 struct book {
     char topic[16];
     int partition;
-    bool durable; /* what is promised now survives the power */
-    bool trimmed; /* records are deleted on purpose: the front may be missing */
-    int era;      /* crashes of the power that may have taken unpromised ends */
+    bool durable;     /* what is promised now survives the power */
+    bool trimmed;     /* records are deleted on purpose: the front may be missing */
+    int era;          /* crashes of the power that may have taken unpromised ends */
     uint32_t numbers; /* given out so far; the first is 1 */
     uint32_t *at;     /* by offset: number, 0 unknown */
     uint8_t *kept;    /* by offset: enum promise */

@@ -7,7 +7,8 @@ static uint64_t *tallies; /* NULL: nobody counts */
 
 void tally_share(void)
 {
-    tallies = mmap(NULL, TALLIES * sizeof(*tallies), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    tallies =
+        mmap(NULL, TALLIES * sizeof(*tallies), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT(tallies != MAP_FAILED);
 }
 

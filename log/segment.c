@@ -182,6 +182,8 @@ enum err segment_append(struct segment *s, const struct slice *bytes, int n,
     if (err) {
         enum err cut = file_resize(file, at); /* what the write left is unknown */
 
+        if (!cut) /* now: the next append may begin another segment, and no flush looks back */
+            cut = file_sync(&file, 1);
         s->grown = false;
         return log_failed(s->log, cut ? cut : err, "appending");
     }

@@ -129,8 +129,8 @@ static void self_submit(struct control *c, ctl_decide_fn decide, const void *in,
     struct ctl_request *r = &c->self.ctl;
 
     arena_reset(&c->self.arena);
-    *r = (struct ctl_request){.decide = decide, .in = in, .out = out, .version = version,
-                              .arena = &c->self.arena, .done = done};
+    *r = (struct ctl_request){
+        .decide = decide, .in = in, .out = out, .version = version, .arena = &c->self.arena, .done = done};
     submit(c, r);
 }
 
@@ -316,8 +316,12 @@ static void call_arrived(struct msg *msg)
 
     call->timer = (struct timer){.fire = call_late};
     timer_set(loop, &call->timer, loop_now(loop) + ms * 1000000);
-    call->ctl = (struct ctl_request){.decide = call->decide, .in = call->in, .out = call->out,
-                                     .version = call->version, .arena = call->arena, .done = call_decided};
+    call->ctl = (struct ctl_request){.decide = call->decide,
+                                     .in = call->in,
+                                     .out = call->out,
+                                     .version = call->version,
+                                     .arena = call->arena,
+                                     .done = call_decided};
     submit(call->node->control, &call->ctl);
 }
 
@@ -362,12 +366,18 @@ void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(str
 
 static const struct ctl_ops ctl_ops = {.propose = propose, .random = seed};
 
-struct control *control_start(struct node *node, const struct control_settings *settings, const struct control_ops *ops)
+struct control *control_start(struct node *node, const struct control_settings *settings,
+                              const struct control_ops *ops)
 {
     struct control *c = heap_alloc(node->heap, sizeof(*c));
     const struct config *cfg = settings->config;
-    const struct quorum_ops quorum_ops = {.loaded = on_loaded, .leader = on_leader, .committed = on_committed,
-                                          .hold = on_hold, .released = on_released, .failed = on_failed, .arg = c};
+    const struct quorum_ops quorum_ops = {.loaded = on_loaded,
+                                          .leader = on_leader,
+                                          .committed = on_committed,
+                                          .hold = on_hold,
+                                          .released = on_released,
+                                          .failed = on_failed,
+                                          .arg = c};
     const struct quorum_settings quorum = {
         .dir = config_metadata_dir(cfg),
         .node_id = node->id,

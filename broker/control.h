@@ -14,7 +14,8 @@ struct BrokerRegistrationRequest;
 
 /* Has the controller decide the request by `decide` into r->out, and replies on the NET loop when it holds. When
  * this node isn't the controller (any more), `failed` fills r->out instead. */
-void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(struct request *r, enum err err));
+void control_request(struct request *r, ctl_decide_fn decide,
+                     void (*failed)(struct request *r, enum err err));
 
 /* The same with a `done` of its own in place of the reply: for decisions inside larger requests (automatic topic
  * creation, producer id blocks). in, out and arena are lent until then. */
@@ -30,7 +31,7 @@ struct control_call {
     struct arena *arena;
     struct ctl_request ctl;
     struct timer timer;
-    enum err err;       /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
+    enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
     void *arg;
 };
@@ -39,17 +40,20 @@ void control_call(struct control_call *c);
 struct control_settings {
     struct loop *loop;
     struct uuid metadata_dir_id;
-    const struct config *config;     /* as started */
+    const struct config *config; /* as started */
 };
 struct control_ops {
-    void (*loaded)(void *arg, const struct image *image); /* what the log led to, before anything is published */
-    void (*registered)(void *arg, int64_t broker_epoch);  /* unfenced: clients may come */
-    void (*configured)(void *arg, const struct config *config); /* published with an image: lent for the call */
+    void (*loaded)(void *arg,
+                   const struct image *image); /* what the log led to, before anything is published */
+    void (*registered)(void *arg, int64_t broker_epoch); /* unfenced: clients may come */
+    void (*configured)(void *arg,
+                       const struct config *config); /* published with an image: lent for the call */
     void (*failed)(void *arg, enum err err, const char *what);
     void *arg;
 };
 /* On its loop; the callbacks run there. */
-struct control *control_start(struct node *node, const struct control_settings *settings, const struct control_ops *ops);
+struct control *control_start(struct node *node, const struct control_settings *settings,
+                              const struct control_ops *ops);
 /* A loop that wants images; DISK loops before NET loops. One that comes late gets the newest at once. */
 void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
                   void (*adopted)(struct image_slot *, const struct published *, const struct published *));

@@ -41,7 +41,8 @@ static void disk_recovered(void *arg)
     struct server *s = server_of(((struct disk_loop *)arg)->node);
 
     if (atomic_fetch_sub(&s->recovering, 1) == 1)
-        loop_post(s->control_loop, &s->recovered); /* which knows whether the first DISK loop is still there */
+        loop_post(s->control_loop,
+                  &s->recovered); /* which knows whether the first DISK loop is still there */
 }
 
 static void disk_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
@@ -231,8 +232,8 @@ static void registration_make(struct server *s)
     }
     r->listeners.n = n;
     PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Feature, r->features, 2);
-    r->features.v[0] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_METADATA), METADATA_VERSION_MIN,
-                                                                  METADATA_VERSION};
+    r->features.v[0] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_METADATA),
+                                                                  METADATA_VERSION_MIN, METADATA_VERSION};
     r->features.v[1] =
         (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_WEIR), WEIR_VERSION_MIN, WEIR_VERSION};
     r->log_dirs.v = arena_alloc(&s->arena, (size_t)s->boot.n * sizeof(struct uuid));
@@ -294,7 +295,8 @@ static enum err listeners_resolve(struct server *s)
         if (v[i].host[0])
             err = addr_find(s->node.io, v[i].host, v[i].port, &o->at, 1, &found);
         if (err || found == 0) {
-            snprintf(s->boot.why, sizeof(s->boot.why), "listener %s: no address for %s", v[i].name, v[i].host);
+            snprintf(s->boot.why, sizeof(s->boot.why), "listener %s: no address for %s", v[i].name,
+                     v[i].host);
             return err ? err : E_NOENT;
         }
         o->at.port = v[i].port;
@@ -344,8 +346,11 @@ static void on_failed(void *arg, enum err err, const char *what)
 static void server_begin(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, begin);
-    const struct control_ops ops = {.loaded = on_loaded, 
-                                    .registered = on_registered, .configured = on_configured, .failed = on_failed, .arg = s};
+    const struct control_ops ops = {.loaded = on_loaded,
+                                    .registered = on_registered,
+                                    .configured = on_configured,
+                                    .failed = on_failed,
+                                    .arg = s};
     struct control_settings settings = {.loop = s->control_loop, .config = s->node.config};
     enum err err = boot_open(&s->boot, s->node.io, s->node.config);
 

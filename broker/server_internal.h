@@ -29,7 +29,7 @@ struct server {
     struct BrokerRegistrationRequest registration;
     struct arena arena;
     int64_t broker_epoch;
-    int64_t kept_epoch;     /* boot_kept_epoch() */
+    int64_t kept_epoch; /* boot_kept_epoch() */
     enum phase phase;
     bool loaded;
     int pending;  /* loops that a step of the stop waits for */

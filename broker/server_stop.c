@@ -211,4 +211,3 @@ void stop_begin(struct server *s)
     s->step.run = listeners_end;
     loop_post(s->node.net[0]->loop, &s->step);
 }
-

@@ -7,9 +7,9 @@ out=build/results/$name
 mkdir -p build/results
 began=$(date +%s)
 echo "$name:"
-"$@" </dev/null 2>&1 | tee "$out" | grep --line-buffered -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T'
+"$@" </dev/null 2>&1 | tee "$out" | grep -a --line-buffered -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T'
 code=${PIPESTATUS[0]}
-counted=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out" | tail -1)
+counted=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$out" | tail -1)
 if [ -z "$counted" ]; then
     [ "$code" = 0 ] && counted='1 passed, 0 failed' || counted='0 passed, 1 failed'
     echo "$counted" | tee -a "$out"

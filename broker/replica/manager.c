@@ -26,7 +26,7 @@ bool partition_invariant(const struct partition *p)
 
 /* A topic without settings of its own costs nothing: its log borrows the loop's defaults. */
 void partition_configure(struct partitions *ps, struct partition *p, struct slice topic,
-                                const struct log_config **out)
+                         const struct log_config **out)
 {
     if (topic_has_settings(ps->disk->image, topic)) {
         if (!p->own_config)
@@ -89,7 +89,8 @@ static enum err stray_set_aside(struct partitions *ps, struct resting *r)
 static enum err partition_open(struct partitions *ps, struct partition *p, const struct resting *r,
                                const struct log_config *config)
 {
-    struct log_start from = {.recovery_point = r->recovery_point, .start = r->start, .past = ps->past[r->dir]};
+    struct log_start from = {
+        .recovery_point = r->recovery_point, .start = r->start, .past = ps->past[r->dir]};
 
     return log_open(ps->env, ps->dirs[r->dir], (const char *)r->name.p, &p->topic_id, config, &from, &p->log);
 }
@@ -139,8 +140,8 @@ static void recovered_sync(struct partitions *ps, struct partition *p)
         TRACE(ps->io, sync_failed, 1);
 }
 
-enum err partition_make(struct partitions *ps, const struct image_topic *topic,
-                               int32_t leader_epoch, int32_t index, struct partition **out)
+enum err partition_make(struct partitions *ps, const struct image_topic *topic, int32_t leader_epoch,
+                        int32_t index, struct partition **out)
 {
     struct partition *p = heap_alloc(ps->heap, sizeof(*p));
     enum err err;
@@ -154,7 +155,8 @@ enum err partition_make(struct partitions *ps, const struct image_topic *topic,
     list_init(&p->dirty);
     err = partition_load(ps, p, topic->name);
     if (err) {
-        TRACE(ps->io, partition_not_loaded, (int)topic->name.len, (const char *)topic->name.p, index, err_text(err));
+        TRACE(ps->io, partition_not_loaded, (int)topic->name.len, (const char *)topic->name.p, index,
+              err_text(err));
         partition_free(ps, p);
         return err_wire(err) == -1 ? E_KAFKA_STORAGE_ERROR : err;
     }
@@ -170,7 +172,8 @@ enum err partition_make(struct partitions *ps, const struct image_topic *topic,
     return E_OK;
 }
 
-enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int32_t index, struct partition **out)
+enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int32_t index,
+                        struct partition **out)
 {
     uint8_t key[PARTITION_KEY];
     const struct image_topic *topic;

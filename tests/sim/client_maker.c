@@ -94,6 +94,8 @@ static void batch_send(struct batch *b)
     b->era = m->book->era;
     b->ask.silent = m->acks == 0;
     b->out = wire_ask(&m->link.wire, &b->ask, 9, in);
+    if (b->tries == 0)
+        b->opens = m->link.wire.opens;
     m->link.c->tally.retried += b->tries++ > 0;
     JUDGE(b->tries < TRIES_MAX, "a batch is refused for ever");
 }
@@ -137,6 +139,9 @@ static void maker_ticked(struct link *l)
         out |= b->out;
         again |= !b->out;
     }
+    while (m->gives_up && !out && m->first)
+        batch_forget(m->first);
+    m->gives_up &= m->first != NULL;
     if (m->idempotent && m->id < 0) {
         if (!out)
             id_ask(m);
@@ -165,15 +170,18 @@ static void batch_stored(struct batch *b, int64_t base)
     batch_forget(b);
 }
 
-/* The node doesn't know this producer's last batches: only a crash of the power may make it forget. */
+/* The node doesn't know this producer's last batches: a crash of the power made it forget, or they are several and a new
+ * process read Kafka's snapshot of producers, which has only the last one. */
 static void maker_forgotten(struct batch *b, int16_t code)
 {
     struct maker *m = b->maker;
 
     if (b != m->first || b->era != m->book->era)
         return; /* those before it failed, and all go again; or the answer is older than a crash */
-    JUDGE(m->book->era > m->id_era && !m->book->durable, "%s-%d: number %u, sequence %d: error %d",
-          m->book->topic, m->book->partition, b->number, b->sequence, code);
+    m->gives_up = b->next && b->opens != m->link.wire.opens;
+    JUDGE(m->gives_up || (m->book->era > m->id_era && !m->book->durable),
+          "%s-%d: number %u, sequence %d: error %d", m->book->topic, m->book->partition, b->number,
+          b->sequence, code);
     m->id = -1;
 }
 

@@ -25,6 +25,7 @@ struct batch {
     bool durable; /* its topic was, when it was sent */
     int era;
     int tries;
+    int opens; /* which connection it was first sent on */
 };
 
 struct maker {
@@ -36,6 +37,7 @@ struct maker {
     int16_t epoch;
     int32_t sequence;
     int id_era;
+    bool gives_up;              /* nobody can say any more what became of its batches */
     struct batch *first, *last; /* not answered yet, in order */
     int flight;
     struct wire_ask ask_id;

@@ -115,7 +115,9 @@ static void offset_judge(struct reader *r, int p,
     }
     r->link.c->tally.offsets++;
     if (earliest) {
-        JUDGE(b->trimmed || out->offset == 0, "%s-%d begins at %lld", r->topic, p, (long long)out->offset);
+        /* the name of a first segment may be lost with the power, and that of the second kept */
+        JUDGE(b->trimmed || out->offset == 0 || (b->era > 0 && !b->durable), "%s-%d begins at %lld", r->topic,
+              p, (long long)out->offset);
         if (r->lost_place[p]) {
             r->position[p] = out->offset;
             r->from_start[p] = true;

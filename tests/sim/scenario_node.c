@@ -15,7 +15,9 @@ struct world {
     struct whole *node;
     struct clients *clients;
     bool armed_power; /* what sim_fail_at() was told to do to the node */
-    bool armed;
+    bool
+        errors; /* disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for
+                  * ever, where a new process finds it and can't tell */
 };
 
 /* ---- the end of a life ---- */
@@ -67,7 +69,9 @@ static bool is_over(void *arg)
 
 static void arm(struct world *w)
 {
-    enum sim_fault fault = (enum sim_fault)sim_below(w->s, 4);
+    static const enum sim_fault with[] = {SIM_CRASH_PROCESS, SIM_EIO, SIM_FULL};
+    static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_FULL};
+    enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
 
     w->armed_power = fault == SIM_CRASH_POWER;
     sim_fail_at(w->s, NODE, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 300), fault);
@@ -103,7 +107,7 @@ static void chaos(struct world *w)
         break;
     case 2:
     case 3:
-        crash(w, SIM_POWER);
+        crash(w, w->errors ? SIM_PROCESS : SIM_POWER);
         break;
     case 4:
     case 5:
@@ -223,6 +227,9 @@ void scenario_node(struct sim *s)
     struct world w = {.s = s};
 
     w.node = whole_new(s, NODE, 1 + (int)sim_below(s, 2), sets, 3);
+    w.errors = sim_below(s, 3) == 0;
+    if (!w.errors)
+        sim_disk_errors(s, 0);
     clients_make(&w);
     for (int round = 0; round < ROUNDS; round++) {
         if (is_down(&w) && (round == 0 || sim_below(s, 4) > 0))

@@ -412,6 +412,11 @@ int64_t sim_file_calls(const struct sim *s, int node)
     return host_of(s, node)->file_calls;
 }
 
+void sim_disk_errors(struct sim *s, uint32_t ppm)
+{
+    s->opt.disk_error_ppm = ppm;
+}
+
 int64_t sim_disk_used(const struct sim *s, int node)
 {
     int64_t left, all;

@@ -64,7 +64,7 @@ static void turn_run(struct msg *msg)
     bool more;
 
     c->turn_posted = false;
-    more = ctl_turn(c->ctl, io_wall_ms(c->node->io));
+    more = !c->stopped && ctl_turn(c->ctl, io_wall_ms(c->node->io)); /* a quorum that stops takes nothing more */
     more |= grave_step(ctl_grave(c->ctl), GRAVE_STEP);
     if (more)
         turn_post(c);
@@ -136,7 +136,7 @@ static void self_submit(struct control *c, ctl_decide_fn decide, const void *in,
 
 static void joined_or_failed(struct control *c, enum err err, int16_t code, const char *what)
 {
-    if (err || code)
+    if ((err || code) && !c->stopped)
         c->ops.failed(c->ops.arg, err ? err : err_of_wire(code), what);
 }
 

@@ -69,8 +69,9 @@ static bool is_over(void *arg)
 
 static void arm(struct world *w)
 {
-    static const enum sim_fault with[] = {SIM_CRASH_PROCESS, SIM_EIO, SIM_FULL};
-    static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_FULL};
+    static const enum sim_fault with[] = {SIM_CRASH_PROCESS, SIM_EIO,
+                                          SIM_FULL}; /* of a sync, both are errors */
+    static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_CRASH_POWER};
     enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
 
     w->armed_power = fault == SIM_CRASH_POWER;

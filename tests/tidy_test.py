@@ -90,6 +90,11 @@ OBJECTS = [
 ]
 
 
+ERR = "enum __attribute__((warn_unused_result)) err { E_OK };\nenum err f(void);\n"
+CASES += [(tidy.check_ignored, {"log/a.c": ERR + "void g(void) { f(); }\n"}, ["log/a.c:3"]),
+          (tidy.check_ignored, {"log/a.c": ERR + "int g(void) { return f() != E_OK; }\n"}, [])]
+
+
 def differs(found, wanted):
     found = list(found)
     ok = len(found) == len(wanted) and all(any(w in f for f in found) for w in wanted)

@@ -64,7 +64,8 @@ static void turn_run(struct msg *msg)
     bool more;
 
     c->turn_posted = false;
-    more = !c->stopped && ctl_turn(c->ctl, io_wall_ms(c->node->io)); /* a quorum that stops takes nothing more */
+    more =
+        !c->stopped && ctl_turn(c->ctl, io_wall_ms(c->node->io)); /* a quorum that stops takes nothing more */
     more |= grave_step(ctl_grave(c->ctl), GRAVE_STEP);
     if (more)
         turn_post(c);

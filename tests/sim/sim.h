@@ -85,7 +85,7 @@ enum sim_fault { SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_EIO, SIM_FULL };
 void sim_fail_at(struct sim *s, int node, int64_t nth, enum sim_fault fault); /* 1: the next call; 0: never */
 int64_t sim_file_calls(const struct sim *s, int node);                        /* so far */
 void sim_disk_limit(struct sim *s, int node, int64_t bytes); /* in pages of 4 KiB; E_FULL beyond; -1: none */
-void sim_disk_errors(struct sim *s, uint32_t ppm); /* from now on, in place of the option */
+void sim_disk_errors(struct sim *s, uint32_t ppm);           /* from now on, in place of the option */
 int64_t sim_disk_used(const struct sim *s, int node);
 void sim_disk_stall(struct sim *s, int node, int64_t until_ns); /* file calls begin then, cached ones too */
 int sim_files_open(const struct sim *s, int node);

@@ -41,7 +41,8 @@ void partition_configure(struct partitions *ps, struct partition *p, struct slic
 
 /* ---- loading ---- */
 
-/* A new partition goes where the fewest are, among the directories that work. */
+/* A new partition goes where the fewest of this loop are, among the directories that work; each loop begins at another
+ * one, so that the loops' first partitions don't all meet in the first. */
 static int dir_choose(const struct partitions *ps)
 {
     int best = -1;
@@ -49,9 +50,11 @@ static int dir_choose(const struct partitions *ps)
 
     map_each (struct resting, r, &ps->resting)
         counts[r->dir]++;
-    for (int i = 0; i < ps->n_dirs; i++)
-        if (!ps->dirs[i]->offline && (best < 0 || counts[i] < counts[best]))
-            best = i;
+    for (int i = 0; i < ps->n_dirs; i++) {
+        int at = (ps->disk->index + i) % ps->n_dirs;
+        if (!ps->dirs[at]->offline && (best < 0 || counts[at] < counts[best]))
+            best = at;
+    }
     return best;
 }
 

@@ -85,13 +85,13 @@ static struct out *out_pop(struct conn *c)
  * what we sent last; so they are read away first. */
 static void part_gently(int fd)
 {
-    char nothing[1];
+    char unread[4096];
     ssize_t left = LINGER_BYTES, n = 1;
 
     if (shutdown(fd, SHUT_WR) != 0)
         return;
     while (left > 0 && n > 0) {
-        n = recv(fd, nothing, LINGER_BYTES, MSG_TRUNC | MSG_DONTWAIT); /* TCP: discards, copies nothing */
+        n = recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
         left -= n;
     }
 }

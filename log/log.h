@@ -33,6 +33,7 @@ struct log_counters {
 struct log_env *log_env_new(const struct log_env_config *config);
 void log_env_drop(struct log_env *env);                             /* all its logs are closed */
 struct log_dir *log_env_dir(struct log_env *env, const char *path); /* the same one for the same path */
+/* why, while what: what a person reads. E_KAFKA_STORAGE_ERROR: another loop met it and has said so. */
 void log_dir_fail(struct log_env *env, struct log_dir *dir, enum err why, const char *what);
 const struct log_counters *log_env_counters(const struct log_env *env);
 /* Descriptors that nobody used for a while are closed, and files whose time has come are removed. Returns the

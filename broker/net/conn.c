@@ -55,6 +55,22 @@ void conn_close(struct conn *c)
 
 /* ---- Reading ---- */
 
+static void frame_take(struct conn *c, bool pass)
+{
+    size_t size = get_be32(c->head);
+    struct net *net = c->net;
+
+    c->reading = request_new(net, size);
+    c->reading->charged = (int64_t)size;
+    c->reading->pass = pass;
+    c->reading->r.conn = c;
+    c->reading->r.came = loop_now(net->loop);
+    c->read = 0;
+    list_add(&net->filling, &c->reading->r.link);
+    if (list_empty(&net->slow.link))
+        timer_set(net->loop, &net->slow, c->reading->r.came + SLOW_CHECK_NS);
+}
+
 static bool frame_begin(struct conn *c)
 {
     size_t size = get_be32(c->head);
@@ -69,10 +85,7 @@ static bool frame_begin(struct conn *c)
         budget_wait(&c->net->budget, &c->wait);
         return false;
     }
-    c->reading = request_new(c->net, size);
-    c->reading->charged = (int64_t)size;
-    c->reading->pass = pass;
-    c->read = 0;
+    frame_take(c, pass);
     return true;
 }
 
@@ -82,7 +95,7 @@ static void frame_done(struct conn *c)
 
     c->reading = NULL;
     c->got = 0;
-    q->r.conn = c;
+    list_remove(&q->r.link);
     q->r.listener = c->door->config;
     q->r.principal = &c->net->owner->node->anonymous;
     q->r.peer = &c->peer;
@@ -178,13 +191,9 @@ int64_t conn_wait_size(struct list *waiter)
 void conn_wait_granted(struct list *waiter, bool pass)
 {
     struct conn *c = container_of(waiter, struct conn, wait);
-    size_t size = get_be32(c->head);
 
     ASSERT(c->state == CONN_OPEN && !c->reading && c->got == 4);
-    c->reading = request_new(c->net, size);
-    c->reading->charged = (int64_t)size;
-    c->reading->pass = pass;
-    c->read = 0;
+    frame_take(c, pass);
     conn_resume(c);
 }
 
@@ -316,8 +325,10 @@ static void conn_closed(struct sock *s, enum err why)
     queue_leave(c);
     list_remove(&c->link);
     orphan_all(c);
-    if (c->reading)
+    if (c->reading) {
+        list_remove(&c->reading->r.link);
         request_free(c->reading);
+    }
     stash_drop(c);
     net->n_conns--;
     if (net->n_conns == 0) {
@@ -370,6 +381,30 @@ static void idle_fire(struct timer *timer)
     }
 }
 
+/* Who announces a large frame and then sends next to nothing keeps from the others what was set aside for it. While
+ * somebody waits for budget, such a frame ends. */
+static void slow_fire(struct timer *timer)
+{
+    struct net *net = container_of(timer, struct net, slow);
+    int64_t now = loop_now(net->loop);
+
+    if (list_empty(&net->filling))
+        return;
+    timer_set(net->loop, &net->slow, now + SLOW_CHECK_NS);
+    if (!atomic_load(&net->shared->budget.waiting))
+        return;
+    list_each (it, &net->filling) {
+        struct net_request *q = container_of(it, struct net_request, r.link);
+        int64_t ms = (now - q->r.came - SLOW_GRACE_NS) / 1000000;
+
+        if (q->r.conn->state == CONN_CLOSING || ms <= 0 || (int64_t)q->r.conn->read >= ms * SLOW_BYTES_MS)
+            continue;
+        TRACE(net->io, net_frame_slow, q->r.conn->read, q->r.frame.len,
+              (int)((now - q->r.came) / 1000000000));
+        conn_close(q->r.conn);
+    }
+}
+
 static void grace_fire(struct timer *timer)
 {
     struct net *net = container_of(timer, struct net, grace);
@@ -385,6 +420,7 @@ void net_check_stopped(struct net *net)
     void (*stopped)(void *arg) = net->stopped;
 
     timer_stop(&net->grace);
+    timer_stop(&net->slow);
     net->stopped = NULL;
     stopped(net->stopped_arg);
 }
@@ -426,7 +462,10 @@ struct net *net_new(struct net_shared *s, struct net_loop *loop)
     net->heap = s->heap;
     net->idle.fire = idle_fire;
     net->grace.fire = grace_fire;
+    net->slow.fire = slow_fire;
+    list_init(&net->slow.link);
     list_init(&net->conns);
+    list_init(&net->filling);
     list_init(&net->pool);
     budget_loop_init(&net->budget, &s->budget, net->loop);
     net->budget.granted = conn_wait_granted;

@@ -14,6 +14,9 @@ enum {
     POOL_BYTES_MAX = 4096,       /* and the frame and reply buffers in them */
     KEPT_MAX = 16,               /* larger frame buffers that a loop keeps, */
     KEPT_BYTES_MAX = 4 << 20,    /* and their bytes, while it has connections */
+    SLOW_CHECK_NS = 1000000000,  /* while others wait for budget, a frame that is being read … */
+    SLOW_GRACE_NS = 2000000000,  /* … must come, after so long, … */
+    SLOW_BYTES_MS = 64,          /* … at so many bytes a millisecond on average */
     FRAME_MIN = 10,              /* key, version, correlation, client id */
     PARTS_INLINE = 4,
 };
@@ -57,12 +60,14 @@ struct net {
     struct io *io;
     struct heap *heap;
     struct budget_loop budget;
-    struct list conns; /* the one that was quiet for longest first */
+    struct list conns;   /* the one that was quiet for longest first */
+    struct list filling; /* requests whose frames aren't whole yet, the oldest first */
     int n_conns;
     int n_let_in;   /* the acceptor's count */
     int n_requests; /* orphans included */
     struct timer idle;
     struct timer grace;
+    struct timer slow; /* set while a frame is being filled */
     struct list pool;
     int n_pool;
     struct bytes kept[KEPT_MAX];

@@ -249,6 +249,35 @@ TEST(net, one_frame_passes_a_budget_too_small_for_it)
     nw_drop(w);
 }
 
+/* Who announces frames and sends nothing holds the budget for a moment only; alone, it may take its time. */
+TEST(net, slow_frames_give_way_to_those_who_wait)
+{
+    enum { SLOW = 8 };
+    struct net_world *w = nw_make(14);
+    struct raw *slow[SLOW];
+
+    w->limits.queued_bytes_max = 1000;
+    nw_start(w);
+    for (int i = 0; i < SLOW; i++) {
+        slow[i] = raw_dial(w, 2 + i % 3);
+        raw_send(slow[i], "\x00\x10\x00\x00\x00\x03", 6);
+        nw_run(w, 10000);
+        CHECK(i >= NW_LOOPS || !slow[i]->closed);
+    }
+    struct raw *good = raw_dial(w, 5);
+    nw_run(w, 10);
+    send_frames(good, 1, 20000);
+    nw_run(w, 20000);
+    CHECK_EQ(w->n_held, 1);
+    nw_reply(w, 0);
+    nw_run(w, 10);
+    CHECK_EQ(raw_answers(good), 1);
+    for (int i = 0; i < SLOW; i++)
+        raw_free(slow[i]);
+    raw_free(good);
+    nw_drop(w);
+}
+
 /* Who leaves while it waits for budget holds nobody else up. */
 TEST(net, leaving_the_queue_for_budget)
 {

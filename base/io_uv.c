@@ -40,7 +40,8 @@ struct io *io_uv_new(void)
     ASSERT(pthread_mutex_init(&io->lock, NULL) == 0);
     list_init(&io->loops);
     io->quiet_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ASSERT(io->quiet_fd >= 0);
+    io->signal_fd = signalfd(-1, &stop, SFD_CLOEXEC);
+    ASSERT(io->quiet_fd >= 0 && io->signal_fd >= 0);
     say_init(io);
     return io;
 }
@@ -77,20 +78,17 @@ void io_uv_run(struct io *io)
 {
     sigset_t set = stop_signals();
     struct signalfd_siginfo info;
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);
-    struct pollfd v[2] = {{.fd = io->quiet_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    struct pollfd v[2] = {{.fd = io->quiet_fd, .events = POLLIN}, {.fd = io->signal_fd, .events = POLLIN}};
     uint64_t count;
 
-    ASSERT(fd >= 0);
     while (any_running(io)) {
         int n = poll(v, 2, -1);
         ASSERT(n > 0 || errno == EINTR);
-        if (n > 0 && v[1].revents && read(fd, &info, sizeof(info)) == sizeof(info))
+        if (n > 0 && v[1].revents && read(io->signal_fd, &info, sizeof(info)) == sizeof(info))
             on_signal(io, &info, &set);
         if (n > 0 && v[0].revents)
             ASSERT(read(io->quiet_fd, &count, sizeof(count)) == sizeof(count) || errno == EAGAIN);
     }
-    close(fd);
 }
 
 void io_uv_drop(struct io *io)
@@ -109,6 +107,7 @@ void io_uv_drop(struct io *io)
     say_end(io);
     trace_drop(io->trace, heap);
     close(io->quiet_fd);
+    close(io->signal_fd);
     pthread_mutex_destroy(&io->lock);
     heap_free(heap, io);
     heap_drop(heap);

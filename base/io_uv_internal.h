@@ -37,6 +37,7 @@ struct io {
     struct ticket *tickets;
     int n_tickets, tickets_room, next_ticket;
     int quiet_fd; /* eventfd: the last loop has stopped */
+    int signal_fd;
 };
 
 /* Timers lie in lists by how far ahead they were set, a list for each power of two of milliseconds. Timers of

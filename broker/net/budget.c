@@ -28,6 +28,21 @@ bool budget_take(struct budget_loop *b, int64_t bytes, bool *pass)
     return true;
 }
 
+bool budget_take_aside(struct budget *b, int64_t bytes)
+{
+    if (atomic_fetch_add(&b->aside, bytes) + bytes <= b->max / ASIDE_PART)
+        return true;
+    budget_give_aside(b, bytes);
+    return false;
+}
+
+void budget_give_aside(struct budget *b, int64_t bytes)
+{
+    int64_t before = atomic_fetch_sub(&b->aside, bytes);
+
+    ASSERT(before >= bytes);
+}
+
 void budget_force(struct budget_loop *b, int64_t bytes)
 {
     atomic_fetch_add(&b->budget->used, bytes);

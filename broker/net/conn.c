@@ -81,12 +81,17 @@ static bool frame_begin(struct conn *c)
         conn_close(c);
         return false;
     }
-    if (!list_empty(&c->net->budget.queue) || !budget_take(&c->net->budget, (int64_t)size, &pass)) {
-        budget_wait(&c->net->budget, &c->wait);
-        return false;
+    if (list_empty(&c->net->budget.queue) && budget_take(&c->net->budget, (int64_t)size, &pass)) {
+        frame_take(c, pass);
+        return true;
     }
-    frame_take(c, pass);
-    return true;
+    if (size <= SMALL_FRAME && budget_take_aside(c->net->budget.budget, (int64_t)size)) {
+        frame_take(c, false);
+        c->reading->aside = true;
+        return true;
+    }
+    budget_wait(&c->net->budget, &c->wait);
+    return false;
 }
 
 static void frame_done(struct conn *c)

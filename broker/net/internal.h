@@ -14,6 +14,8 @@ enum {
     POOL_BYTES_MAX = 4096,       /* and the frame and reply buffers in them */
     KEPT_MAX = 16,               /* larger frame buffers that a loop keeps, */
     KEPT_BYTES_MAX = 4 << 20,    /* and their bytes, while it has connections */
+    SMALL_FRAME = 16 * 1024,     /* what need not wait behind larger ones */
+    ASIDE_PART = 4,
     SLOW_CHECK_NS = 1000000000,  /* while others wait for budget, a frame that is being read … */
     SLOW_GRACE_NS = 2000000000,  /* … must come, after so long, … */
     SLOW_BYTES_MS = 64,          /* … at so many bytes a millisecond on average */
@@ -28,6 +30,7 @@ enum {
 struct budget {
     int64_t max;
     _Atomic int64_t used;
+    _Atomic int64_t aside; /* used by small frames that others' large ones would hold up; up to max / ASIDE_PART */
     _Atomic(struct budget_loop *) waiting;
 };
 
@@ -49,6 +52,9 @@ bool budget_take(struct budget_loop *b, int64_t bytes, bool *pass);
 /* Queues a waiter. `granted` comes in order, never inside this call. It leaves the queue by list_remove(). */
 void budget_wait(struct budget_loop *b, struct list *waiter);
 void budget_force(struct budget_loop *b, int64_t bytes); /* what was read ahead counts too */
+/* For a small frame where budget_take() has none, or others wait: what is set aside. No waiting, no queue. */
+bool budget_take_aside(struct budget *b, int64_t bytes);
+void budget_give_aside(struct budget *b, int64_t bytes);
 void budget_give(struct budget_loop *b, int64_t bytes, bool pass);
 
 /* ---- Connections (conn.c) ---- */
@@ -92,6 +98,7 @@ struct net_request {
     size_t reply_bytes; /* with what is elsewhere */
     int64_t charged;
     bool pass;
+    bool aside;
 };
 
 enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSING };

@@ -10,6 +10,8 @@
  * Memory: a connection at rest is its struct and nothing else: all reads of a loop begin in one scratch buffer. A
  *         frame's exact size is taken from the budget before its body is read, and given back when its answer has been
  *         written. A connection that must wait for budget waits in its loop's queue, in order of arrival.
+ *         Small frames that would wait may take from a quarter more, so that metadata and fetches go on beside large ones;
+ *         a large one that hardly comes ends while others wait.
  * Always: a loop may hold one frame beyond the budget, so every loop makes progress whatever the others hold.
  *         A connection has at most CONN_REQUESTS_MAX requests and CONN_UNSENT_MAX bytes of answers (and one answer more)
  *         in flight; beyond that it isn't read. */

@@ -97,7 +97,10 @@ void request_free(struct net_request *q)
     for (int i = 0; i < q->r.n_ranges; i++)
         if (q->r.ranges[i].file)
             file_unref(q->r.ranges[i].file);
-    budget_give(&net->budget, q->charged, q->pass);
+    if (q->aside)
+        budget_give_aside(net->budget.budget, q->charged);
+    else
+        budget_give(&net->budget, q->charged, q->pass);
     net->n_requests--;
     arena_reset(&q->r.arena);
     frame_keep(q);

@@ -85,9 +85,11 @@ test: packages ## unit tests, simulation, Debian's clients, all with sanitizers
 	@tests/results.sh sim build/asan/sim $(TEST_SEEDS)
 	@tests/results.sh repeat tests/sim/test_repeat.sh build/asan/sim
 	@tests/results.sh clients tests/clients/run.py asan
+	@$(MAKE) --no-print-directory real-build
+	@tests/results.sh real tests/real/run.py
 	@tests/results.sh dump tests/tools/test_dump.sh build/asan/weir
 	@tests/results.sh tools tests/tools/test_tools.py build/asan
-	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients dump tools)
+	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients real dump tools)
 
 tidy: packages ## directions, seams, calls to the outside, globals, lengths, dead files, formatting
 	@$(MAKE) --no-print-directory V=opt build/opt/weir
@@ -112,3 +114,17 @@ tools-test: all ## commands against a real node, and dump against Kafka's own te
 	tests/tools/test_tools.py build/opt
 
 .PHONY: tools-test
+
+real-build:
+	@$(MAKE) --no-print-directory V=opt build/opt/weir
+	@$(MAKE) --no-print-directory V=asan build/asan/weir build/asan/wire_gen
+real: real-build ## kill -9, full and dying disks, signals, hostile clients, for real (ONLY=pattern ROUNDS=n kills)
+	tests/real/run.py $(if $(ONLY),--only '$(ONLY)')
+
+asan: test ## the tests with AddressSanitizer: all of them
+tsan: ## threads for real, with ThreadSanitizer: no report, no suppression
+	@$(MAKE) --no-print-directory V=tsan build/tsan/unit_uv build/tsan/weir
+	build/tsan/unit_uv
+	tests/real/run.py --tsan
+
+.PHONY: real real-build asan tsan

@@ -1,0 +1,41 @@
+"""What is checked, in this order: name -> function of a fresh directory."""
+import os
+
+import disk
+import hostile
+import kill
+from node import Node
+
+
+def kill9(directory):
+    with Node(directory) as node:
+        return kill.kill_rounds(node, int(os.environ.get("ROUNDS", "10")))
+
+
+def against(check, build):
+    """A check against one node, which must stop in order afterwards: its sanitizers speak at the end too."""
+    def run(directory):
+        with Node(directory, build) as node:
+            said = check(node)
+            node.stop()
+            return said
+    return run
+
+
+ALL = {
+    "kill9": kill9,
+    "signals": disk.signals,
+    "disk-full": disk.full,
+    "disk-full-all": disk.full_all,
+    "disk-dying": disk.dying,
+    "disk-moved": disk.swapped,
+    **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
+    **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,
+                                                            hostile.huge)},
+}
+
+# With ThreadSanitizer a node is some ten times slower.
+TSAN = {
+    "tsan-restarts": lambda directory: disk.signals(directory, "tsan", 20),
+    **{f"tsan-{c.__name__}": against(c, "tsan") for c in (hostile.batches, hostile.deaf)},
+}

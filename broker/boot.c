@@ -11,7 +11,8 @@ static enum err refuse(struct boot *b, enum err err, const char *path, const cha
     return err;
 }
 
-static void partition_met(void *arg, const char *name, enum log_dir_kind kind, struct slice topic, int32_t index)
+static void partition_met(void *arg, const char *name, enum log_dir_kind kind, struct slice topic,
+                          int32_t index)
 {
     (void)name, (void)index;
     if (kind == LOG_DIR_LIVE && !slice_eq(topic, SLICE("__cluster_metadata")))

@@ -16,10 +16,10 @@ enum {
     KEPT_BYTES_MAX = 4 << 20,    /* and their bytes, while it has connections */
     SMALL_FRAME = 16 * 1024,     /* what need not wait behind larger ones */
     ASIDE_PART = 4,
-    SLOW_CHECK_NS = 1000000000,  /* while others wait for budget, a frame that is being read … */
-    SLOW_GRACE_NS = 2000000000,  /* … must come, after so long, … */
-    SLOW_BYTES_MS = 64,          /* … at so many bytes a millisecond on average */
-    FRAME_MIN = 10,              /* key, version, correlation, client id */
+    SLOW_CHECK_NS = 1000000000, /* while others wait for budget, a frame that is being read … */
+    SLOW_GRACE_NS = 2000000000, /* … must come, after so long, … */
+    SLOW_BYTES_MS = 64,         /* … at so many bytes a millisecond on average */
+    FRAME_MIN = 10,             /* key, version, correlation, client id */
     PARTS_INLINE = 4,
 };
 
@@ -30,7 +30,8 @@ enum {
 struct budget {
     int64_t max;
     _Atomic int64_t used;
-    _Atomic int64_t aside; /* used by small frames that others' large ones would hold up; up to max / ASIDE_PART */
+    _Atomic int64_t
+        aside; /* used by small frames that others' large ones would hold up; up to max / ASIDE_PART */
     _Atomic(struct budget_loop *) waiting;
 };
 

@@ -181,6 +181,7 @@ struct finding {
     struct arena names;
     struct leftover *left;
     int n_left, left_room;
+    int n_found;
 };
 
 static void leftover_note(struct finding *f, const char *name, bool deleted)
@@ -232,6 +233,7 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
         leftover_note(f, name, false); /* the same partition lies in another directory too */
     else if (cleaned >= 0)
         cleaner_found(ps->cleaner, SLICE(name), cleaned);
+    f->n_found++;
 }
 
 static void checkpoint_open(struct finding *f, struct checkpoint *c, const char *name)
@@ -278,8 +280,12 @@ static void find_in(struct boot *b, struct node *node, const struct image *image
         leftover_end(&f, &f.left[i]);
     heap_free(b->heap, f.left);
     arena_drop(&f.names);
-    if (after_power_cut(&b->dirs[dir]))
+    if (after_power_cut(&b->dirs[dir])) {
         promises_drop(&f);
+        if (f.n_found > 0)
+            TRACE(b->io, recovery_begins, path, f.n_found);
+        b->scanning |= f.n_found > 0;
+    }
     checkpoint_drop(&f.recovery);
     checkpoint_drop(&f.start);
     checkpoint_drop(&f.hw);

@@ -22,7 +22,8 @@ static void all_recovered(struct msg *msg)
 
     if (err)
         TRACE(s->node.io, checkpoint_failed, "a log directory", s->boot.why);
-    TRACE(s->node.io, recovery_ends);
+    if (s->boot.scanning)
+        TRACE(s->node.io, recovery_ends);
     rounds_run(s->rounds);
 }
 
@@ -323,8 +324,6 @@ static void on_loaded(void *arg, const struct image *image)
     s->rounds = rounds_new(n, &s->boot);
     s->recovering = n->n_disk;
     s->recovered.run = recovered_home;
-    if (boot_must_recover(&s->boot))
-        TRACE(n->io, recovery_begins);
     self = image_broker(image, n->id);
     s->kept_epoch = boot_kept_epoch(&s->boot, self ? self->reg.epoch : -1);
     boot_find(&s->boot, n, image);

@@ -171,7 +171,7 @@ bool storage_ready(struct tool *t, const struct config *c)
     struct log_meta meta;
 
     for (int i = dirs_of(t, c, &dirs) - 1; i >= 0; i--)
-        if (log_meta_read(t->io, dirs[i], &meta))
+        if (log_meta_read(t->io, dirs[i], &meta) == E_NOENT)
             return false;
     return true;
 }

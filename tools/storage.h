@@ -9,6 +9,6 @@ struct config *storage_config(struct tool *t, const char *path, const char *cons
 /* Makes what is missing of the directories and marks those that aren't formatted yet, which it says.
  * again: directories that are formatted already are no failure. false after tool_fail(). */
 bool storage_format(struct tool *t, const struct config *c, const char *cluster_id, bool again);
-/* Every directory is formatted. */
+/* No directory waits to be formatted. One that can't be read is the server's to judge. */
 bool storage_ready(struct tool *t, const struct config *c);
 void storage_random_uuid(struct tool *t, char text[]); /* never begins with '-': it would look like a flag */

@@ -25,6 +25,7 @@ def against(check, build):
 ALL = {
     "kill9": kill9,
     "signals": disk.signals,
+    "other-boot": disk.other_boot,
     "disk-full": disk.full,
     "disk-full-all": disk.full_all,
     "disk-dying": disk.dying,

@@ -163,6 +163,27 @@ def swapped(directory):
     return one_fails(directory, bad, lambda: os.rename(bad, bad + ".moved"))
 
 
+def other_boot(directory):
+    """kill -9, and then another kernel: everything is scanned, nothing is lost, and the node says why."""
+    with Node(directory) as node:
+        kill.create(node, {"boot": {"log.durable": "true"}})
+        acked, code = fill(node, "boot", 60)
+        assert code == 0 and put(node, "boot", b"of one", 1)[0] == 0
+        for clean in (False, True):
+            node.stop() if clean else node.kill()
+            with open(f"{node.data}/weir-boot-id", "w") as f:
+                f.write("0" * 32)
+            node.start()
+            assert values(node, "boot") == acked and values(node, "boot", 1) == [b"of one"]
+            limit = time.monotonic() + 10
+            while not clean and "every partition has been scanned" not in node.said():
+                assert time.monotonic() < limit, f"no end of the scan: {node.said()}"
+                time.sleep(0.05)
+            assert ("power cut" in node.said()) != clean, node.said()
+            assert (scanned(node) == []) == clean, node.said()
+        node.stop()
+
+
 def scanned(node):
     """The partitions that this start looked through; the metadata log is read at every start."""
     return [line for line in node.said().splitlines() if "scanned" in line and "__cluster_metadata" not in line]
@@ -172,6 +193,7 @@ def signals(directory, build="opt", within=3):
     """SIGTERM and SIGINT under load: a stop within 3 s, the clean marker, a start that scans nothing."""
     took = []
     with Node(directory, build) as node:
+        assert "power" not in node.said(), f"of a fresh directory: {node.said()}"
         kill.create(node, {"signal": {}, "durable": {"log.durable": "true"}})
         loads = [kill.Load(node, f"{t}-{i}", t, i == 0) for t in ("signal", "durable") for i in range(2)]
         for t in loads:

@@ -11,27 +11,6 @@ static enum err refuse(struct boot *b, enum err err, const char *path, const cha
     return err;
 }
 
-static void partition_met(void *arg, const char *name, enum log_dir_kind kind, struct slice topic,
-                          int32_t index)
-{
-    (void)name, (void)index;
-    if (kind == LOG_DIR_LIVE && !slice_eq(topic, SLICE("__cluster_metadata")))
-        *(bool *)arg = true;
-}
-
-/* A directory without partitions was left clean, whatever it says: a fresh one says nothing. */
-static enum err past_read(struct boot *b, struct boot_dir *d)
-{
-    bool any = false;
-    enum err err = log_dir_past_read(b->io, d->path, &d->past);
-
-    if (err || d->past.clean || d->past.same_boot)
-        return err;
-    err = log_dir_list(b->io, d->path, partition_met, &any);
-    d->past.clean = !any;
-    return err;
-}
-
 static enum err dir_read(struct boot *b, struct boot_dir *d)
 {
     enum err err = log_dir_lock(b->io, d->path, &d->lock);
@@ -47,7 +26,7 @@ static enum err dir_read(struct boot *b, struct boot_dir *d)
         return refuse(b, err, d->path, "not formatted (no meta.properties); `weir format` does that");
     if (err == E_MALFORMED)
         return refuse(b, err, d->path, "meta.properties is damaged: a line is missing or wrong");
-    return err ? err : past_read(b, d);
+    return err ? err : log_dir_past_read(b->io, d->path, &d->past);
 }
 
 static enum err dir_agrees(struct boot *b, const struct boot_dir *d, int32_t node_id)

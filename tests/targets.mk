@@ -14,6 +14,7 @@ SEEDS ?= 200
 sim: ## SEEDS=n seeds of every scenario, and one seed twice in different processes (FIRST=n)
 	@$(MAKE) --no-print-directory V=asan build/asan/sim
 	tests/sim/test_repeat.sh build/asan/sim
+	tests/sim/canaries.sh
 	build/asan/sim $(SEEDS) $(FIRST)
 
 .PHONY: sim

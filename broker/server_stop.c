@@ -53,8 +53,6 @@ static void all_disks_stopped(struct server *s)
     for (int i = 0; i < s->boot.n; i++)
         if (!s->boot.dirs[i].offline && boot_checkpoint(&s->boot, &s->node, i) != E_OK)
             s->dir_ok[i] = false;
-    if (s->recovering > 0 && boot_must_recover(&s->boot)) /* some partitions haven't been scanned */
-        memset(s->dir_ok, false, (size_t)(s->boot.n * s->node.n_disk));
     boot_clean(&s->boot, s->dir_ok, s->node.n_disk, s->broker_epoch);
     control_end(s);
 }

@@ -152,6 +152,9 @@ static void close_run(struct msg *msg)
         loop_post(ps->disk->loop, &ps->close);
         return;
     }
+    map_each (struct resting, r, &ps->resting) /* what a crash left is unscanned until it is loaded */
+        if (!r->loaded && !ps->past[r->dir].clean)
+            ps->dir_ok[r->dir] = false;
     map_each (struct partition, p, &ps->loaded)
         close_one(ps, p, ps->dir_ok);
     ps->closed(ps->closed_arg);

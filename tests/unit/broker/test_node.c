@@ -185,6 +185,29 @@ TEST(node, stores_a_batch_once)
     node_world_drop(w);
 }
 
+/* A clean stop doesn't make clean what a crash had left and nobody has touched since: it is scanned when it is. */
+TEST(node, clean_stop_keeps_an_older_crash_in_mind)
+{
+    struct node_world *w = node_world_new(11, 1, NULL, 0);
+    const struct InitProducerIdResponse *id;
+    struct InitProducerIdRequest *in;
+    struct node_batch b = {.n = 5};
+
+    CHECK_EQ(node_topic(w, "t", 1, NULL, 0), 0);
+    in = node_in(w, 0, API_InitProducerId);
+    in->transactional_id = SLICE_NULL;
+    id = node_ask(w, 0, 4, in);
+    b.producer_id = id->producer_id;
+    CHECK_EQ(node_produce(w, "t", 0, &b)->base_offset, 0);
+    node_world_crash(w, SIM_PROCESS);
+    node_world_start(w);
+    node_world_stop(w);
+    node_world_start(w);
+    CHECK_EQ(node_produce(w, "t", 0, &b)->base_offset, 0);
+    CHECK_EQ(node_offset(w, "t", 0, -1), 5);
+    node_world_drop(w);
+}
+
 static const struct DeleteRecordsResponse_DeleteRecordsPartitionResult *delete_to(struct node_world *w,
                                                                                   int64_t offset)
 {

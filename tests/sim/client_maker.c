@@ -93,6 +93,8 @@ static void batch_send(struct batch *b)
     b->durable = m->book->durable;
     b->era = m->book->era;
     b->ask.silent = m->acks == 0;
+    sim_note(m->link.c->s, "%s-%d: sends %u, %d records, id %lld sequence %d, try %d", m->book->topic,
+             m->book->partition, b->number, b->n, (long long)m->id, b->sequence, b->tries);
     b->out = wire_ask(&m->link.wire, &b->ask, 9, in);
     if (b->tries == 0)
         b->opens = m->link.wire.opens;
@@ -221,6 +223,8 @@ static void batch_done(struct wire_ask *a)
         JUDGE(out->responses.n == 1 && out->responses.v[0].partition_responses.n == 1, "shape");
         p = &out->responses.v[0].partition_responses.v[0];
         JUDGE(p->index == m->book->partition, "partition");
+        sim_note(m->link.c->s, "%s-%d: %u is at %lld, error %d", m->book->topic, m->book->partition,
+                 b->number, (long long)p->base_offset, p->error_code);
         if (p->error_code)
             batch_refused(b, p->error_code);
         else

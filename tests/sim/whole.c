@@ -123,7 +123,8 @@ void whole_start(struct whole *w)
 
 void whole_stop(struct whole *w)
 {
-    sim_signal(w->s, w->id);
+    if (!w->stopped) /* else it ends already */
+        sim_signal(w->s, w->id);
 }
 
 void whole_crash(struct whole *w, enum sim_crash how)

@@ -55,6 +55,7 @@ struct loop {
     char name[16];
     pthread_t thread;
     int64_t now;
+    int64_t step_from; /* when the callback under way began */
     struct list timers[TIMER_LISTS];
 
     char apart[64]; /* senders' cache line from the loop's own */
@@ -76,6 +77,9 @@ struct loop {
     struct list unsent; /* connections with something to write */
     struct list ending; /* connections to finish */
 };
+
+void step_begin(struct loop *loop);
+void step_end(struct loop *loop, const void *what); /* the next begins */
 
 struct loop *loop_current(void); /* of this thread; NULL outside loops */
 

@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 enum { STACK_BYTES = 256 * 1024, STACK_BYTES_CHECKED = 4 * 1024 * 1024 };
+enum { STEP_NS_MAX = 2 * 1000 * 1000 };
 enum { NS_PER_MS = 1000 * 1000, NS_PER_S = 1000 * 1000 * 1000 };
+
+extern const char __executable_start[]; /* the linker's */
 
 static _Thread_local struct loop *current;
 
@@ -101,6 +104,23 @@ static bool mail_none(struct loop *loop)
     return !m || m == &loop->asleep;
 }
 
+/* What a callback took, told where it was too much for a loop on which others wait (STEP_NS_MAX). `what` names it: its
+ * place in the program, which nm and addr2line turn into a name (tests/bench/stalls.py). */
+void step_begin(struct loop *loop)
+{
+    loop->step_from = clock_ns();
+}
+
+void step_end(struct loop *loop, const void *what)
+{
+    int64_t now = clock_ns(), took = now - loop->step_from;
+
+    loop->step_from = now;
+    if (took > STEP_NS_MAX)
+        TRACE(loop->io, loop_stalled, loop->name, took / 1000,
+              (size_t)((const char *)what - __executable_start));
+}
+
 static void timer_unlink(struct timer *timer)
 {
     if (timer->link.next) /* else never set */
@@ -150,18 +170,24 @@ static void timers_run(struct loop *loop)
         list_add(&due, &t->link);
     }
     while ((t = list_first(&due, struct timer, link))) {
+        void (*fire)(struct timer *) = t->fire;
+
         list_remove(&t->link);
-        t->fire(t);
+        fire(t);
+        step_end(loop, (const void *)fire);
     }
 }
 
 static void mail_run(struct loop *loop)
 {
     for (struct msg *m = mail_take(loop), *next; m; m = next) {
+        void (*run)(struct msg *) = m->run;
+
         next = m->next;
         if (loop->kind == LOOP_DISK)
-            loop->now = clock_ns(); /* the one before may have waited for a disk */
-        m->run(m);
+            loop->now = loop->step_from; /* the one before may have waited for a disk */
+        run(m);
+        step_end(loop, (const void *)run);
     }
 }
 
@@ -175,7 +201,8 @@ static void wait_for_work(struct loop *loop)
         net_wait(loop, busy ? 0 : until);
     else if (!busy)
         futex_wait(&loop->woken, 0, until);
-    loop->now = clock_ns();
+    step_begin(loop);
+    loop->now = loop->step_from;
 }
 
 static void *loop_run(void *arg)

@@ -170,6 +170,7 @@ static void on_readable(struct conn *c)
             return;
         }
         s->ops->came(s, (size_t)n);
+        step_end(c->loop, (const void *)s->ops->came);
         budget -= (size_t)n;
         if ((size_t)n < want)
             return; /* that was all for now */
@@ -182,14 +183,11 @@ static void want_write(struct conn *c)
         list_add(&c->loop->unsent, &c->pending);
 }
 
-static void on_event(uv_poll_t *poll, int status, int events)
+static void conn_event(struct conn *c, int status, int events)
 {
-    struct conn *c = container_of(poll, struct conn, poll);
     int error = 0;
     socklen_t len = sizeof(error);
 
-    if (c->ending)
-        return;
     if (status < 0 || c->dialling) {
         if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
             error = errno;
@@ -206,6 +204,17 @@ static void on_event(uv_poll_t *poll, int status, int events)
         on_readable(c);
     want_write(c);
     conn_poll(c);
+}
+
+static void on_event(uv_poll_t *poll, int status, int events)
+{
+    struct conn *c = container_of(poll, struct conn, poll);
+
+    if (c->ending)
+        return;
+    step_begin(c->loop);
+    conn_event(c, status, events);
+    step_end(c->loop, (const void *)conn_event);
 }
 
 static size_t part_len(const struct part *p)
@@ -321,10 +330,13 @@ void net_flush(struct loop *loop)
     while ((c = list_first(&now, struct conn, pending))) {
         list_remove(&c->pending);
         conn_write(c);
+        step_end(loop, (const void *)conn_write);
     }
     list_take(&now, &loop->ending);
-    while ((c = list_first(&now, struct conn, pending)))
+    while ((c = list_first(&now, struct conn, pending))) {
         conn_finish(c);
+        step_end(loop, (const void *)conn_finish);
+    }
 }
 
 bool net_busy(const struct loop *loop)

@@ -1,3 +1,4 @@
+#include "base/trace.h"
 #include "world.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -219,5 +220,27 @@ TEST(loop, outside_facts)
     io_boot_id(io, b);
     CHECK(memcmp(a, b, 16) == 0 && memcmp(a, (uint8_t[16]){0}, 16) != 0);
     CHECK(io_wall_ms(io) > 1700000000000);
+    io_uv_drop(io);
+}
+
+static void work(void *arg)
+{
+    struct timespec until = {.tv_nsec = (intptr_t)arg * MS};
+
+    (void)nanosleep(&until, NULL);
+}
+
+/* A callback that keeps a loop from others for more than 2 ms leaves a trace row, and nothing else does. */
+TEST_EACH(loop, a_long_callback_is_told, kinds)
+{
+    io = io_uv_new();
+    loop = loop_start(io, *row, "loop");
+    call_post(loop, &calls[0], work, (void *)0);
+    call_post(loop, &calls[1], work, (void *)5);
+    call_post(loop, &calls[2], work, (void *)0);
+    loop_stop(loop, NULL, NULL);
+    io_uv_run(io);
+    CHECK(trace_count(io_trace(io), TR_loop_stalled) >= 1);
+    CHECK(trace_count(io_trace(io), TR_loop_stalled) <= 2); /* another process may have had the core once */
     io_uv_drop(io);
 }

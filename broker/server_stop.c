@@ -62,18 +62,27 @@ static void disk_stopped(struct msg *msg)
     all_disks_stopped(server_of(container_of(msg, struct disk_loop, stopping)->node));
 }
 
+/* Every partition is closed and the reader has ended: only now may a DISK loop end, since a directory that fails while
+ * one loop closes is told to all of them. */
+static void all_partitions_closed(struct server *s)
+{
+    if (--s->pending > 0)
+        return;
+    s->pending = s->node.n_disk;
+    for (int i = 0; i < s->node.n_disk; i++) {
+        s->node.disk[i]->stopping.run = disk_stopped;
+        loop_stop(s->node.disk[i]->loop, s->control_loop, &s->node.disk[i]->stopping);
+    }
+}
+
 static void reader_stopped(struct msg *msg)
 {
-    all_disks_stopped(container_of(msg, struct server, reader_stopping));
+    all_partitions_closed(container_of(msg, struct server, reader_stopping));
 }
 
 static void disk_closed_home(struct msg *msg)
 {
-    struct disk_loop *d = container_of(msg, struct disk_loop, stopping);
-    struct server *s = server_of(d->node);
-
-    d->stopping.run = disk_stopped;
-    loop_stop(d->loop, s->control_loop, &d->stopping);
+    all_partitions_closed(server_of(container_of(msg, struct disk_loop, stopping)->node));
 }
 
 static void disk_closed(void *arg)

@@ -113,6 +113,7 @@ static void id_done(struct wire_ask *ask)
     m->id = out->producer_id;
     m->epoch = out->producer_epoch;
     m->id_era = m->book->era;
+    m->overtaken = false;
     m->sequence = 0;
     for (struct batch *b = m->first; b; b = b->next) {
         b->sequence = m->sequence;
@@ -166,6 +167,7 @@ static void batch_stored(struct batch *b, int64_t base)
 
     if (m->goal > 0)
         m->goal--;
+    m->overtaken |= b != m->first;
     m->link.c->tally.answered++;
     for (int i = 0; i < b->n && b->era == m->book->era; i++)
         book_met(m->book, base + i, b->number + (uint32_t)i, promise_of(m->book, b->durable));
@@ -173,14 +175,16 @@ static void batch_stored(struct batch *b, int64_t base)
 }
 
 /* The node doesn't know this producer's last batches: a crash of the power made it forget, or they are several and a new
- * process read Kafka's snapshot of producers, which has only the last one. */
+ * process read Kafka's snapshot of producers, which has only the last one. Or it never knew the first: of a producer that it
+ * hasn't met it takes any sequence, as Kafka does, so a first batch that failed with others behind it comes too late. */
 static void maker_forgotten(struct batch *b, int16_t code)
 {
     struct maker *m = b->maker;
 
     if (b != m->first || b->era != m->book->era)
         return; /* those before it failed, and all go again; or the answer is older than a crash */
-    m->gives_up = b->next && b->opens != m->link.wire.opens;
+    m->gives_up =
+        (b->next && b->opens != m->link.wire.opens) || (b->sequence == 0 && (b->next || m->overtaken));
     JUDGE(m->gives_up || (m->book->era > m->id_era && !m->book->durable),
           "%s-%d: number %u, sequence %d: error %d", m->book->topic, m->book->partition, b->number,
           b->sequence, code);

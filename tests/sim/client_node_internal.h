@@ -37,6 +37,7 @@ struct maker {
     int16_t epoch;
     int32_t sequence;
     int id_era;
+    bool overtaken;             /* a batch of this id was stored while an older one wasn't */
     bool gives_up;              /* nobody can say any more what became of its batches */
     struct batch *first, *last; /* not answered yet, in order */
     int flight;

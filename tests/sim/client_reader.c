@@ -185,10 +185,9 @@ static void place_lost(struct reader *r, int p)
     struct book *b = r->books[p];
 
     r->link.c->tally.out_of_range++;
-    JUDGE(b->trimmed || r->era[p] != b->era || (b->era > 0 && !b->durable) ||
-              r->position[p] > b->promised_end,
+    JUDGE(b->trimmed || r->era[p] != b->era || (b->era > 0 && !b->durable) || r->position[p] > r->promised[p],
           "%s-%d: %lld is out of range, %lld was promised", r->topic, p, (long long)r->position[p],
-          (long long)b->promised_end);
+          (long long)r->promised[p]);
     r->lost_place[p] = true;
 }
 

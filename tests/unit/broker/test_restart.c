@@ -80,3 +80,28 @@ TEST(restart, leads_in_a_new_epoch_after_a_power_cut)
     CHECK_EQ(leader_epoch(w), epoch + 3);
     node_world_drop(w);
 }
+
+/* Whatever file call fails while a node stops, every loop hears of the directory that failed, and the stop ends. */
+TEST(restart, a_stop_ends_though_a_directory_fails_meanwhile)
+{
+    static const int64_t STOP_NS = 60000000000;
+    int64_t calls = 1;
+
+    for (int64_t nth = 1; nth <= calls; nth++) {
+        struct node_world *w = node_world_new(3, 1, NULL, 0);
+        int64_t before;
+
+        CHECK_EQ(node_topic(w, "t", 8, NULL, 0), 0);
+        for (int p = 0; p < 8; p++) {
+            const struct node_batch b = {.producer_id = -1, .n = 1};
+            CHECK_EQ(node_produce(w, "t", p, &b)->error_code, 0);
+        }
+        before = sim_file_calls(w->sim, 1);
+        sim_fail_at(w->sim, 1, nth, SIM_EIO);
+        whole_stop(w->whole);
+        CHECK(sim_run(w->sim, whole_over, w->whole, STOP_NS));
+        calls = sim_file_calls(w->sim, 1) - before > calls ? sim_file_calls(w->sim, 1) - before : calls;
+        node_world_drop(w);
+    }
+    CHECK(calls > 8 * 4);
+}

@@ -10,18 +10,12 @@
 #include "base/check.h"
 #include "base/trace.h"
 #include "log/whole_file.h"
+#include "quorum/log_walk.h"
 #include "quorum/quorum_state.h"
 #include <stdio.h>
 
 #define LOG_NAME "__cluster_metadata-0"
-enum {
-    FILES_MAX = 8,
-    INDEX_PAGES_MAX = 8,
-    READ_BYTES = 1 << 20,
-    CKPT_KEPT = 2,
-    FIRST_EPOCH = 1,
-    GRAVE_STEP = 1000
-};
+enum { FILES_MAX = 8, INDEX_PAGES_MAX = 8, CKPT_KEPT = 2, FIRST_EPOCH = 1, GRAVE_STEP = 1000 };
 
 static enum err failed(struct local_disk *d, enum err err, const char *what)
 {
@@ -152,10 +146,10 @@ static enum err append_own(struct local_disk *d, int what, int32_t epoch)
     return err;
 }
 
-/* The first start: one voter, this node. */
-static enum err found_cluster(struct local_disk *d)
+/* The very first start: the log begins with who votes. */
+static enum err found_cluster(struct local_disk *d, const struct voters *first)
 {
-    d->voters = (struct voters){.n = 1, .v = {{d->server_id, d->settings->directory_id}}};
+    d->voters = *first;
     return append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH);
 }
 
@@ -164,73 +158,24 @@ static enum err found_cluster(struct local_disk *d)
 struct replay {
     struct local_disk *disk;
     struct image *draft;
-    struct arena arena;
-    uint8_t *buf;
-    size_t room;
-    int64_t next;
 };
 
-static enum err replay_batch(struct replay *r, const struct batch_content *c)
+static enum err replay_batch(void *arg, const struct batch_content *c, struct slice bytes, struct arena *a)
 {
+    struct replay *r = arg;
     struct local_disk *d = r->disk;
     enum err err = E_OK;
 
-    if (c->base_offset != r->next || c->last_offset < c->base_offset || c->epoch < r->draft->epoch)
+    if (c->epoch < r->draft->epoch)
         return E_CORRUPT_MESSAGE;
     if (voters_in(c))
-        err = voters_read(c, &r->arena, &d->voters);
+        err = voters_read(c, a, &d->voters);
     for (int i = 0; i < c->n && !c->is_control; i++)
         image_replay(r->draft, &d->grave, &c->records[i]);
     r->draft->offset = c->last_offset;
     r->draft->epoch = c->epoch;
     r->draft->append_ms = c->append_ms;
-    r->next = c->last_offset + 1;
-    return err;
-}
-
-/* One stretch of the log: whole batches, the last one may be cut. */
-static enum err replay_range(struct replay *r, const struct log_range *range)
-{
-    struct batch_content c;
-    size_t got, used;
-    struct slice rest;
-    enum err err;
-
-    if (range->len > r->room) {
-        r->room = range->len;
-        r->buf = heap_resize(r->disk->grave.heap, r->buf, r->room);
-    }
-    err = file_read(range->file, range->at, r->buf, range->len, &got);
-    for (rest = slice_of(r->buf, got); !err && rest.len > 0;) {
-        arena_reset(&r->arena);
-        err = batches_read(rest, &r->arena, &c, &used);
-        if (err == E_TRUNCATED && rest.p != r->buf)
-            return E_OK;
-        if (!err)
-            err = replay_batch(r, &c);
-        if (err)
-            return err;
-        rest = slice_of(rest.p + used, rest.len - used);
-        r->disk->replayed += (int64_t)used;
-    }
-    return err;
-}
-
-static enum err replay_log(struct replay *r)
-{
-    struct log *log = r->disk->log;
-    struct log_limits limits = {.up_to = log_end(log), .max_bytes = READ_BYTES, .min_one = true};
-    enum err err = E_OK;
-
-    while (!err && r->next < limits.up_to) {
-        struct log_range range;
-
-        err = log_read(log, r->next, &limits, &range);
-        if (err)
-            break;
-        err = range.len > 0 ? replay_range(r, &range) : E_CORRUPT_MESSAGE;
-        log_range_drop(&range);
-    }
+    d->replayed += (int64_t)bytes.len;
     return err;
 }
 
@@ -238,7 +183,7 @@ static enum err replay_log(struct replay *r)
 static enum err replay(struct local_disk *d, struct image **image)
 {
     struct image *base = *image;
-    struct replay r = {.disk = d, .next = d->snapshot < 0 ? 0 : d->snapshot};
+    struct replay r = {.disk = d};
     enum err err;
 
     r.draft = base ? image_draft(base, &d->grave) : image_new(&d->grave);
@@ -247,10 +192,7 @@ static enum err replay(struct local_disk *d, struct image **image)
         r.draft->epoch = base->epoch;
         image_unref(base, &d->grave);
     }
-    arena_init(&r.arena, d->grave.heap, SIZE_MAX);
-    err = replay_log(&r);
-    arena_drop(&r.arena);
-    heap_free(d->grave.heap, r.buf);
+    err = log_walk(d->log, d->grave.heap, d->snapshot < 0 ? 0 : d->snapshot, replay_batch, &r);
     image_seal(r.draft);
     *image = r.draft;
     return err;
@@ -276,24 +218,40 @@ static enum err lead(struct local_disk *d, const struct quorum_state *before, in
     return failed(d, append_own(d, BATCH_BARRIER, d->epoch), "writing the barrier");
 }
 
-static enum err open_steps(struct local_disk *d, struct image **image)
+static enum err load_steps(struct local_disk *d, const struct voters *first, struct image **image,
+                           struct quorum_state *state)
 {
-    struct quorum_state state = {.leader_epoch = 0};
     enum err err;
 
     if (failed(d, make_directory(d), "making the metadata log's directory") ||
         failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
         failed(d, open_log(d), "opening the metadata log"))
         return d->err;
-    err = quorum_state_read(d->io, d->path, &state);
+    err = quorum_state_read(d->io, d->path, state);
     if (err && err != E_NOENT)
         return failed(d, err, "reading quorum-state");
-    if (log_end(d->log) == 0) {
-        if (!err)
-            return failed(d, E_CORRUPT_MESSAGE, "looking for the metadata log that quorum-state speaks of");
-        if (failed(d, found_cluster(d), "writing the first configuration"))
-            return d->err;
-    }
+    if (log_end(d->log) > 0)
+        return E_OK;
+    if (!err)
+        return failed(d, E_CORRUPT_MESSAGE, "looking for the metadata log that quorum-state speaks of");
+    return first->n > 0 ? failed(d, found_cluster(d, first), "writing the first configuration") : E_OK;
+}
+
+enum err local_disk_load(struct local_disk *d, const struct voters *first, struct image **image,
+                         struct quorum_state *state)
+{
+    *image = NULL;
+    *state = (struct quorum_state){.leader_id = -1, .voted_id = -1};
+    return load_steps(d, first, image, state);
+}
+
+static enum err open_steps(struct local_disk *d, struct image **image)
+{
+    const struct voters first = {.n = 1, .v = {{d->server_id, d->settings->directory_id}}};
+    struct quorum_state state;
+
+    if (local_disk_load(d, &first, image, &state))
+        return d->err;
     if (failed(d, replay(d, image), "replaying the metadata log"))
         return d->err;
     if (!alone(d))

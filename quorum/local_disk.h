@@ -7,6 +7,7 @@
 #include "log/log.h"
 #include "quorum/ckpt.h"
 #include "quorum/quorum.h"
+#include "quorum/quorum_state.h"
 
 struct local_disk {
     struct io *io;
@@ -30,6 +31,10 @@ struct local_disk {
 
 /* `settings` is lent until the close. */
 void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_settings *settings);
+/* The newest good checkpoint (*image, or NULL: none), the open log behind it, term and vote. An empty directory gets
+ * `first` as the log's first configuration, if it names anybody. */
+enum err local_disk_load(struct local_disk *d, const struct voters *first, struct image **image,
+                         struct quorum_state *state);
 /* Loads what is there, or makes it, and begins a new epoch: its barrier is on disk. */
 enum err local_disk_open(struct local_disk *d, struct image **image);
 /* Whole batches that carry their offsets and epoch. E_FULL isn't kept: nothing was appended, try again. */

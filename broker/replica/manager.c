@@ -98,6 +98,20 @@ static enum err partition_open(struct partitions *ps, struct partition *p, const
     return log_open(ps->env, ps->dirs[r->dir], (const char *)r->name.p, &p->topic_id, config, &from, &p->log);
 }
 
+/* What a scan found behind the recovery point was acknowledged, perhaps, and must not vanish behind the high watermark;
+ * it may be in the page cache alone. Where it can't be synced the log isn't served: what was promised would be hidden. */
+static enum err recovered_sync(struct partition *p)
+{
+    enum err err;
+
+    if (!log_settings(p->log)->durable || log_synced(p->log) == log_end(p->log))
+        return E_OK;
+    err = log_sync(&p->log, 1, LOG_SYNC_DATA);
+    if (err)
+        log_abandon(p->log);
+    return err;
+}
+
 static enum err partition_load(struct partitions *ps, struct partition *p, struct slice topic)
 {
     struct resting *r = place_of(ps, topic, p->index);
@@ -115,7 +129,7 @@ static enum err partition_load(struct partitions *ps, struct partition *p, struc
     }
     if (!err && log_checkpoint_first(p->log))
         log_checkpointed(p->log, 0); /* boot.c emptied the checkpoint: it promises nothing */
-    return err;
+    return err ? err : recovered_sync(p);
 }
 
 void partition_free(struct partitions *ps, struct partition *p)
@@ -132,15 +146,6 @@ struct resting *resting_of(const struct partitions *ps, const struct partition *
     struct resting *r = map_get(&ps->resting, SLICE(log_name(p->log)));
     ASSERT(r);
     return r;
-}
-
-/* What a scan found behind the recovery point was acknowledged, perhaps, and must not vanish behind the high watermark;
- * it may be in the page cache alone. */
-static void recovered_sync(struct partitions *ps, struct partition *p)
-{
-    if (log_settings(p->log)->durable && log_synced(p->log) < log_end(p->log) &&
-        log_sync(&p->log, 1, LOG_SYNC_DATA) != E_OK)
-        TRACE(ps->io, sync_failed, 1);
 }
 
 enum err partition_make(struct partitions *ps, const struct image_topic *topic, int32_t leader_epoch,
@@ -163,7 +168,6 @@ enum err partition_make(struct partitions *ps, const struct image_topic *topic, 
         partition_free(ps, p);
         return err_wire(err) == -1 ? E_KAFKA_STORAGE_ERROR : err;
     }
-    recovered_sync(ps, p);
     p->hw = log_settings(p->log)->durable ? log_synced(p->log) : log_end(p->log);
     p->warm_from = log_end(p->log);
     ASSERT(partition_invariant(p));

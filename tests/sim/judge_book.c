@@ -154,8 +154,8 @@ static void found(void *arg, const char *path, bool is_dir, int64_t size)
 
     if (is_dir || len < 24 || strcmp(path + len - 4, ".log") != 0)
         return;
-    if (r->first < 0)
-        r->first = strtoll(path + len - 24, NULL, 10);
+    if (r->first < 0) /* an empty one counts: where it begins, the log's own records begin */
+        r->first = r->end = strtoll(path + len - 24, NULL, 10);
     segment_judge(r, path, size);
 }
 

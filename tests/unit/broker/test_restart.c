@@ -105,3 +105,53 @@ TEST(restart, a_stop_ends_though_a_directory_fails_meanwhile)
     }
     CHECK(calls > 8 * 4);
 }
+
+/* LATEST of t-0, or -1 if the partition can't be served. */
+static int64_t latest(struct node_world *w)
+{
+    struct ListOffsetsRequest *in = node_in(w, 0, API_ListOffsets);
+    struct arena *a = &w->asks[0].arena;
+    const struct ListOffsetsResponse *out;
+
+    in->replica_id = -1;
+    PROTO_ARRAY_NEW(a, ListOffsetsRequest_ListOffsetsTopic, in->topics, 1);
+    in->topics.v[0].name = SLICE("t");
+    PROTO_ARRAY_NEW(a, ListOffsetsRequest_ListOffsetsPartition, in->topics.v[0].partitions, 1);
+    in->topics.v[0].partitions.v[0].timestamp = -1;
+    out = node_ask(w, 0, 7, in);
+    CHECK_EQ(out->topics.n, 1);
+    CHECK(out->topics.v[0].partitions.v[0].error_code == 0 ||
+          out->topics.v[0].partitions.v[0].error_code == err_wire(E_KAFKA_STORAGE_ERROR));
+    return out->topics.v[0].partitions.v[0].error_code ? -1 : out->topics.v[0].partitions.v[0].offset;
+}
+
+/* A durable partition that a crash left is served with all that was acknowledged or not at all, whichever call of the disk
+ * fails while it is loaded. */
+TEST(restart, shows_all_that_was_durable_or_nothing)
+{
+    const struct node_setting durable[] = {{"log.durable", "true"}};
+    const struct node_batch b = {.producer_id = -1, .n = 5};
+    bool whole = false;
+    int refused = 0;
+
+    for (int64_t nth = 1; !whole; nth++) {
+        struct node_world *w = node_world_new(3, 1, NULL, 0);
+
+        CHECK(nth < 100);
+        CHECK_EQ(node_topic(w, "t", 1, durable, 1), 0);
+        CHECK_EQ(node_produce(w, "t", 0, &b)->error_code, 0);
+        node_world_crash(w, SIM_PROCESS);
+        node_world_start(w);
+        sim_fail_at(w->sim, 1, nth, SIM_EIO);
+        for (int look = 0; look < 2; look++) {
+            int64_t end = latest(w);
+            CHECK(end == -1 || end == 5);
+            refused += end == -1;
+            whole |= end == 5 && look == 0;
+        }
+        sim_fail_at(w->sim, 1, 0, SIM_EIO);
+        node_world_crash(w, SIM_PROCESS);
+        node_world_drop(w);
+    }
+    CHECK(refused > 4);
+}

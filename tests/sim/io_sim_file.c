@@ -40,6 +40,13 @@ static struct loop *disk_loop(struct io *io)
     return l;
 }
 
+static int64_t call_cost(struct sim *s, const struct host *h, enum cost cost)
+{
+    if (cost == COST_DISK && h->speed.max > 0)
+        return world_draw(s, h->speed);
+    return world_draw(s, cost == COST_DISK ? s->opt.disk : s->opt.file);
+}
+
 /* `can_fail`: E_IO and E_FULL are among what the call may return at all. */
 static struct fate call_begin(struct io *io, const char *what, enum cost cost, bool can_fail)
 {
@@ -61,8 +68,7 @@ static struct fate call_begin(struct io *io, const char *what, enum cost cost, b
     }
     if (can_fail && sim_chance(s, s->opt.disk_error_ppm))
         fate.err = E_IO;
-    at = (h->stall_until > s->now ? h->stall_until : s->now) +
-         world_draw(s, cost == COST_DISK ? s->opt.disk : s->opt.file);
+    at = (h->stall_until > s->now ? h->stall_until : s->now) + call_cost(s, h, cost);
     if (sim_chance(s, s->opt.disk_stall_ppm))
         at += world_draw(s, s->opt.stall);
     loop_wait(l, at);

@@ -33,7 +33,7 @@ static void wake(struct loop *l, int64_t after)
     struct sim *s = l->io->s;
     struct timer *t = list_first(&l->timers, struct timer, link);
 
-    if (l->stopped || l->turn_due || l->in_callback)
+    if (l->stopped || l->turn_due || l->in_callback || l->io->paused)
         return;
     if (l->first || !list_empty(&l->tasks) || timer_due(l)) {
         int64_t at = s->now + after;
@@ -157,7 +157,7 @@ static void turn(struct sim *s, void *arg, int64_t n)
     struct loop *l = arg;
 
     l->turn_due = false;
-    if (l->stopped || l->in_callback)
+    if (l->stopped || l->in_callback || l->io->paused)
         return;
     if (!l->first && list_empty(&l->tasks) && !timer_due(l)) { /* a timer was stopped */
         wake(l, 0);
@@ -187,8 +187,17 @@ static void wait_over(struct sim *s, void *arg, int64_t n)
 {
     struct loop *l = arg;
 
-    if (!l->stopped)
+    l->waited = !l->stopped && l->io->paused;
+    if (!l->stopped && !l->waited)
         resume(l);
+}
+
+void loop_resume(struct loop *l)
+{
+    if (l->waited && !l->stopped)
+        world_at(l->io->s, l->io->s->now, wait_over, l, 0);
+    l->waited = false;
+    wake(l, 0);
 }
 
 void loop_wait(struct loop *l, int64_t until)
@@ -325,7 +334,7 @@ bool sim_call(struct sim *s, struct io *io, enum loop_kind kind, void (*fn)(stru
 {
     struct call c = {.task.run = call_run, .fn = fn, .arg = arg};
 
-    ASSERT(!s->running && !s->cur && !io->dead);
+    ASSERT(!s->running && !s->cur && !io->dead && !io->paused);
     if (!io->call[kind])
         io->call[kind] = loop_open(io, kind);
     c.loop = io->call[kind];

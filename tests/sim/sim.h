@@ -68,6 +68,13 @@ bool sim_up(const struct sim *s, int node);
 /* Stops the node's callbacks and drops its heap. From another node's callbacks too. */
 void sim_crash(struct sim *s, int node, enum sim_crash how);
 void sim_signal(struct sim *s, int node); /* SIGTERM: posts what io_on_stop() asked for */
+/* SIGSTOP and SIGCONT: while it is paused no callback of the node runs or goes on behind a file call, but its kernel
+ * accepts connections, takes in and sends on what buffers hold, and acknowledges. Not from its own callbacks. */
+void sim_pause(struct sim *s, int node, bool on);
+bool sim_paused(const struct sim *s, int node);
+/* The wall clock of a node that is up moves, forward or back, until its end: a start draws its skew anew. */
+void sim_wall_jump(struct sim *s, int node, int64_t ms);
+int64_t sim_wall_ms(const struct sim *s, int node); /* what it reads now; the node is up */
 /* The node ends by itself: all of its loops must have been stopped, no file be open, the heap be empty. */
 void sim_exit(struct sim *s, int node);
 
@@ -88,6 +95,8 @@ void sim_disk_limit(struct sim *s, int node, int64_t bytes); /* in pages of 4 Ki
 void sim_disk_errors(struct sim *s, uint32_t ppm);           /* from now on, in place of the option */
 int64_t sim_disk_used(const struct sim *s, int node);
 void sim_disk_stall(struct sim *s, int node, int64_t until_ns); /* file calls begin then, cached ones too */
+void sim_disk_speed(struct sim *s, int node,
+                    const struct sim_range *disk); /* of its syncs and cold reads; NULL: as the options say */
 int sim_files_open(const struct sim *s, int node);
 
 /* Looks and changes from outside, past the node: for judges. Anywhere; they cost no time. */
@@ -104,8 +113,17 @@ enum err sim_file_flip(struct sim *s, int node, const char *path, int64_t at, ui
 /* The network. Anywhere. */
 struct addr sim_addr(int node, uint16_t port);
 void sim_partition(struct sim *s, int from, int to, bool on); /* one way: nothing arrives until it is off */
-void sim_heal(struct sim *s);                                 /* all partitions off */
-void sim_reset(struct sim *s, int a, int b);                  /* every connection between them */
+/* One way from node to node, in place of what the options say. */
+struct sim_link {
+    struct sim_range net;
+    uint32_t reset_ppm, stall_ppm;
+    int64_t bytes_per_s; /* of one connection; 0: no bound */
+};
+enum { SIM_LINKS_MAX = 64 };
+struct sim_link sim_link_plain(const struct sim *s); /* what the options say */
+void sim_link(struct sim *s, int from, int to, const struct sim_link *link);
+void sim_heal(struct sim *s);                /* all partitions off, every link plain */
+void sim_reset(struct sim *s, int a, int b); /* every connection between them */
 /* The bytes that `from` gave to its kernel, in order; dialler says which side of connection `conn` sent them. */
 typedef void (*sim_tap)(void *arg, uint64_t conn, int from, int to, uint16_t port, bool dialler,
                         struct slice bytes);

@@ -1,5 +1,5 @@
-/* What the simulator's own files share. world.c has clock, events and nodes; disk.c the model of a disk; io_sim_*.c
- * are base/io.h. */
+/* What the simulator's own files share. world.c has clock and events, node.c nodes; disk*.c the model of a disk; io_sim_*.c
+ * and net_*.c are base/io.h. */
 #pragma once
 #include "base/check.h"
 #include "disk.h"
@@ -27,6 +27,7 @@ struct host {
     int64_t fail_at; /* the number of the file call; 0: never */
     enum sim_fault fault;
     int64_t stall_until;
+    struct sim_range speed; /* of syncs and cold reads; max 0: the options' */
     uint16_t next_port;
 };
 
@@ -49,6 +50,9 @@ struct sim {
     struct list listeners;
     uint64_t next_conn;
     bool blocked[SIM_NODES_MAX][SIM_NODES_MAX];
+    uint8_t link_at[SIM_NODES_MAX][SIM_NODES_MAX]; /* 0: plain; else one more than its place in links */
+    struct sim_link links[SIM_LINKS_MAX];
+    int n_links;
     sim_tap tap;
     void *tap_arg;
 };
@@ -59,6 +63,7 @@ struct io {
     struct sim *s;
     int node;
     bool dead;
+    bool paused;
     struct heap *heap;
     struct trace *trace;
     int64_t wall_base; /* ms */
@@ -85,6 +90,7 @@ struct loop {
     bool stopping, stopped;
     bool in_callback; /* a DISK loop's may be waiting for its disk */
     bool turn_due;    /* an event will run its next callback */
+    bool waited;      /* its file call is over, and the node paused */
     int64_t now;
     int64_t free_at;
     struct msg *first, **last; /* mailbox */
@@ -118,12 +124,14 @@ struct loop *loop_open(struct io *io, enum loop_kind kind);
 void loop_task(struct loop *loop, struct task *task); /* queues it; nothing if it is queued already */
 void loop_wait(struct loop *loop, int64_t until);     /* own DISK loop: virtual time passes */
 void loop_kill(struct loop *loop);                    /* no callback any more; not the one that runs now */
+void loop_resume(struct loop *loop);                  /* the node isn't paused any more */
 void loop_unwind(struct loop *loop);                  /* own DISK loop: leaves the callback for ever */
 
 /* io_sim_file.c, io_sim_net.c */
 void files_kill(struct io *io);
 void net_kill(struct io *io, enum sim_crash how);
 void net_drop(struct sim *s);
+void net_resume(struct io *io);
 void net_close_loop(struct loop *loop); /* own loop: ends its listeners and sockets */
 /* The next bytes of a file part as sendfile would find them; warm or assert. Short: the file has been cut. */
 size_t file_send(struct file *f, int64_t at, void *to, size_t len);

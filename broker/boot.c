@@ -108,7 +108,7 @@ static enum err running(struct boot *b, bool power_cut)
         enum err err;
         if (b->dirs[i].offline || after_power_cut(&b->dirs[i]) != power_cut)
             continue;
-        err = log_dir_running(b->io, b->dirs[i].path);
+        err = log_dir_running(b->io, b->dirs[i].path, &b->dirs[i].past);
         if (err)
             return refuse(b, err, b->dirs[i].path, err_text(err));
     }

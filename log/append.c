@@ -47,12 +47,25 @@ void producer_batch_of(const struct batch_view *v, struct producer_batch *b)
 
 /* ---- roll ---- */
 
+/* The active segment isn't compacted, so on a compacted topic it may not stay active for longer than a record may stay
+ * uncompacted. A jitter as long as that is none, else each append would roll. */
+static int64_t active_ms_max(const struct log *log)
+{
+    const struct log_config *c = log->config;
+    int64_t ms =
+        c->cleanup_compact && c->max_compaction_lag_ms > 0 && c->max_compaction_lag_ms < c->segment_ms
+            ? c->max_compaction_lag_ms
+            : c->segment_ms;
+
+    return log->jitter_ms < ms ? ms - log->jitter_ms : ms;
+}
+
 static bool roll_by_time(const struct log *log, const struct segment *s, int64_t timestamp, int64_t now_ms)
 {
     int64_t waited =
         s->first_timestamp >= 0 && timestamp >= 0 ? timestamp - s->first_timestamp : now_ms - log->active_ms;
 
-    return s->size > 0 && waited > log->config->segment_ms - log->jitter_ms;
+    return s->size > 0 && waited > active_ms_max(log);
 }
 
 static bool indexes_full(const struct log *log, const struct segment *s)
@@ -186,14 +199,11 @@ static enum err group_take(struct log *log, const struct log_append *a, struct s
 
 static enum err group_write(struct log *log, struct group *g)
 {
-    char *path;
     enum err err;
 
     if (g->views[0].leader_epoch >= 0 &&
         epochs_assign(&log->epochs, g->views[0].leader_epoch, g->views[0].base_offset)) {
-        path = log_path(log);
-        err = epochs_save(&log->epochs, log->env->io, path);
-        heap_free(log->env->heap, path);
+        err = log_epochs_keep(log);
         if (err) {
             (void)epochs_cut_end(&log->epochs, log->end);
             return log_failed(log, err, "saving a leader epoch");

@@ -45,28 +45,16 @@ static enum err segments_drop(struct log *log, uint32_t first, uint32_t n, bool 
     return err;
 }
 
-static enum err epochs_keep(struct log *log, bool changed)
-{
-    char *path;
-    enum err err;
-
-    if (!changed)
-        return E_OK;
-    path = log_path(log);
-    err = epochs_save(&log->epochs, log->env->io, path);
-    heap_free(log->env->heap, path);
-    return err;
-}
-
 /* After the end came down: producers from a snapshot and the batches behind it, the recovery point, the disk.
  */
 static enum err end_settle(struct log *log)
 {
-    enum err err;
+    enum err err = E_OK;
 
     log->synced = log->synced < log->end ? log->synced : log->end;
     log->recovered = log->recovered < log->end ? log->recovered : log->end;
-    err = epochs_keep(log, epochs_cut_end(&log->epochs, log->end));
+    if (epochs_cut_end(&log->epochs, log->end))
+        err = log_epochs_keep(log);
     if (!err)
         err = log_producers_rebuild(log, false);
     return err;
@@ -122,8 +110,8 @@ enum err log_restart_at(struct log *log, int64_t offset, int64_t now_ms)
     if (err)
         return log_failed(log, err, "starting a log anew");
     log->start = log->end = log->synced = log->recovered = offset;
-    if (log->made)
-        err = epochs_keep(log, epochs_cut_end(&log->epochs, 0));
+    if (epochs_cut_end(&log->epochs, 0) && log->made)
+        err = log_epochs_keep(log);
     if (!err && log->made)
         err = log_producers_rebuild(log, false);
     producers_clear(&log->producers, offset);
@@ -151,7 +139,7 @@ enum err log_start_set(struct log *log, int64_t offset, int64_t up_to)
         return E_OK;
     log->start = offset;
     if (epochs_cut_start(&log->epochs, offset)) {
-        enum err err = epochs_keep(log, true);
+        enum err err = log_epochs_keep(log);
 
         if (err)
             return log_failed(log, err, "moving the log's start");

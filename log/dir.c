@@ -129,7 +129,7 @@ enum err log_dir_past_read(struct io *io, const char *dir, struct log_dir_past *
     return err == E_NOENT ? E_OK : err;
 }
 
-enum err log_dir_running(struct io *io, const char *dir)
+enum err log_dir_running(struct io *io, const char *dir, const struct log_dir_past *past)
 {
     char *path = path_join(io_heap(io), dir, CLEAN_FILE);
     char boot[33];
@@ -137,9 +137,11 @@ enum err log_dir_running(struct io *io, const char *dir)
 
     heap_free(io_heap(io), path);
     boot_text(io, boot);
-    if (!err || err == E_NOENT)
-        err = whole_file_replace(io, dir, BOOT_FILE, SLICE(boot)); /* syncs the names in the directory too */
-    return err;
+    if (err && err != E_NOENT)
+        return err;
+    if (!past->same_boot)
+        return whole_file_replace(io, dir, BOOT_FILE, SLICE(boot)); /* syncs the names in the directory too */
+    return dir_sync(io, dir); /* no marker here doesn't mean that its removal is durable */
 }
 
 enum err log_dir_clean(struct io *io, const char *dir, int64_t broker_epoch)

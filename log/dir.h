@@ -37,8 +37,8 @@ struct log_dir_past {
     int64_t broker_epoch; /* of a clean stop; -1: none */
 };
 enum err log_dir_past_read(struct io *io, const char *dir, struct log_dir_past *out);
-enum err log_dir_running(struct io *io,
-                         const char *dir); /* removes the clean marker, writes the boot id: durable */
+/* Removes the clean marker, writes the boot id if `past` shows another one: durable. */
+enum err log_dir_running(struct io *io, const char *dir, const struct log_dir_past *past);
 enum err log_dir_clean(struct io *io, const char *dir, int64_t broker_epoch); /* after all logs are closed */
 
 enum log_dir_kind { LOG_DIR_LIVE, LOG_DIR_DELETE, LOG_DIR_STRAY, LOG_DIR_FUTURE };

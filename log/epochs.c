@@ -162,7 +162,7 @@ enum err epochs_load(struct epochs *e, struct io *io, const char *dir)
     return err;
 }
 
-enum err epochs_save(const struct epochs *e, struct io *io, const char *dir)
+enum err epochs_save(const struct epochs *e, struct io *io, const char *dir, bool sync)
 {
     struct bytes text;
 
@@ -170,7 +170,8 @@ enum err epochs_save(const struct epochs *e, struct io *io, const char *dir)
     bytes_printf(&text, "0\n%u\n", e->n);
     for (uint32_t i = 0; i < e->n; i++)
         bytes_printf(&text, "%d %lld\n", e->rows[i].epoch, (long long)e->rows[i].start);
-    enum err err = whole_file_replace(io, dir, EPOCHS_FILE, bytes_slice(&text));
+    enum err err = sync ? whole_file_replace(io, dir, EPOCHS_FILE, bytes_slice(&text))
+                        : whole_file_swap(io, dir, EPOCHS_FILE, bytes_slice(&text));
     bytes_drop(&text);
     return err;
 }

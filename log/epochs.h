@@ -12,8 +12,8 @@
  *
  * The file may be older than the array after a crash, never newer than the log in what it says about records
  * that are there: a new epoch is saved before its first batch is written, cuts may be saved late, because
- * loading cuts again to what the log holds. Where the file is missing or wrong, epochs_assign() of each batch
- * rebuilds it. */
+ * loading cuts again to what the log holds. Where the file is missing or wrong (a save that wasn't synced may be
+ * torn by a power cut), epochs_assign() of each batch rebuilds it. */
 #pragma once
 #include "base/io.h"
 
@@ -58,5 +58,6 @@ struct epoch_end epochs_end_of(const struct epochs *e, int32_t epoch, int64_t lo
 /* Loads what the file says. E_NOENT: there is none; E_MALFORMED: it isn't one. `e` is empty after any error.
  */
 enum err epochs_load(struct epochs *e, struct io *io, const char *dir);
-/* Replaces the file: whole or not at all, on disk when it returns. */
-enum err epochs_save(const struct epochs *e, struct io *io, const char *dir);
+/* Replaces the file: whole or not at all. sync: on disk when it returns; else a power cut may also leave it torn
+ * (E_MALFORMED, never other rows) or missing, until the caller has synced it and its directory. */
+enum err epochs_save(const struct epochs *e, struct io *io, const char *dir, bool sync);

@@ -126,31 +126,19 @@ int64_t log_segment_end(const struct log *log, uint32_t i)
 
 /* ---- open and close ---- */
 
-enum { METADATA_MAX = 4096 };
-#define METADATA_FILE "partition.metadata"
-
+/* On disk with the first sync of the log: before that, nothing in the directory was promised. */
 static enum err metadata_write(struct log *log, const char *path)
 {
     char *name = path_join(log->env->heap, path, METADATA_FILE);
     char id[UUID_TEXT_LEN + 1];
     struct bytes text;
-    struct file *file;
-    struct slice v;
     enum err err;
 
     bytes_init(&text, log->env->heap);
     uuid_text(log->topic_id, id);
     bytes_printf(&text, "version: 0\ntopic_id: %s", id);
-    v = bytes_slice(&text);
-    err = file_open(log->env->io, name, FILE_WRITE | FILE_CREATE, &file);
-    if (!err) {
-        err = file_resize(file, 0);
-        if (!err)
-            err = file_write(file, 0, &v, 1);
-        if (!err)
-            err = file_sync(&file, 1);
-        file_unref(file);
-    }
+    err = whole_file_write(log->env->io, name, bytes_slice(&text), false);
+    log->id_loose = true;
     bytes_drop(&text);
     heap_free(log->env->heap, name);
     return err;
@@ -187,6 +175,20 @@ static enum err metadata_agree(struct log *log)
     err = metadata_write(log, path);
     heap_free(log->env->heap, path);
     log->names_loose = true;
+    return err;
+}
+
+/* With one segment a file that a power cut tore is soon made again from the batches' headers, so it waits for the log's
+ * next sync. With more that would take long, and an epoch is seldom new. */
+enum err log_epochs_keep(struct log *log)
+{
+    bool now = log->segments_n > 1;
+    char *path = log_path(log);
+    enum err err = epochs_save(&log->epochs, log->env->io, path, now);
+
+    if (!now)
+        log->epochs_loose = log->names_loose = true;
+    heap_free(log->env->heap, path);
     return err;
 }
 

@@ -67,10 +67,13 @@ struct log {
     int64_t unsynced_ms;  /* when the oldest unsynced append came */
     int64_t active_ms;    /* when the active segment was made, as far as known */
     int32_t jitter_ms;
+    enum err sync_err; /* its fate in the flush under way */
     uint32_t cuts;     /* truncations and restarts so far: a cleaning that began before one ends */
     bool made;         /* the directory is there */
     bool names_loose;  /* names in it aren't durable yet */
     bool parent_loose; /* its own name isn't */
+    bool id_loose;     /* partition.metadata isn't durable yet … */
+    bool epochs_loose; /* … nor is the epochs' file */
     struct uuid topic_id;
     struct epochs epochs;
     struct producers producers;
@@ -100,6 +103,9 @@ void log_remove_later(struct log_env *env, char *path, int64_t due_ms); /* takes
  * caller of log.h sees. */
 enum err log_failed(struct log *log, enum err err, const char *doing);
 void log_check(const struct log *log); /* the invariants of log.c */
+/* The epochs changed: their file follows, before what they speak of is written. */
+enum err log_epochs_keep(struct log *log);
+#define METADATA_FILE "partition.metadata"
 void log_segment_push(struct log *log, struct segment *s);
 enum err log_make(struct log *log); /* the directory, for the first append */
 /* listing.c: segments with their sizes; what a crash left half done is removed. */

@@ -90,6 +90,13 @@ static enum err scan_prepare(struct segment *s, int64_t from, int64_t *at)
 
 /* ---- the scan ---- */
 
+/* A batch needn't have an epoch: the field lies outside the CRC, and very old ones have none. */
+static void epoch_met(struct log *log, const struct batch_view *v)
+{
+    if (v->leader_epoch >= 0)
+        (void)epochs_assign(&log->epochs, v->leader_epoch, v->base_offset);
+}
+
 static bool batch_fits(const struct segment *s, const struct batch_view *v, int64_t next)
 {
     return v->base_offset >= next && v->last_offset - s->base <= INT32_MAX && batch_crc_ok(v);
@@ -111,7 +118,7 @@ static enum err segment_scan(struct segment *s, int64_t at, int64_t *good, int64
         err = segment_note(s, &note, *good);
         if (err)
             break;
-        (void)epochs_assign(&s->log->epochs, v.leader_epoch, v.base_offset);
+        epoch_met(s->log, &v);
         *next = v.last_offset + 1;
         *good = w.at;
     }
@@ -310,11 +317,6 @@ static void producer_met(struct log *log, const struct batch_view *v)
     producers_apply(&log->producers, &b);
 }
 
-static void epoch_met(struct log *log, const struct batch_view *v)
-{
-    (void)epochs_assign(&log->epochs, v->leader_epoch, v->base_offset);
-}
-
 enum err log_producers_rebuild(struct log *log, bool trust)
 {
     char *path = log_path(log);
@@ -329,19 +331,39 @@ enum err log_producers_rebuild(struct log *log, bool trust)
     return err;
 }
 
+static bool epochs_same(const struct epochs *a, const struct epochs *b)
+{
+    bool same = a->n == b->n;
+
+    for (uint32_t i = 0; i < a->n && same; i++)
+        same = a->rows[i].epoch == b->rows[i].epoch && a->rows[i].start == b->rows[i].start;
+    return same;
+}
+
+/* What the file says of the log in front of the scan, and what the scan met; the file is saved if that is news. */
 static enum err epochs_rebuild(struct log *log, const char *path)
 {
-    bool changed;
-    enum err err = epochs_load(&log->epochs, log->env->io, path);
+    struct epochs scanned = log->epochs, saved;
+    enum err err;
 
-    changed = err == E_MALFORMED;
+    epochs_init(&log->epochs, log->env->heap);
+    epochs_init(&saved, log->env->heap);
+    err = epochs_load(&saved, log->env->io, path);
     if (err == E_NOENT || err == E_MALFORMED)
         err = heads_walk(log, 0, epoch_met);
-    if (err)
-        return err;
-    changed |= epochs_cut_end(&log->epochs, log->end);
-    changed |= epochs_cut_start(&log->epochs, log->start);
-    return changed ? epochs_save(&log->epochs, log->env->io, path) : E_OK;
+    for (uint32_t i = 0; i < saved.n; i++)
+        (void)epochs_assign(&log->epochs, saved.rows[i].epoch, saved.rows[i].start);
+    if (scanned.n > 0)
+        (void)epochs_cut_end(&log->epochs, scanned.rows[0].start + 1);
+    for (uint32_t i = 0; i < scanned.n; i++)
+        (void)epochs_assign(&log->epochs, scanned.rows[i].epoch, scanned.rows[i].start);
+    (void)epochs_cut_end(&log->epochs, log->end);
+    (void)epochs_cut_start(&log->epochs, log->start);
+    if (!err && !epochs_same(&log->epochs, &saved))
+        err = log_epochs_keep(log);
+    epochs_drop(&scanned);
+    epochs_drop(&saved);
+    return err;
 }
 
 /* ---- all of it ---- */
@@ -400,7 +422,6 @@ static enum err segments_recover(struct log *log, const struct log_start *from)
 enum err log_recover(struct log *log, const struct log_start *from, enum err (*agree)(struct log *log))
 {
     char *path = log_path(log);
-    struct epochs scanned;
     bool clean = from->past.clean;
     enum err err = clean_swap_recover(log->env->io, path);
 
@@ -420,13 +441,7 @@ enum err log_recover(struct log *log, const struct log_start *from, enum err (*a
     log->start = from->start > log->segments[0]->base ? from->start : log->segments[0]->base;
     if (log->start > log->end)
         log->start = log->end;
-    scanned = log->epochs; /* rows that the scan met; the file's come first */
-    epochs_init(&log->epochs, log->env->heap);
     err = epochs_rebuild(log, path);
-    for (uint32_t i = 0; i < scanned.n && !err; i++)
-        if (epochs_assign(&log->epochs, scanned.rows[i].epoch, scanned.rows[i].start))
-            err = epochs_save(&log->epochs, log->env->io, path);
-    epochs_drop(&scanned);
     if (!err)
         err = log_producers_rebuild(log, clean);
 out:

@@ -5,14 +5,16 @@
  */
 #include "base/check.h"
 #include "log/log_internal.h"
+#include "log/whole_file.h"
 
 enum { SYNC_FILES_MAX = 256 };
 
-/* What one log adds to a flush. */
+/* The files of a flush, and whose they are. */
 struct sync_batch {
     enum log_sync_how how;
     int n;
     struct file *files[SYNC_FILES_MAX];
+    struct log *owners[SYNC_FILES_MAX];
 };
 
 static uint8_t sync_mask(enum log_sync_how how)
@@ -22,17 +24,37 @@ static uint8_t sync_mask(enum log_sync_how how)
 
 static bool sync_needed(const struct log *log, enum log_sync_how how)
 {
-    return log->synced < log->end || log->names_loose || (how == LOG_SYNC_ALL && log->recovered < log->end);
+    return log->synced < log->end || log->names_loose || log->id_loose || log->epochs_loose ||
+           (how == LOG_SYNC_ALL && log->recovered < log->end);
 }
 
-static enum err sync_files(struct sync_batch *b)
+static void sync_blame(struct log *log, enum err err)
+{
+    if (!log->sync_err)
+        log->sync_err = err;
+}
+
+/* Where the whole fails, each file says on its own whether it did: on the descriptor that met the failure, because one
+ * opened anew would call itself well. */
+static void sync_files(struct sync_batch *b)
 {
     enum err err = b->n > 0 ? file_sync(b->files, b->n) : E_OK;
 
-    for (int i = 0; i < b->n; i++)
+    for (int i = 0; i < b->n; i++) {
+        if (err)
+            sync_blame(b->owners[i], file_sync(&b->files[i], 1));
         file_unref(b->files[i]);
+    }
     b->n = 0;
-    return err;
+}
+
+/* Takes over the file. */
+static void sync_add(struct sync_batch *b, struct log *log, struct file *file)
+{
+    b->files[b->n] = file;
+    b->owners[b->n++] = log;
+    if (b->n == SYNC_FILES_MAX)
+        sync_files(b);
 }
 
 static enum err segment_gather(struct segment *s, struct sync_batch *b)
@@ -45,27 +67,41 @@ static enum err segment_gather(struct segment *s, struct sync_batch *b)
 
         if (!(s->unsynced & mask & 1 << kind))
             continue;
-        if (b->n == SYNC_FILES_MAX)
-            err = sync_files(b);
+        err = segment_file(s, (enum segment_file)kind, &file);
         if (!err)
-            err = segment_file(s, (enum segment_file)kind, &file);
-        if (!err)
-            b->files[b->n++] = file_ref(file);
+            sync_add(b, s->log, file_ref(file));
     }
     return err;
 }
 
-static enum err log_gather(struct log *log, struct sync_batch *b)
+static enum err small_gather(struct log *log, const char *name, struct sync_batch *b)
 {
-    for (uint32_t i = log->segments_n; i-- > 0;) {
-        enum err err = segment_gather(log->segments[i], b);
+    struct heap *h = log->env->heap;
+    char *dir = log_path(log), *path = path_join(h, dir, name);
+    struct file *file;
+    enum err err = file_open(log->env->io, path, FILE_WRITE, &file);
 
-        if (err)
-            return err;
+    if (!err)
+        sync_add(b, log, file);
+    heap_free(h, path);
+    heap_free(h, dir);
+    return err == E_NOENT ? E_OK : err;
+}
+
+static void log_gather(struct log *log, struct sync_batch *b)
+{
+    enum err err = E_OK;
+
+    for (uint32_t i = log->segments_n; i-- > 0 && !err;) {
+        err = segment_gather(log->segments[i], b);
         if (log->segments[i]->base <= log->recovered)
             break;
     }
-    return E_OK;
+    if (!err && log->id_loose)
+        err = small_gather(log, METADATA_FILE, b);
+    if (!err && log->epochs_loose)
+        err = small_gather(log, EPOCHS_FILE, b);
+    sync_blame(log, err);
 }
 
 static enum err names_sync(struct log *log)
@@ -93,24 +129,22 @@ static void log_settle(struct log *log, enum log_sync_how how)
         if (log->segments[i]->base <= log->recovered)
             break;
     }
+    log->id_loose = log->epochs_loose = false;
     log->synced = log->end;
     if (how == LOG_SYNC_ALL)
         log->recovered = log->end;
 }
 
-/* Which of them failed, if one did: alone each says so, because a failed sync sticks. */
-static enum err sync_alone(struct log *log, enum log_sync_how how)
+/* Its files have been synced, or not. */
+static enum err sync_end(struct log *log, enum log_sync_how how)
 {
-    struct sync_batch b = {.how = how};
-    enum err err = log_gather(log, &b);
-    enum err synced = sync_files(&b);
+    enum err err = log->sync_err;
 
-    if (!err)
-        err = synced;
-    if (!err)
-        err = names_sync(log);
     if (err)
         return log_failed(log, err, "syncing");
+    err = names_sync(log);
+    if (err)
+        return log_failed(log, err, "syncing names");
     log_settle(log, how);
     return E_OK;
 }
@@ -118,15 +152,14 @@ static enum err sync_alone(struct log *log, enum log_sync_how how)
 enum err log_sync(struct log *const *v, int n, enum log_sync_how how)
 {
     struct sync_batch b = {.how = how};
-    enum err err = E_OK, first = E_OK;
+    enum err first = E_OK;
 
-    for (int i = 0; i < n && !err; i++)
+    for (int i = 0; i < n; i++) {
+        v[i]->sync_err = E_OK;
         if (!v[i]->dir->offline && sync_needed(v[i], how))
-            err = log_gather(v[i], &b);
-    if (!err)
-        err = sync_files(&b);
-    else
-        (void)!sync_files(&b); /* the first error is looked into below */
+            log_gather(v[i], &b);
+    }
+    sync_files(&b);
     for (int i = 0; i < n; i++) {
         enum err one = E_OK;
 
@@ -134,15 +167,8 @@ enum err log_sync(struct log *const *v, int n, enum log_sync_how how)
             one = E_KAFKA_STORAGE_ERROR;
         else if (!sync_needed(v[i], how))
             continue;
-        else if (err)
-            one = sync_alone(v[i], how);
-        else {
-            one = names_sync(v[i]);
-            if (one)
-                one = log_failed(v[i], one, "syncing names");
-            else
-                log_settle(v[i], how);
-        }
+        else
+            one = sync_end(v[i], how);
         if (!first)
             first = one;
         v[i]->env->counters.syncs++;

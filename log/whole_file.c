@@ -45,7 +45,7 @@ enum err whole_file_write(struct io *io, const char *path, struct slice what, bo
     return err;
 }
 
-enum err whole_file_replace(struct io *io, const char *dir, const char *name, struct slice what)
+static enum err swap(struct io *io, const char *dir, const char *name, struct slice what, bool sync)
 {
     struct heap *h = io_heap(io);
     char *to = path_join(h, dir, name);
@@ -53,12 +53,22 @@ enum err whole_file_replace(struct io *io, const char *dir, const char *name, st
     char *tmp = heap_alloc(h, len);
 
     (void)snprintf(tmp, len, "%s.tmp", to);
-    enum err err = whole_file_write(io, tmp, what, true);
+    enum err err = whole_file_write(io, tmp, what, sync);
     if (!err)
         err = path_move(io, tmp, to);
-    if (!err)
+    if (!err && sync)
         err = dir_sync(io, dir);
     heap_free(h, tmp);
     heap_free(h, to);
     return err;
+}
+
+enum err whole_file_replace(struct io *io, const char *dir, const char *name, struct slice what)
+{
+    return swap(io, dir, name, what, true);
+}
+
+enum err whole_file_swap(struct io *io, const char *dir, const char *name, struct slice what)
+{
+    return swap(io, dir, name, what, false);
 }

@@ -14,3 +14,6 @@ enum err whole_file_write(struct io *io, const char *path, struct slice what, bo
 /* dir/name holds these bytes afterwards, on disk; after an error or a crash what it held before, or these.
  * By way of dir/name.tmp, which is left behind at worst and overwritten by the next. */
 enum err whole_file_replace(struct io *io, const char *dir, const char *name, struct slice what);
+/* The same for a crash of the process alone. After a power cut it may also be torn or missing, until the caller has
+ * synced the file and then `dir`: for what can be told from elsewhere. */
+enum err whole_file_swap(struct io *io, const char *dir, const char *name, struct slice what);

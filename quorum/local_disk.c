@@ -118,7 +118,7 @@ static enum err open_log(struct local_disk *d)
         err = log_restart_at(d->log, from.recovery_point, io_wall_ms(d->io));
     if (!err && log_start(d->log) > from.recovery_point)
         err = E_OFFSET_OUT_OF_RANGE;
-    return err ? err : log_sync(&d->log, 1, LOG_SYNC_ALL);
+    return err ? err : log_sync(&d->log, 1, LOG_SYNC_DATA); /* a snapshot syncs the indexes below it */
 }
 
 /* ---- our own batches ---- */
@@ -221,15 +221,14 @@ static enum err lead(struct local_disk *d, const struct quorum_state *before, in
 static enum err load_steps(struct local_disk *d, const struct voters *first, struct image **image,
                            struct quorum_state *state)
 {
-    enum err err;
+    enum err err = quorum_state_read(d->io, d->path, state);
 
-    if (failed(d, make_directory(d), "making the metadata log's directory") ||
+    if (err && err != E_NOENT)
+        return failed(d, err, "reading quorum-state");
+    if ((err && failed(d, make_directory(d), "making the metadata log's directory")) ||
         failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
         failed(d, open_log(d), "opening the metadata log"))
         return d->err;
-    err = quorum_state_read(d->io, d->path, state);
-    if (err && err != E_NOENT)
-        return failed(d, err, "reading quorum-state");
     if (log_end(d->log) > 0)
         return E_OK;
     if (!err)

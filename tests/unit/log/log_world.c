@@ -50,7 +50,7 @@ enum err world_start(struct log_world *w, struct io *io)
     if (from.recovery_point < 0)
         from.recovery_point = 0;
     if (!err)
-        err = log_dir_running(io, WORLD_DIR);
+        err = log_dir_running(io, WORLD_DIR, &from.past);
     if (!err)
         err = log_open(w->env, w->dir, WORLD_LOG, &id, &w->config, &from, &w->log);
     if (!err && log_checkpoint_first(w->log))

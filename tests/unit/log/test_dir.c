@@ -70,15 +70,15 @@ static void small_files(struct loop *loop, void *arg)
     CHECK_EQ(log_meta_read(io, "d", &back), E_MALFORMED);
     CHECK_OK(log_dir_past_read(io, "d", &past));
     CHECK(!past.clean && !past.same_boot && past.broker_epoch == -1);
-    CHECK_OK(log_dir_running(io, "d"));
+    CHECK_OK(log_dir_running(io, "d", &past));
     CHECK_OK(log_dir_past_read(io, "d", &past));
     CHECK(!past.clean && past.same_boot);
     CHECK_OK(log_dir_clean(io, "d", 99));
     CHECK_OK(log_dir_past_read(io, "d", &past));
     CHECK(past.clean && past.broker_epoch == 99);
-    CHECK_OK(log_dir_running(io, "d"));
+    CHECK_OK(log_dir_running(io, "d", &past));
     CHECK_OK(log_dir_past_read(io, "d", &past));
-    CHECK(!past.clean);
+    CHECK(!past.clean && past.same_boot);
     CHECK_OK(log_dir_lock(io, "d", &lock));
     file_unref(lock);
 }

@@ -17,7 +17,7 @@ static void save_two(struct sweep *w)
 
     CHECK_OK(dir_make(w->io, "t-0"));
     CHECK_OK(dir_sync(w->io, "."));
-    CHECK_OK(epochs_save(&e, w->io, "t-0"));
+    CHECK_OK(epochs_save(&e, w->io, "t-0", true));
     epochs_drop(&e);
 }
 
@@ -25,7 +25,7 @@ static void save_three(struct sweep *w)
 {
     struct epochs e = made(w->io, 3);
 
-    w->err = epochs_save(&e, w->io, "t-0");
+    w->err = epochs_save(&e, w->io, "t-0", true);
     epochs_drop(&e);
 }
 
@@ -70,7 +70,7 @@ static void text_is_kafkas(struct loop *loop, void *arg)
     epochs_drop(&e);
     e = made(io, 3);
     CHECK_OK(dir_make(io, "t-0"));
-    CHECK_OK(epochs_save(&e, io, "t-0"));
+    CHECK_OK(epochs_save(&e, io, "t-0", true));
     CHECK_OK(file_open(io, "t-0/leader-epoch-checkpoint", 0, &f));
     CHECK_OK(file_read(f, 0, text, sizeof(text), &got));
     file_unref(f);

@@ -33,14 +33,14 @@ static size_t unhex(const char *hex, uint8_t *out, size_t room)
     return n;
 }
 
-/* Time isn't part of the format: it is 0 here, and so is the CRC over it. */
+/* Time isn't part of the format: it is 0 here, and so is the CRC over it, and which of the batches was the latest one. */
 static void without_time(const char *name, uint8_t *p, size_t len)
 {
     struct slice rest = slice_of(p, len);
     struct batch_view v;
 
-    if (strstr(name, ".timeindex") && len >= 8)
-        memset(p, 0, 8);
+    if (strstr(name, ".timeindex"))
+        memset(p, 0, len);
     if (!strstr(name, ".log"))
         return;
     while (!batch_next(&rest, &v)) {

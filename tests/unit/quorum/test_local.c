@@ -52,6 +52,23 @@ TEST(local, restarts_keep_everything)
     qworld_drop(&w);
 }
 
+/* A start asks the disk for no more than the one before it did, however many there have been. */
+TEST(local, restarts_cost_the_same)
+{
+    struct quorum_world w;
+    int64_t cost[30];
+
+    world_one(&w, 2);
+    for (int i = 0; i < 30; i++) {
+        CHECK(qworld_stop(&w));
+        int64_t before = sim_file_calls(w.sim, WORLD_NODE);
+        qworld_restart(&w);
+        cost[i] = sim_file_calls(w.sim, WORLD_NODE) - before;
+    }
+    CHECK_EQ(cost[29], cost[1]);
+    world_end(&w);
+}
+
 /* Proposals that come together are written one by one and synced once. */
 TEST(local, proposals_share_a_sync)
 {

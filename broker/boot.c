@@ -203,7 +203,7 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
         leftover_note(f, name, false);
         return;
     }
-    ps = node_disk_of(f->node, &t->id, index)->partitions;
+    ps = disk_of(f->node->disks, &t->id, index)->partitions;
     recovery = checkpoint_get(&f->recovery, topic, index);
     start = checkpoint_get(&f->start, topic, index);
     hw = checkpoint_get(&f->hw, topic, index);
@@ -289,9 +289,9 @@ enum err boot_checkpoint(struct boot *b, struct node *node, int dir)
 
     for (int i = 0; i < 4; i++)
         checkpoint_init(&c[i], b->heap, 0);
-    for (int i = 0; i < node->n_disk; i++) {
-        partitions_checkpoint(node->disk[i]->partitions, dir, &c[0], &c[1], &c[2]);
-        cleaner_checkpoint(node->disk[i]->partitions->cleaner, dir, &c[3]);
+    for (int i = 0; i < node->disks->n; i++) {
+        partitions_checkpoint(node->disks->v[i]->partitions, dir, &c[0], &c[1], &c[2]);
+        cleaner_checkpoint(node->disks->v[i]->partitions->cleaner, dir, &c[3]);
     }
     for (int i = 0; i < 4 && !err; i++)
         err = checkpoint_save(&c[i], b->io, b->dirs[dir].path, names[i]);

@@ -407,10 +407,10 @@ struct control *control_start(struct node *node, const struct control_settings *
     return c;
 }
 
-void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
+void control_slot(struct control *c, struct image_slot *slot, struct loop *loop, enum loop_kind kind,
                   void (*adopted)(struct image_slot *, const struct published *, const struct published *))
 {
-    publisher_slot(c->publisher, slot, loop, adopted);
+    publisher_slot(c->publisher, slot, loop, kind, adopted);
 }
 
 void control_publish(struct control *c)

@@ -54,8 +54,9 @@ struct control_ops {
 /* On its loop; the callbacks run there. */
 struct control *control_start(struct node *node, const struct control_settings *settings,
                               const struct control_ops *ops);
-/* A loop that wants images; DISK loops before NET loops. One that comes late gets the newest at once. */
-void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
+/* A loop that wants images, DISK or NET: those of the first kind are told before. One that comes late gets the newest at
+ * once. */
+void control_slot(struct control *c, struct image_slot *slot, struct loop *loop, enum loop_kind kind,
                   void (*adopted)(struct image_slot *, const struct published *, const struct published *));
 /* After `loaded`: loops get their first image. */
 void control_publish(struct control *c);

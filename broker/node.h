@@ -27,6 +27,18 @@ struct topic_rules_cache;
 struct producer_ids;
 struct fetch_sessions;
 struct node;
+struct disk_loop;
+
+/* Which DISK loop owns which partition: arithmetic on its topic id and number over the first n_active loops, so that whoever
+ * has the table knows without asking. There is one table at a time; when num.io.threads changes there is a next one, and
+ * partitions move (replica/move.h says how two tables never disagree about one). */
+struct disk_table {
+    uint32_t generation; /* one more for each */
+    int n_active;
+    int n; /* made so far: those behind the active ones own nothing and rest, until there are more again */
+    struct disk_loop *v[];
+};
+struct disk_loop *disk_of(const struct disk_table *t, const struct uuid *topic_id, int32_t partition);
 
 /* The newest published image for one loop. The writer swaps it in; if the old value was not taken yet the writer
  * takes it back, so at most one adoption is on its way to a loop. */
@@ -51,7 +63,8 @@ struct net_loop {
     struct image_slot slot;
     const struct image *image;
     const struct config *config;
-    struct net *net; /* connections, budget share (net/net.h) */
+    const struct disk_table *disks; /* replaced by a message */
+    struct net *net;                /* connections, budget share (net/net.h) */
     struct fetch_sessions *sessions;
     struct codec_cache *codecs;        /* for batch_check() */
     struct topic_rules_cache *rules;   /* api/topic_rules.h */
@@ -66,8 +79,9 @@ struct disk_loop {
     struct image_slot slot;
     const struct image *image;
     const struct config *config;
-    struct partitions *partitions; /* replica/manager.h */
-    struct msg stopping;           /* server.c */
+    const struct disk_table *disks; /* replaced by a message */
+    struct partitions *partitions;  /* replica/manager.h */
+    struct msg stopping;            /* server.c */
 };
 
 struct node {
@@ -79,12 +93,8 @@ struct node {
     struct control *control;
     struct net_loop **net;
     int n_net;
-    struct disk_loop **disk;
-    int n_disk;
-    struct loop *reader; /* DISK: reads ahead for consumers that lag, owns nothing */
+    struct disk_table *disks; /* the control loop's own: others have theirs */
+    struct loop *reader;      /* DISK: reads ahead for consumers that lag, owns nothing */
     struct principal anonymous;
     struct net_shared *net_shared; /* listeners and limits that all NET loops share by atomics (net/net.h) */
 };
-
-/* Which DISK loop owns a partition. */
-struct disk_loop *node_disk_of(struct node *n, const struct uuid *topic_id, int32_t partition);

@@ -2,7 +2,7 @@
 #include "base/check.h"
 #include <stdio.h>
 
-enum { SLOTS_MAX = 512, ENTRIES_MAX = 512 };
+enum { ENTRIES_MAX = 512 };
 
 /* Settings in force, shared by the images that don't change them. */
 struct shared_config {
@@ -16,9 +16,10 @@ struct publisher {
     struct grave *grave;
     const struct config *base;
     struct shared_config *config;
-    struct image *last; /* the newest published, referenced */
-    struct image_slot *slots[SLOTS_MAX];
+    struct image *last;        /* the newest published, referenced */
+    struct image_slot **slots; /* of DISK loops, then of NET loops */
     int n;
+    int n_disk;
 };
 
 /* One loop's copy of what is published. */
@@ -144,15 +145,19 @@ static void slot_put(struct publisher *p, struct image_slot *slot, struct image 
         loop_post(slot->loop, &slot->adopt);
 }
 
-void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
+void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop, enum loop_kind kind,
                     void (*adopted)(struct image_slot *, const struct published *, const struct published *))
 {
-    ASSERT(p->n < SLOTS_MAX);
+    int at = kind == LOOP_DISK ? p->n_disk++ : p->n;
+
+    p->slots = heap_resize(p->node->heap, p->slots, (size_t)(p->n + 1) * sizeof(struct image_slot *));
+    memmove(p->slots + at + 1, p->slots + at, (size_t)(p->n - at) * sizeof(struct image_slot *));
+    p->slots[at] = slot;
+    p->n++;
     slot->node = p->node;
     slot->loop = loop;
     slot->adopted = adopted;
     slot->adopt.run = slot_adopt;
-    p->slots[p->n++] = slot;
     if (p->last)
         slot_put(p, slot, p->last);
 }
@@ -193,5 +198,6 @@ void publisher_drop(struct publisher *p)
     if (p->last)
         image_unref(p->last, p->grave);
     config_unref(p, p->config);
+    heap_free(p->node->heap, p->slots);
     heap_free(p->node->heap, p);
 }

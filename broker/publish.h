@@ -8,8 +8,8 @@
 struct publisher;
 struct publisher *publisher_new(struct node *node, struct loop *control, struct grave *grave,
                                 const struct config *base);
-/* Gets the newest image at once if one was published before. */
-void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop,
+/* Gets the newest image at once if one was published before. kind: of the loop, for DISK loops are told before NET loops. */
+void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop, enum loop_kind kind,
                     void (*adopted)(struct image_slot *, const struct published *, const struct published *));
 /* Before anything is published: publisher_config() has the settings under the image that was loaded. */
 void publisher_begin(struct publisher *p, const struct image *image);

@@ -3,14 +3,9 @@
  * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
  *         end → checkpoints and clean markers → metadata log closes → `stopped`. Each step waits for the one before. */
 #include "base/check.h"
-#include "broker/api/fetch_session.h"
-#include "broker/api/init_producer_id.h"
-#include "broker/api/topic_rules.h"
 #include "broker/replica/upkeep.h"
 #include "broker/server_internal.h"
 #include <stdio.h>
-
-enum { FETCH_EVICTION_MS = 120000 };
 
 /* ---- images reach the loops ---- */
 
@@ -34,7 +29,9 @@ static void recovered_home(struct msg *msg)
     if (s->phase == STOPPING)
         return;
     s->recovered.run = all_recovered;
-    loop_post(s->node.disk[0]->loop, &s->recovered);
+    loop_post(s->node.disks->v[0]->loop, &s->recovered);
+    s->scans = false;
+    io_threads_check(s);
 }
 
 static void disk_recovered(void *arg)
@@ -50,25 +47,13 @@ static void disk_adopted(struct image_slot *slot, const struct published *old, c
 {
     struct disk_loop *d = container_of(slot, struct disk_loop, slot);
 
-    d->image = now->image;
-    d->config = now->config;
-    partitions_adopted(d->partitions, old, now);
+    disk_loop_adopted(slot, old, now);
     if (old)
         return;
-    partitions_run(d->partitions);
     if (boot_must_recover(&server_of(d->node)->boot))
         upkeep_recover(d->partitions->upkeep, disk_recovered, d);
     else if (d->index == 0)
         rounds_run(server_of(d->node)->rounds);
-}
-
-static void net_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
-{
-    struct net_loop *n = container_of(slot, struct net_loop, slot);
-
-    n->image = now->image;
-    n->config = now->config;
-    topic_rules_adopted(n->rules, old, now);
 }
 
 /* ---- loops ---- */
@@ -76,47 +61,16 @@ static void net_adopted(struct image_slot *slot, const struct published *old, co
 static void disk_loops_start(struct server *s)
 {
     struct node *n = &s->node;
-    struct log_dir_past *past = heap_alloc(n->heap, (size_t)s->boot.n * sizeof(*past));
+    int wanted = (int)config_int(control_config(n->control), C_num_io_threads);
+    struct disk_table *t = heap_alloc(n->heap, sizeof(*t) + (size_t)wanted * sizeof(struct disk_loop *));
 
-    for (int i = 0; i < s->boot.n; i++)
-        past[i] = s->boot.dirs[i].past;
-    n->n_disk = (int)config_int(control_config(n->control), C_num_io_threads);
-    n->disk = heap_alloc(n->heap, (size_t)n->n_disk * sizeof(struct disk_loop *));
-    for (int i = 0; i < n->n_disk; i++) {
-        struct disk_loop *d = n->disk[i] = heap_alloc(n->heap, sizeof(*d));
-        char name[24];
-        snprintf(name, sizeof(name), "disk-%d", i);
-        d->node = n;
-        d->index = i;
-        d->config = n->config;
-        d->loop = loop_start(n->io, LOOP_DISK, name);
-        d->partitions = partitions_new(d, past, s->boot.n);
-    }
-    heap_free(n->heap, past);
+    n->disks = t;
+    t->n = t->n_active = wanted;
+    for (int i = 0; i < wanted; i++)
+        t->v[i] = disk_loop_start(s, i);
+    for (int i = 0; i < wanted; i++)
+        t->v[i]->disks = t;
     n->reader = loop_start(n->io, LOOP_DISK, "reader");
-}
-
-static struct net_loop *net_loop_start(struct server *s, int index)
-{
-    struct node *n = &s->node;
-    struct net_loop *l = heap_alloc(n->heap, sizeof(*l));
-    int slots = (int)config_int(n->config, C_max_incremental_fetch_session_cache_slots);
-    char name[24];
-    uint64_t seed;
-
-    io_random(n->io, &seed, sizeof(seed));
-    snprintf(name, sizeof(name), "net-%d", index);
-    l->node = n;
-    l->index = index;
-    l->config = n->config;
-    l->loop = loop_start(n->io, LOOP_NET, name);
-    l->codecs = codec_cache_new(n->heap);
-    l->sessions = fetch_sessions_new(n->heap, seed, (slots + n->n_net - 1) / n->n_net, FETCH_EVICTION_MS);
-    l->rules = heap_alloc(n->heap, sizeof(*l->rules));
-    topic_rules_init(l->rules, n->heap, seed);
-    l->producer_ids = producer_ids_new(l);
-    l->net = net_new(n->net_shared, l);
-    return l;
 }
 
 static void net_loops_start(struct server *s)
@@ -128,81 +82,6 @@ static void net_loops_start(struct server *s)
     n->net = heap_alloc(n->heap, (size_t)n->n_net * sizeof(struct net_loop *));
     for (int i = 0; i < n->n_net; i++)
         n->net[i] = net_loop_start(s, i);
-}
-
-/* ---- num.network.threads changes: new connections go to so many loops; those that are there stay where they are, so a loop
- * that is not wanted any more only rests ---- */
-
-struct spread {
-    struct msg msg;
-    struct server *server;
-    int n;
-    struct net_loop *loops[];
-};
-
-static void spread_run(struct msg *msg)
-{
-    struct spread *p = container_of(msg, struct spread, msg);
-
-    listeners_spread(p->server->node.net_shared, p->loops, p->n);
-    heap_free(p->server->node.heap, p);
-}
-
-static void net_threads_set(struct server *s, int n)
-{
-    struct node *node = &s->node;
-    struct spread *p = heap_alloc(node->heap, sizeof(*p) + (size_t)n * sizeof(struct net_loop *));
-
-    if (n > node->n_net)
-        node->net = heap_resize(node->heap, node->net, (size_t)n * sizeof(struct net_loop *));
-    while (node->n_net < n) {
-        struct net_loop *l = node->net[node->n_net] = net_loop_start(s, node->n_net);
-        node->n_net++;
-        control_slot(node->control, &l->slot, l->loop, net_adopted);
-    }
-    s->n_spread = n;
-    p->server = s;
-    p->n = n;
-    memcpy(p->loops, node->net, (size_t)n * sizeof(struct net_loop *));
-    p->msg.run = spread_run;
-    loop_post(node->net[0]->loop, &p->msg);
-}
-
-static void on_configured(void *arg, const struct config *config)
-{
-    struct server *s = arg;
-    int n = (int)config_int(config, C_num_network_threads);
-
-    if (s->phase != STOPPING && s->loaded && n != s->n_spread)
-        net_threads_set(s, n);
-    if (config_int(config, C_num_io_threads) != s->node.n_disk)
-        TRACE(s->node.io, io_threads_later, (int)config_int(config, C_num_io_threads));
-}
-
-void loops_free(struct server *s)
-{
-    struct node *n = &s->node;
-
-    for (int i = 0; i < n->n_net; i++) {
-        struct net_loop *l = n->net[i];
-        net_free(l->net);
-        codec_cache_drop(l->codecs);
-        fetch_sessions_drop(l->sessions);
-        topic_rules_drop(l->rules);
-        heap_free(n->heap, l->rules);
-        producer_ids_drop(l->producer_ids);
-        heap_free(n->heap, l);
-    }
-    heap_free(n->heap, n->net);
-    for (int i = 0; i < n->n_disk; i++) {
-        partitions_drop(n->disk[i]->partitions);
-        heap_free(n->heap, n->disk[i]);
-    }
-    heap_free(n->heap, n->disk);
-    if (s->rounds)
-        rounds_drop(s->rounds);
-    if (n->net_shared)
-        net_shared_drop(n->net_shared);
 }
 
 /* ---- start ---- */
@@ -322,16 +201,17 @@ static void on_loaded(void *arg, const struct image *image)
     disk_loops_start(s);
     net_loops_start(s);
     s->rounds = rounds_new(n, &s->boot);
-    s->recovering = n->n_disk;
+    s->recovering = n->disks->n;
+    s->scans = boot_must_recover(&s->boot);
     s->recovered.run = recovered_home;
     self = image_broker(image, n->id);
     s->kept_epoch = boot_kept_epoch(&s->boot, self ? self->reg.epoch : -1);
     boot_find(&s->boot, n, image);
-    for (int i = 0; i < n->n_disk; i++)
-        control_slot(n->control, &n->disk[i]->slot, n->disk[i]->loop, disk_adopted);
-    control_slot(n->control, &s->limits_slot, n->reader, limits_adopted);
+    for (int i = 0; i < n->disks->n; i++)
+        control_slot(n->control, &n->disks->v[i]->slot, n->disks->v[i]->loop, LOOP_DISK, disk_adopted);
+    control_slot(n->control, &s->limits_slot, n->reader, LOOP_DISK, limits_adopted);
     for (int i = 0; i < n->n_net; i++)
-        control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, net_adopted);
+        control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, LOOP_NET, net_adopted);
     control_publish(n->control); /* and spreads the connections to come over the NET loops: on_configured() */
     s->open.run = listeners_run;
     loop_post(n->net[0]->loop, &s->open);

@@ -1,5 +1,5 @@
-/* What the files of the composition root share. server.c starts a node, server_stop.c ends it, server_limits.c follows the
- * settings of the network.
+/* What the files of the composition root share. server.c starts a node, server_stop.c ends it, server_threads.c makes its
+ * loops, server_limits.c follows the settings of the network.
  * Loop: the control loop, but for messages that name another. */
 #pragma once
 #include "base/trace.h"
@@ -32,6 +32,11 @@ struct server {
     int64_t kept_epoch; /* boot_kept_epoch() */
     enum phase phase;
     bool loaded;
+    bool scans;     /* partitions are scanned after a power cut */
+    bool changing;  /* io_threads_check() began what has not ended */
+    int io_threads; /* wanted */
+    struct move *move;
+    struct disk_table *disks_before;
     int pending;  /* loops that a step of the stop waits for */
     bool *dir_ok; /* a row of directories for each DISK loop */
     enum err why; /* what stopped it */
@@ -39,7 +44,7 @@ struct server {
     _Atomic int recovering;        /* loops that scan their partitions after a power cut */
     struct image_slot limits_slot; /* the reader's: server_limits.c */
     struct msg reader_stopping;
-    struct msg begin, open, opened, stop, signal, step, recovered;
+    struct msg begin, open, opened, stop, signal, step, recovered, threads;
 };
 
 static inline struct server *server_of(struct node *node)
@@ -49,6 +54,14 @@ static inline struct server *server_of(struct node *node)
 
 void server_fail(struct server *s, enum err err, const char *what);
 void stop_begin(struct server *s);
+void stop_go(struct server *s); /* goes on with a stop that waited for partitions to have moved */
+/* server_threads.c */
+struct disk_loop *disk_loop_start(struct server *s, int index);
+struct net_loop *net_loop_start(struct server *s, int index);
+void disk_loop_adopted(struct image_slot *slot, const struct published *old, const struct published *now);
+void net_adopted(struct image_slot *slot, const struct published *old, const struct published *now);
+void on_configured(void *arg, const struct config *config);
+void io_threads_check(struct server *s); /* moves partitions if num.io.threads says so */
 void loops_free(struct server *s);
 /* On the reader's loop: dynamic limits of the network, on their way to the acceptor. */
 void limits_adopted(struct image_slot *slot, const struct published *old, const struct published *now);

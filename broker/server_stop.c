@@ -53,7 +53,7 @@ static void all_disks_stopped(struct server *s)
     for (int i = 0; i < s->boot.n; i++)
         if (!s->boot.dirs[i].offline && boot_checkpoint(&s->boot, &s->node, i) != E_OK)
             s->dir_ok[i] = false;
-    boot_clean(&s->boot, s->dir_ok, s->node.n_disk, s->broker_epoch);
+    boot_clean(&s->boot, s->dir_ok, s->node.disks->n, s->broker_epoch);
     control_end(s);
 }
 
@@ -68,10 +68,10 @@ static void all_partitions_closed(struct server *s)
 {
     if (--s->pending > 0)
         return;
-    s->pending = s->node.n_disk;
-    for (int i = 0; i < s->node.n_disk; i++) {
-        s->node.disk[i]->stopping.run = disk_stopped;
-        loop_stop(s->node.disk[i]->loop, s->control_loop, &s->node.disk[i]->stopping);
+    s->pending = s->node.disks->n;
+    for (int i = 0; i < s->node.disks->n; i++) {
+        s->node.disks->v[i]->stopping.run = disk_stopped;
+        loop_stop(s->node.disks->v[i]->loop, s->control_loop, &s->node.disks->v[i]->stopping);
     }
 }
 
@@ -105,12 +105,12 @@ static void rounds_over(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, step);
 
-    s->pending = s->node.n_disk + 1;
+    s->pending = s->node.disks->n + 1;
     s->reader_stopping.run = reader_stopped;
     loop_stop(s->node.reader, s->control_loop, &s->reader_stopping);
-    for (int i = 0; i < s->node.n_disk; i++) {
-        s->node.disk[i]->stopping.run = disk_close;
-        loop_post(s->node.disk[i]->loop, &s->node.disk[i]->stopping);
+    for (int i = 0; i < s->node.disks->n; i++) {
+        s->node.disks->v[i]->stopping.run = disk_close;
+        loop_post(s->node.disks->v[i]->loop, &s->node.disks->v[i]->stopping);
     }
 }
 
@@ -129,7 +129,7 @@ static void net_stopped(struct msg *msg)
     if (--s->pending > 0)
         return;
     s->step.run = rounds_end;
-    loop_post(s->node.disk[0]->loop, &s->step);
+    loop_post(s->node.disks->v[0]->loop, &s->step);
 }
 
 /* The acceptor has heard of every connection's end: no loop has anything for another any more. */
@@ -213,8 +213,14 @@ void stop_begin(struct server *s)
         control_end(s);
         return;
     }
-    s->dir_ok = heap_alloc(s->node.heap, (size_t)(s->boot.n * s->node.n_disk));
-    memset(s->dir_ok, true, (size_t)(s->boot.n * s->node.n_disk));
+    if (!s->changing) /* partitions on their way arrive first */
+        stop_go(s);
+}
+
+void stop_go(struct server *s)
+{
+    s->dir_ok = heap_alloc(s->node.heap, (size_t)(s->boot.n * s->node.disks->n));
+    memset(s->dir_ok, true, (size_t)(s->boot.n * s->node.disks->n));
     s->step.run = listeners_end;
     loop_post(s->node.net[0]->loop, &s->step);
 }

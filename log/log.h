@@ -95,6 +95,12 @@ void log_configure(struct log *log, const struct log_config *config); /* from no
 /* Gives back descriptors and buffers: a log that nobody uses. */
 enum err log_rest(struct log *log);
 
+/* To another loop: log_leave() takes the log out of its env, descriptors and unwritten rows included, without a word to the
+ * disk; log_enter(), on the other loop, puts it into that loop's env, where `dir` is its directory. In between
+ * nobody touches it. A cleaning of it has ended before. log_configure() next: the settings were lent by the old loop. */
+void log_leave(struct log *log);
+void log_enter(struct log *log, struct log_env *env, struct log_dir *dir);
+
 /* ---- facts ---- */
 int64_t log_start(const struct log *log);
 int64_t log_end(const struct log *log);

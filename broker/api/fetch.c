@@ -51,7 +51,6 @@ struct fetch {
     struct fetch_part *parts;
     int32_t n;
     struct scatter *scatter;
-    struct fetch_lane *lanes;
     struct timer deadline;
     int64_t max_bytes;
     bool may_watch; /* in the visit under way */
@@ -135,12 +134,14 @@ static void fetch_visit(struct lane *lane)
         found += (int64_t)part->range.len;
         error |= it->err != E_OK || part->diverging.epoch >= 0;
     }
-    if (f->may_watch && !error && found < f->in->min_bytes)
+    if (f->may_watch && lane->first && !error && found < f->in->min_bytes)
         lane_watch(ps, lane, fl, f->in->min_bytes - found);
     lane_answer(lane);
 }
 
 /* ---- on the NET loop ---- */
+
+static void fetch_woken(struct msg *msg);
 
 static void ranges_drop(struct fetch *f)
 {
@@ -149,9 +150,43 @@ static void ranges_drop(struct fetch *f)
             log_range_drop(&f->parts[i].range);
 }
 
+static struct fetch_lane *lane_of(const struct fetch *f, int i)
+{
+    return f->scatter->lanes[i].state;
+}
+
+/* Each lane of the scatter that hasn't one gets a watcher, which stays where it is while lanes come. */
+static void lanes_equip(struct fetch *f)
+{
+    for (int i = 0; i < f->scatter->n_lanes; i++) {
+        struct fetch_lane *fl;
+        if (f->scatter->lanes[i].state)
+            continue;
+        fl = arena_alloc(&f->r->arena, sizeof(*fl));
+        fl->fetch = f;
+        watcher_init(&fl->watcher, f->r->net->loop, fetch_woken);
+        f->scatter->lanes[i].state = fl;
+    }
+}
+
+/* Partitions moved to other loops while this fetch waited: it looks for them there, and takes back its watchers where they
+ * were. */
+static void fetch_rehome(struct fetch *f)
+{
+    if (!scatter_renew(f->scatter))
+        return;
+    lanes_equip(f);
+    for (int i = 0; i < f->scatter->n_lanes; i++)
+        f->scatter->lanes[i].owing = lane_of(f, i)->watching;
+    for (int32_t i = 0; i < f->n; i++)
+        if (f->parts[i].error == 0)
+            scatter_add(f->scatter, &f->parts[i].item);
+}
+
 static void fetch_go(struct fetch *f, bool watch)
 {
     ASSERT(!f->out);
+    fetch_rehome(f);
     for (int32_t i = 0; i < f->n; i++)
         f->parts[i].diverging.epoch = -1;
     if (!f->leaving)
@@ -317,7 +352,7 @@ static void fetch_leave(struct fetch *f)
 {
     f->leaving = true;
     for (int i = 0; i < f->scatter->n_lanes; i++)
-        if (f->lanes[i].watching) {
+        if (lane_of(f, i)->watching) {
             fetch_go(f, false);
             return;
         }
@@ -342,7 +377,7 @@ static void fetch_done(struct scatter *sc)
 
     f->out = false;
     for (int i = 0; i < sc->n_lanes; i++)
-        f->lanes[i].watching = f->lanes[i].watches;
+        lane_of(f, i)->watching = lane_of(f, i)->watches;
     if (f->leaving) {
         fetch_answer(f);
         return;
@@ -453,12 +488,7 @@ static struct fetch *fetch_new(struct request *r)
     f->max_bytes = f->in->max_bytes < limit ? f->in->max_bytes : limit;
     f->scatter = scatter_new(r, fetch_visit, fetch_done);
     f->scatter->state = f;
-    f->lanes = arena_alloc(&r->arena, (size_t)f->scatter->n_lanes * sizeof(*f->lanes));
-    for (int i = 0; i < f->scatter->n_lanes; i++) {
-        f->lanes[i].fetch = f;
-        watcher_init(&f->lanes[i].watcher, r->net->loop, fetch_woken);
-        f->scatter->lanes[i].state = &f->lanes[i];
-    }
+    lanes_equip(f);
     list_init(&f->deadline.link);
     f->deadline.fire = fetch_deadline;
     r->state = f;

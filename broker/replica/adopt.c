@@ -2,12 +2,12 @@
 #include "broker/replica/manager_internal.h"
 
 /* The topic is gone: waiting fetches look again and find nothing; the directory is renamed now and removed later. */
-static void partition_delete(struct partitions *ps, struct partition *p)
+void partition_delete(struct partitions *ps, struct partition *p)
 {
     struct resting *r = resting_of(ps, p);
     enum err err;
 
-    cleaner_leave(ps, p);
+    (void)cleaner_leave(ps, r);
     partition_tell(p, INT64_MAX);
     list_each_safe (it, &p->watchers)
         watcher_clear(container_of(it, struct watch, link)->watcher);
@@ -22,15 +22,14 @@ static void partition_delete(struct partitions *ps, struct partition *p)
     upkeep_files(ps);
 }
 
-/* One that was never touched is loaded to be deleted: its directory must go as well. */
+/* One that was never touched is loaded to be deleted: its directory must go as well. One that is on its way here is dealt
+ * with where it arrives (move.c). */
 static void partition_gone(struct partitions *ps, const struct image_topic *topic, int32_t index)
 {
     struct partition *p = partition_loaded(ps, &topic->id, index);
     struct bytes name;
     struct resting *r;
 
-    if (node_disk_of(ps->disk->node, &topic->id, index) != ps->disk)
-        return;
     if (p) {
         partition_delete(ps, p);
         return;
@@ -59,7 +58,7 @@ static void partition_changed(void *arg, const struct image_topic *topic,
 }
 
 /* Who turns log.durable on finds everything durable that clients may read. */
-static void partition_reconfigure(struct partitions *ps, struct partition *p, struct slice topic)
+void partition_reconfigure(struct partitions *ps, struct partition *p, struct slice topic)
 {
     const struct log_config *config;
 

@@ -117,8 +117,8 @@ static void cleaner_tick(struct timer *t)
 {
     struct cleaner *c = container_of(t, struct cleaner, timer);
     const struct config *config = c->ps->disk->config;
-    uint64_t map_bytes =
-        (uint64_t)config_int(config, C_log_cleaner_dedupe_buffer_size) / (uint64_t)c->ps->disk->node->n_disk;
+    uint64_t map_bytes = (uint64_t)config_int(config, C_log_cleaner_dedupe_buffer_size) /
+                         (uint64_t)c->ps->disk->disks->n_active;
     struct clean_range range;
     struct partition *p;
 
@@ -160,14 +160,29 @@ static void task_end(struct cleaner *c)
     clean_task_stop(&c->task);
 }
 
-void cleaner_leave(struct partitions *ps, struct partition *p)
+struct cleaner_place cleaner_leave(struct partitions *ps, const struct resting *r)
 {
     struct cleaner *c = ps->cleaner;
-    struct cleaned *row = map_remove(&c->rows, SLICE(log_name(p->log)));
+    struct cleaned *row = map_remove(&c->rows, r->name);
+    struct cleaner_place place = {.offset = -1};
 
-    if (c->busy == p)
+    if (c->busy && c->busy == r->loaded)
         task_end(c);
+    if (row)
+        place = (struct cleaner_place){.offset = row->offset, .broken = row->broken};
     heap_free(ps->heap, row);
+    return place;
+}
+
+void cleaner_came(struct partitions *ps, struct slice name, struct cleaner_place place)
+{
+    struct cleaned *row;
+
+    if (place.offset < 0 && !place.broken)
+        return;
+    row = row_of(ps->cleaner, name);
+    row->offset = place.offset;
+    row->broken = place.broken;
 }
 
 void cleaner_checkpoint(const struct cleaner *c, int dir, struct checkpoint *cleaned)

@@ -61,12 +61,10 @@ void unsynced_flush(struct partitions *ps)
 }
 
 /* Everything that this turn of the mailbox appended shares one flush; then all who waited for it are answered. */
-static void commit_run(struct msg *msg)
+void commit_now(struct partitions *ps)
 {
-    struct partitions *ps = container_of(msg, struct partitions, commit);
     struct list turn;
 
-    ps->commit_posted = false;
     unsynced_flush(ps);
     list_init(&turn);
     list_take(&turn, &ps->commits);
@@ -75,6 +73,14 @@ static void commit_run(struct msg *msg)
         list_remove(it);
         lane->committed(lane); /* last touch */
     }
+}
+
+static void commit_run(struct msg *msg)
+{
+    struct partitions *ps = container_of(msg, struct partitions, commit);
+
+    ps->commit_posted = false;
+    commit_now(ps);
 }
 
 void partitions_commit(struct partitions *ps, struct lane *lane, void (*committed)(struct lane *))

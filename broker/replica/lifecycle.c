@@ -20,16 +20,16 @@ static void dir_down_run(struct msg *msg)
 static void dir_failed(void *arg, struct log_dir *dir)
 {
     struct partitions *ps = arg;
-    struct node *node = ps->disk->node;
+    const struct disk_table *t = ps->disk->disks;
     int index = 0;
 
     while (ps->dirs[index] != dir)
         index++;
     atomic_flag_test_and_set(&ps->down[index].told);
-    for (int i = 0; i < node->n_disk; i++) {
-        struct dir_down *d = &node->disk[i]->partitions->down[index];
+    for (int i = 0; i < t->n; i++) {
+        struct dir_down *d = &t->v[i]->partitions->down[index];
         if (!atomic_flag_test_and_set(&d->told))
-            loop_post(node->disk[i]->loop, &d->msg);
+            loop_post(t->v[i]->loop, &d->msg);
     }
     map_each (struct partition, p, &ps->loaded)
         if (log_directory(p->log) == dir)
@@ -52,6 +52,7 @@ struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_p
     map_init(&ps->resting, ps->heap, seed);
     list_init(&ps->unsynced);
     list_init(&ps->commits);
+    list_init(&ps->held);
     env.codecs = ps->codecs;
     env.files_max = FILES_PER_LOOP_MAX;
     env.index_pages_max = INDEX_PAGES_PER_LOOP_MAX;
@@ -173,7 +174,7 @@ void partitions_close(struct partitions *ps, bool *dir_ok, void (*closed)(void *
 
 void partitions_drop(struct partitions *ps)
 {
-    ASSERT(ps->loaded.count == 0);
+    ASSERT(ps->loaded.count == 0 && list_empty(&ps->held) && !ps->moving);
     map_each (struct resting, r, &ps->resting)
         resting_forget(ps, r);
     map_drop(&ps->resting);

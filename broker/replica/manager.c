@@ -7,13 +7,13 @@ static void key_of(uint8_t key[PARTITION_KEY], const struct uuid *topic_id, int3
         key[16 + i] = (uint8_t)((uint32_t)index >> (24 - 8 * i));
 }
 
-/* Every loop and every start must agree, so this is arithmetic on what is in the metadata. */
-struct disk_loop *node_disk_of(struct node *n, const struct uuid *topic_id, int32_t partition)
+/* All who have a table must agree, so this is arithmetic on what is in the metadata. */
+struct disk_loop *disk_of(const struct disk_table *t, const struct uuid *topic_id, int32_t partition)
 {
     uint32_t h = (uint32_t)partition;
     for (int i = 0; i < 16; i++)
         h = h * 31 + topic_id->b[i];
-    return n->disk[h % (uint32_t)n->n_disk];
+    return t->v[h % (uint32_t)t->n_active];
 }
 
 bool partition_invariant(const struct partition *p)

@@ -70,7 +70,9 @@ struct partitions {
     bool commit_posted;
     struct upkeep *upkeep;
     struct cleaner *cleaner;
-    bool moved; /* some offset of the checkpoints may have changed */
+    bool moved;            /* some offset of the checkpoints may have changed */
+    struct moving *moving; /* move.h; NULL: nothing moves */
+    struct list held;      /* lanes that wait for partitions on their way here, in order */
     struct msg close;
     bool *dir_ok;
     void (*closed)(void *arg);

@@ -20,4 +20,8 @@ enum err partition_make(struct partitions *ps, const struct image_topic *topic, 
 void partition_free(struct partitions *ps, struct partition *p); /* its log is closed or deleted */
 struct resting *resting_of(const struct partitions *ps, const struct partition *p);
 void resting_forget(struct partitions *ps, struct resting *r);
+void partition_reconfigure(struct partitions *ps, struct partition *p,
+                           struct slice topic);                    /* settings may have changed */
+void partition_delete(struct partitions *ps, struct partition *p); /* its topic is gone */
 void unsynced_flush(struct partitions *ps); /* syncs what waits for this turn's flush, now */
+void commit_now(struct partitions *ps);     /* the same, and answers those who wait for it */

@@ -11,6 +11,7 @@ static const char *const names[KINDS] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_STA
 
 struct rounds {
     struct node *node;
+    struct disk_loop *home; /* the first; its table doesn't change during a round */
     struct boot *boot;
     struct timer timer;
     struct msg msg;
@@ -44,10 +45,9 @@ static void rows_drop(struct rounds *r)
 
 static void timer_again(struct rounds *r)
 {
-    struct disk_loop *home = r->node->disk[0];
-    int64_t ms = config_int(home->config, C_log_flush_offset_checkpoint_interval_ms);
+    int64_t ms = config_int(r->home->config, C_log_flush_offset_checkpoint_interval_ms);
 
-    timer_set(home->loop, &r->timer, loop_now(home->loop) + ms * NS_PER_MS);
+    timer_set(r->home->loop, &r->timer, loop_now(r->home->loop) + ms * NS_PER_MS);
 }
 
 static void round_begin(struct timer *t)
@@ -60,7 +60,7 @@ static void round_begin(struct timer *t)
     r->at = 0;
     rows_init(r);
     r->msg.run = round_visit;
-    loop_post(r->node->disk[0]->loop, &r->msg);
+    loop_post(r->home->loop, &r->msg);
 }
 
 /* true: there are more logs to look at. */
@@ -84,7 +84,7 @@ static bool sync_some(struct rounds *r, struct partitions *ps)
 static void round_visit(struct msg *msg)
 {
     struct rounds *r = container_of(msg, struct rounds, msg);
-    struct disk_loop *disk = r->node->disk[r->loop];
+    struct disk_loop *disk = r->home->disks->v[r->loop];
     struct partitions *ps = disk->partitions;
 
     if (sync_some(r, ps)) {
@@ -100,11 +100,11 @@ static void round_visit(struct msg *msg)
     ps->moved = false;
     r->at = 0;
     r->loop++;
-    if (r->loop < r->node->n_disk) {
-        loop_post(r->node->disk[r->loop]->loop, &r->msg);
+    if (r->loop < r->home->disks->n) {
+        loop_post(r->home->disks->v[r->loop]->loop, &r->msg);
     } else {
         r->msg.run = round_home;
-        loop_post(r->node->disk[0]->loop, &r->msg);
+        loop_post(r->home->loop, &r->msg);
     }
 }
 
@@ -138,6 +138,7 @@ struct rounds *rounds_new(struct node *node, struct boot *boot)
     struct rounds *r = heap_alloc(node->heap, sizeof(*r));
 
     r->node = node;
+    r->home = node->disks->v[0];
     r->boot = boot;
     list_init(&r->timer.link);
     r->timer.fire = round_begin;
@@ -158,6 +159,12 @@ void rounds_stop(struct rounds *r, struct loop *tell, struct msg *stopped)
     timer_stop(&r->timer);
     if (!r->running)
         loop_post(tell, stopped);
+}
+
+void rounds_again(struct rounds *r)
+{
+    r->stopping = false;
+    rounds_run(r);
 }
 
 void rounds_drop(struct rounds *r)

@@ -12,4 +12,5 @@ struct rounds *rounds_new(struct node *node, struct boot *boot);
 void rounds_run(struct rounds *r); /* the first DISK loop */
 /* No round begins any more; the one under way ends, then `stopped` is posted to `tell`. */
 void rounds_stop(struct rounds *r, struct loop *tell, struct msg *stopped);
+void rounds_again(struct rounds *r); /* after a stop, on the first DISK loop */
 void rounds_drop(struct rounds *r);

@@ -1,30 +1,51 @@
 #include "scatter.h"
 #include "base/check.h"
+#include "broker/replica/move.h"
+
+/* A lane for each loop that owns partitions now, and those that there were: without items, with their state. */
+static void lanes_make(struct scatter *s)
+{
+    const struct disk_table *t = s->request->net->disks;
+    int n = s->n_lanes > t->n_active ? s->n_lanes : t->n_active;
+    struct lane *lanes = arena_alloc(&s->request->arena, (size_t)n * sizeof(*lanes));
+
+    for (int i = 0; i < n; i++) {
+        lanes[i].scatter = s;
+        lanes[i].disk = t->v[i];
+        lanes[i].state = i < s->n_lanes ? s->lanes[i].state : NULL;
+        list_init(&lanes[i].commit);
+    }
+    s->lanes = lanes;
+    s->n_lanes = n;
+    s->generation = t->generation;
+}
 
 struct scatter *scatter_new(struct request *r, void (*visit)(struct lane *), void (*done)(struct scatter *))
 {
-    struct node *node = r->net->node;
     struct scatter *s = arena_alloc(&r->arena, sizeof(*s));
 
     s->request = r;
     s->visit = visit;
     s->done = done;
-    s->n_lanes = node->n_disk;
-    s->lanes = arena_alloc(&r->arena, (size_t)node->n_disk * sizeof(*s->lanes));
-    for (int i = 0; i < s->n_lanes; i++) {
-        s->lanes[i].scatter = s;
-        s->lanes[i].disk = node->disk[i];
-        list_init(&s->lanes[i].commit);
-    }
+    lanes_make(s);
     return s;
+}
+
+bool scatter_renew(struct scatter *s)
+{
+    ASSERT(s->pending == 0);
+    if (s->generation == s->request->net->disks->generation)
+        return false;
+    lanes_make(s);
+    return true;
 }
 
 void scatter_add(struct scatter *s, struct scatter_item *item)
 {
-    struct disk_loop *disk = node_disk_of(s->request->net->node, &item->topic_id, item->partition);
+    struct disk_loop *disk = disk_of(s->request->net->disks, &item->topic_id, item->partition);
     struct lane *lane = &s->lanes[disk->index];
 
-    ASSERT(s->pending == 0);
+    ASSERT(s->pending == 0 && s->generation == s->request->net->disks->generation);
     item->next = NULL;
     if (lane->last)
         lane->last->next = item;
@@ -36,7 +57,8 @@ void scatter_add(struct scatter *s, struct scatter_item *item)
 static void lane_visit(struct msg *msg)
 {
     struct lane *lane = container_of(msg, struct lane, msg);
-    lane->scatter->visit(lane);
+    if (!move_holds(lane->disk->partitions, lane))
+        lane->scatter->visit(lane);
 }
 
 static void lane_answered(struct msg *msg)
@@ -56,13 +78,15 @@ static void nothing_visited(struct msg *msg)
 
 static void lane_go(struct lane *lane)
 {
+    lane->owing = false;
     lane->msg.run = lane_visit;
     loop_post(lane->disk->loop, &lane->msg);
 }
 
 void scatter_go_all(struct scatter *s)
 {
-    ASSERT(s->pending == 0);
+    ASSERT(s->pending == 0 && s->generation == s->request->net->disks->generation);
+    s->all = true;
     s->pending = s->n_lanes;
     for (int i = 0; i < s->n_lanes; i++)
         lane_go(&s->lanes[i]);
@@ -70,16 +94,16 @@ void scatter_go_all(struct scatter *s)
 
 void scatter_go(struct scatter *s)
 {
-    ASSERT(s->pending == 0);
+    ASSERT(s->pending == 0 && s->generation == s->request->net->disks->generation);
     for (int i = 0; i < s->n_lanes; i++)
-        s->pending += s->lanes[i].first != NULL;
+        s->pending += s->lanes[i].first || s->lanes[i].owing;
     if (s->pending == 0) {
         s->empty.run = nothing_visited;
         loop_post(s->request->net->loop, &s->empty);
         return;
     }
     for (int i = 0; i < s->n_lanes; i++)
-        if (s->lanes[i].first)
+        if (s->lanes[i].first || s->lanes[i].owing)
             lane_go(&s->lanes[i]);
 }
 

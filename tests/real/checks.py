@@ -4,6 +4,7 @@ import os
 import disk
 import hostile
 import kill
+import threads
 from node import Node
 
 
@@ -24,6 +25,7 @@ def against(check, build):
 
 ALL = {
     "kill9": kill9,
+    "io-threads": against(threads.under_load, "opt"),
     "signals": disk.signals,
     "other-boot": disk.other_boot,
     "disk-full": disk.full,
@@ -38,5 +40,5 @@ ALL = {
 # With ThreadSanitizer a node is some ten times slower.
 TSAN = {
     "tsan-restarts": lambda directory: disk.signals(directory, "tsan", 20),
-    **{f"tsan-{c.__name__}": against(c, "tsan") for c in (hostile.batches, hostile.deaf)},
+    **{f"tsan-{c.__name__}": against(c, "tsan") for c in (threads.under_load, hostile.batches, hostile.deaf)},
 }

@@ -8,6 +8,7 @@ static const int64_t TICK_NS = 150000000;
 static void admin_done(struct wire_ask *a);
 
 enum { NAME = 24 };
+enum { TOPIC = 2, BROKER = 4 }; /* what settings belong to */
 
 static void churn_name(int i, char name[NAME])
 {
@@ -91,14 +92,14 @@ static void metadata(struct admin *a)
     ask(a, 12, in);
 }
 
-static void alter(struct admin *a, const char *topic, const char *name, const char *value)
+static void alter(struct admin *a, int8_t type, const char *resource, const char *name, const char *value)
 {
     struct IncrementalAlterConfigsRequest *in = wire_in(&a->ask, API_IncrementalAlterConfigs);
     struct arena *m = &a->ask.arena;
 
     PROTO_ARRAY_NEW(m, IncrementalAlterConfigsRequest_AlterConfigsResource, in->resources, 1);
-    in->resources.v[0].resource_type = 2;
-    in->resources.v[0].resource_name = SLICE(topic);
+    in->resources.v[0].resource_type = type;
+    in->resources.v[0].resource_name = SLICE(resource);
     PROTO_ARRAY_NEW(m, IncrementalAlterConfigsRequest_AlterableConfig, in->resources.v[0].configs, 1);
     in->resources.v[0].configs.v[0].name = SLICE(name);
     in->resources.v[0].configs.v[0].value = arena_copy(m, SLICE(value));
@@ -111,19 +112,25 @@ static void alter_something(struct admin *a)
     char value[16];
 
     a->turns_durable = false;
-    switch (sim_below(c->s, 3)) {
+    a->threads_asked = false;
+    switch (sim_below(c->s, 4)) {
     case 0: /* nothing is durable from the moment it is asked not to be, all from the moment it is said to be */
         a->turns_durable = !clients_book(c, "turns", 0)->durable;
         clients_book(c, "turns", 0)->durable = false;
-        alter(a, "turns", "log.durable", a->turns_durable ? "true" : "false");
+        alter(a, TOPIC, "turns", "log.durable", a->turns_durable ? "true" : "false");
         break;
     case 1:
         snprintf(value, sizeof(value), "%d", 100 + (int)sim_below(c->s, 3000));
-        alter(a, sim_below(c->s, 2) ? "plain" : "durable", "segment.ms", value);
+        alter(a, TOPIC, sim_below(c->s, 2) ? "plain" : "durable", "segment.ms", value);
+        break;
+    case 2: /* what isn't half or double is refused */
+        a->threads_asked = true;
+        snprintf(value, sizeof(value), "%d", 1 + (int)sim_below(c->s, 6));
+        alter(a, BROKER, "1", "num.io.threads", value);
         break;
     default:
         snprintf(value, sizeof(value), "%d", 20000 + (int)sim_below(c->s, 300000));
-        alter(a, "short", "retention.bytes", value);
+        alter(a, TOPIC, "short", "retention.bytes", value);
     }
 }
 
@@ -250,6 +257,7 @@ static void altered(struct admin *a, const struct IncrementalAlterConfigsRespons
     if (out->responses.v[0].error_code)
         return;
     c->tally.settings++;
+    c->tally.threads += a->threads_asked;
     if (a->turns_durable)
         clients_book(c, "turns", 0)->durable = true;
 }

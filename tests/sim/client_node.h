@@ -18,7 +18,7 @@ enum { MAKER_FLIGHT = 4, BOOKS_MAX = 12 };
 struct clients_tally {
     uint64_t produced, answered, silent, retried, refused, new_ids, duplicates;
     uint64_t fetched, waited, records, sessions, out_of_range, dials;
-    uint64_t topics_made, topics_gone, metadata, settings, deleted, offsets;
+    uint64_t topics_made, topics_gone, metadata, settings, threads, deleted, offsets;
 };
 
 struct clients *clients_new(struct sim *s, int node, int server);

@@ -81,6 +81,7 @@ struct admin {
     bool busy;
     int at; /* the topic that the question is about */
     int64_t deleted_to;
+    bool threads_asked;
     bool turns_durable;
     enum churn churn[CHURN_MAX];
     struct uuid ids[CHURN_MAX];

@@ -192,6 +192,7 @@ static void tell(const struct clients_tally *t)
     tally_add(TALLY_node_topics_made, t->topics_made);
     tally_add(TALLY_node_topics_deleted, t->topics_gone);
     tally_add(TALLY_node_settings_changed, t->settings);
+    tally_add(TALLY_node_io_threads_changed, t->threads);
     tally_add(TALLY_node_records_deleted, t->deleted);
     tally_add(TALLY_node_offsets_listed, t->offsets);
 }

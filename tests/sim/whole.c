@@ -75,7 +75,7 @@ static void dir_format(struct whole *w, int i)
 
 struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *sets, int n_sets)
 {
-    struct heap *heap = heap_new(false);
+    struct heap *heap = heap_new(true); /* of a life that crashed, settings made from these are left in it */
     struct whole *w = heap_alloc(heap, sizeof(*w));
 
     ASSERT(n_dirs <= DIRS_MAX);

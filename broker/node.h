@@ -56,6 +56,10 @@ struct image_slot {
     struct published *now; /* the loop's own */
 };
 
+/* Work that goes on in later callbacks keeps what the loop has adopted by now, until it lets go. The loop's own. */
+struct published *slot_hold(struct image_slot *s);
+void slot_release(struct image_slot *s, struct published *p);
+
 struct net_loop {
     struct node *node;
     struct loop *loop;

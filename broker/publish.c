@@ -29,6 +29,7 @@ struct copy {
     struct image *image;
     struct shared_config *config;
     struct msg back;
+    int holds; /* the slot's loop counts */
 };
 
 struct publisher *publisher_new(struct node *node, struct loop *control, struct grave *grave,
@@ -75,6 +76,27 @@ static void copy_back(struct msg *msg)
 
 /* ---- on the slot's loop ---- */
 
+static void copy_leave(struct copy *c)
+{
+    c->back.run = copy_back;
+    loop_post(c->publisher->control, &c->back);
+}
+
+struct published *slot_hold(struct image_slot *s)
+{
+    container_of(s->now, struct copy, pub)->holds++;
+    return s->now;
+}
+
+void slot_release(struct image_slot *s, struct published *p)
+{
+    struct copy *c = container_of(p, struct copy, pub);
+
+    ASSERT(c->holds > 0);
+    if (--c->holds == 0 && p != s->now)
+        copy_leave(c);
+}
+
 static void slot_adopt(struct msg *msg)
 {
     struct image_slot *s = container_of(msg, struct image_slot, adopt);
@@ -84,11 +106,8 @@ static void slot_adopt(struct msg *msg)
     ASSERT(now);
     s->now = now;
     s->adopted(s, old, now);
-    if (old) {
-        struct copy *c = container_of(old, struct copy, pub);
-        c->back.run = copy_back;
-        loop_post(c->publisher->control, &c->back);
-    }
+    if (old && container_of(old, struct copy, pub)->holds == 0)
+        copy_leave(container_of(old, struct copy, pub));
 }
 
 /* ---- settings ---- */

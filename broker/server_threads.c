@@ -18,6 +18,7 @@ void net_adopted(struct image_slot *slot, const struct published *old, const str
 
     n->image = now->image;
     n->config = now->config;
+    net_adopt(n->net);
     topic_rules_adopted(n->rules, old, now);
 }
 

@@ -1,12 +1,13 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "metadata/decide.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
 #include <stdio.h>
 
 /* CreateTopics, DeleteTopics, CreatePartitions: rules and messages are Kafka's. */
 
-enum { TOPIC_NAME_MAX = 249, PARTITIONS_PER_REQUEST_MAX = 10000 };
+enum { PARTITIONS_PER_REQUEST_MAX = 10000 };
 #define METADATA_TOPIC "__cluster_metadata"
 
 typedef struct CreateTopicsRequest_CreatableTopic new_topic;
@@ -16,25 +17,24 @@ struct api_error check_topic_name(struct ctl_out *o, struct slice name)
 {
     const enum err bad = E_INVALID_TOPIC_EXCEPTION;
 
-    if (name.len == 0)
+    switch (topic_name_fault(name)) {
+    case TOPIC_NAME_FINE:
+        return API_OK;
+    case TOPIC_NAME_EMPTY:
         return api_error(o, bad, "Topic name is invalid: the empty string is not allowed");
-    if (slice_eq(name, SLICE(".")) || slice_eq(name, SLICE("..")))
+    case TOPIC_NAME_DOTS:
         return api_error(o, bad, "Topic name is invalid: '%.*s' is not allowed", SLICE_ARG(name));
-    if (name.len > TOPIC_NAME_MAX)
+    case TOPIC_NAME_LONG:
         return api_error(
             o, bad, "Topic name is invalid: the length of '%.*s' is longer than the max allowed length %d",
             SLICE_ARG(name), TOPIC_NAME_MAX);
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = name.p[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '.' &&
-            c != '_' && c != '-')
-            return api_error(o, bad,
-                             "Topic name is invalid: '%.*s' contains one or more characters other than ASCII "
-                             "alphanumerics, '.', '_' and '-'",
-                             SLICE_ARG(name));
+    case TOPIC_NAME_CHARS:
+        break;
     }
-    return API_OK;
+    return api_error(o, bad,
+                     "Topic name is invalid: '%.*s' contains one or more characters other than ASCII "
+                     "alphanumerics, '.', '_' and '-'",
+                     SLICE_ARG(name));
 }
 
 /* How often each name occurs in a request. */

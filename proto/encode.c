@@ -178,6 +178,11 @@ static void encode_array(struct enc *e, const struct proto_field *f, const struc
     if (a->n < 0 && !null_is_fine(e, f))
         return;
     put_length(e, e->flexible, 4, a->n);
+    if (a->v == PROTO_ELSEWHERE) {
+        ASSERT(e->cuts);
+        cut(e, slice_of(PROTO_ELSEWHERE, e->cuts->elements));
+        return;
+    }
     for (int32_t i = 0; i < a->n && !e->err; i++)
         encode_value(e, f, false, (char *)a->v + (size_t)i * size);
 }

@@ -125,7 +125,8 @@ enum err proto_decode_prefix(const struct proto_type *t, int version, struct sli
                              void *msg, size_t *used);
 
 /* Records that go out without being copied: `at` is where they belong, as an index into
- * the output. Set p to PROTO_ELSEWHERE for records that aren't in memory (a range of a file): their length is written, and
+ * the output. An array of structs may be elsewhere too, one of a message: v is PROTO_ELSEWHERE, n counts, and `elements` says
+ * how many bytes its elements take, each encoded by itself with its type and the message's version. Set p to PROTO_ELSEWHERE for records that aren't in memory (a range of a file): their length is written, and
  * the caller puts them there; the cuts come in the order of the message. Begin with {.arena = …}. */
 struct proto_cut {
     size_t at;
@@ -136,6 +137,7 @@ struct proto_cuts {
     struct proto_cut *v;
     int n, room;
     size_t len; /* sum of the cuts' */
+    size_t elements;
 };
 extern const uint8_t proto_elsewhere[1];
 #define PROTO_ELSEWHERE ((uint8_t *)proto_elsewhere)

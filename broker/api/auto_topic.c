@@ -1,8 +1,8 @@
 #include "auto_topic.h"
 #include "base/check.h"
 #include "broker/api/cluster.h"
-#include "broker/api/topic_name.h"
 #include "broker/control.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
 
 enum { CREATE_TOPICS_VERSION = 7, SETTINGS_MAX = 5, WAIT_MS = 1000 };

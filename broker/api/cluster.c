@@ -87,7 +87,7 @@ static bool replica_offline(const struct cluster_view *c, struct ids replicas, s
     return !node_alive(n) || (i < dirs.n && !dir_online(n->broker, &dirs.v[i]));
 }
 
-static struct ids offline_of(const struct cluster_view *c, struct request *r,
+static struct ids offline_of(const struct cluster_view *c, struct arena *arena,
                              const struct image_partition *ip)
 {
     struct ids replicas = partition_replicas(ip);
@@ -99,7 +99,7 @@ static struct ids offline_of(const struct cluster_view *c, struct request *r,
         n += replica_offline(c, replicas, dirs, i);
     if (n == 0)
         return (struct ids){0};
-    v = arena_alloc(&r->arena, (size_t)n * sizeof(*v));
+    v = arena_alloc(arena, (size_t)n * sizeof(*v));
     n = 0;
     for (int32_t i = 0; i < replicas.n; i++)
         if (replica_offline(c, replicas, dirs, i))
@@ -107,9 +107,9 @@ static struct ids offline_of(const struct cluster_view *c, struct request *r,
     return (struct ids){v, n};
 }
 
-static struct ids alive_of(const struct cluster_view *c, struct request *r, struct ids all)
+static struct ids alive_of(const struct cluster_view *c, struct arena *arena, struct ids all)
 {
-    int32_t *v = arena_alloc(&r->arena, (size_t)all.n * sizeof(*v));
+    int32_t *v = arena_alloc(arena, (size_t)all.n * sizeof(*v));
     int32_t n = 0;
 
     for (int32_t i = 0; i < all.n; i++)
@@ -118,16 +118,16 @@ static struct ids alive_of(const struct cluster_view *c, struct request *r, stru
     return (struct ids){v, n};
 }
 
-void partition_view_init(struct partition_view *p, const struct cluster_view *c, struct request *r,
+void partition_view_init(struct partition_view *p, const struct cluster_view *c, struct arena *arena,
                          const struct image_partition *ip, const struct partition_view_rules *rules)
 {
     const struct node_view *leader = cluster_node(c, ip->leader);
 
     *p = (struct partition_view){.leader = -1, .replicas = partition_replicas(ip), .isr = partition_isr(ip)};
-    p->offline = offline_of(c, r, ip);
+    p->offline = offline_of(c, arena, ip);
     if (rules->alive_only) {
-        p->replicas = alive_of(c, r, p->replicas);
-        p->isr = alive_of(c, r, p->isr);
+        p->replicas = alive_of(c, arena, p->replicas);
+        p->isr = alive_of(c, arena, p->isr);
     }
     if (!leader)
         p->err = E_LEADER_NOT_AVAILABLE;

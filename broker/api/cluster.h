@@ -1,8 +1,8 @@
 /* The cluster as one listener sees it: what Metadata, DescribeCluster and DescribeTopicPartitions have in
  * common.
  * Loop:   the NET loop of the request.
- * Memory: a view is from the request's arena and borrows the loop's image: it is made and used up in one
- *         callback. */
+ * Memory: a view is from the request's arena and borrows the loop's image: it is used up in one callback, or while a long
+ *         answer keeps that image. */
 #pragma once
 #include "broker/request.h"
 #include "metadata/image.h"
@@ -42,7 +42,7 @@ struct partition_view_rules {
     bool alive_only;
     enum err no_listener;
 };
-void partition_view_init(struct partition_view *p, const struct cluster_view *c, struct request *r,
+void partition_view_init(struct partition_view *p, const struct cluster_view *c, struct arena *arena,
                          const struct image_partition *ip, const struct partition_view_rules *rules);
 /* For int32 arrays of generated responses, which only read what they point to. */
 #define IDS_LEND(array, ids) ((array).v = (int32_t *)(ids).v, (array).n = (ids).n)

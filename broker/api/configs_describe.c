@@ -1,9 +1,10 @@
-/* DescribeConfigs and ListConfigResources: answered from the image and the settings that the loop has
- * adopted. */
+/* DescribeConfigs and ListConfigResources: answered from the image and the settings that the loop has adopted, in steps
+ * (net/long_answer.h). */
 #include "base/trace.h"
 #include "broker/api/handlers.h"
+#include "broker/net/long_answer.h"
 #include "broker/node.h"
-#include <ctype.h>
+#include "metadata/topic_name.h"
 #include <proto_gen.h>
 #include <stdio.h>
 
@@ -13,16 +14,7 @@ typedef struct DescribeConfigsResponse_DescribeConfigsResourceResult setting_t;
 
 /* An answer larger than this is refused resource by resource: a small request could ask for one broker many
  * times. */
-enum { ANSWER_BYTES_MAX = 16 << 20 };
-
-/* Whether a topic could have that name at all. */
-static bool topic_name_ok(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (!isalnum(s.p[i]) && !memchr("._-", s.p[i], 3))
-            return false;
-    return s.len > 0 && s.len <= 249 && !slice_eq(s, SLICE(".")) && !slice_eq(s, SLICE(".."));
-}
+enum { ANSWER_BYTES_MAX = 16 << 20, RESOURCE_WORK = 30 };
 
 static void refuse(result_t *to, enum err err, const char *why)
 {
@@ -54,12 +46,13 @@ static void fill_synonyms(struct arena *a, const struct config_described *d, set
                                                                     .source = (int8_t)d->synonyms[i].source};
 }
 
-static void fill(struct request *r, const wanted_t *w, const struct config_described *v, int n, result_t *to)
+static void fill(const struct request *r, struct arena *a, const wanted_t *w,
+                 const struct config_described *v, int n, result_t *to)
 {
     const struct DescribeConfigsRequest *in = r->in;
     int told = 0;
 
-    PROTO_ARRAY_NEW(&r->arena, DescribeConfigsResponse_DescribeConfigsResourceResult, to->configs, n);
+    PROTO_ARRAY_NEW(a, DescribeConfigsResponse_DescribeConfigsResourceResult, to->configs, n);
     for (int i = 0; i < n; i++) {
         setting_t *s = &to->configs.v[told];
         if (!is_wanted(w, v[i].name))
@@ -73,13 +66,13 @@ static void fill(struct request *r, const wanted_t *w, const struct config_descr
         s->config_type = v[i].type;
         s->documentation = in->include_documentation ? text_of(v[i].doc) : SLICE_NULL;
         if (in->include_synonyms)
-            fill_synonyms(&r->arena, &v[i], s);
+            fill_synonyms(a, &v[i], s);
     }
     to->configs.n = told;
 }
 
 /* The entries that the image has for a resource. */
-static struct config_entry *own_entries(struct request *r, const wanted_t *w, int *n)
+static struct config_entry *own_entries(const struct request *r, struct arena *a, const wanted_t *w, int *n)
 {
     enum config_resource type = (enum config_resource)w->resource_type;
     const struct image_config *c;
@@ -89,7 +82,7 @@ static struct config_entry *own_entries(struct request *r, const wanted_t *w, in
     for (struct image_configs it = image_configs_of(r->net->image, type, w->resource_name);
          image_configs_next(&it);)
         ++*n;
-    own = arena_alloc(&r->arena, (size_t)(*n + 1) * sizeof(*own));
+    own = arena_alloc(a, (size_t)(*n + 1) * sizeof(*own));
     *n = 0;
     for (struct image_configs it = image_configs_of(r->net->image, type, w->resource_name);
          (c = image_configs_next(&it));)
@@ -97,20 +90,20 @@ static struct config_entry *own_entries(struct request *r, const wanted_t *w, in
     return own;
 }
 
-static void describe_own(struct request *r, const wanted_t *w, result_t *to)
+static void describe_own(const struct request *r, struct arena *a, const wanted_t *w, result_t *to)
 {
     const struct config_described *v;
     struct config_entry *own;
     int n_own, n;
 
-    own = own_entries(r, w, &n_own);
+    own = own_entries(r, a, w, &n_own);
     v = config_describe(r->net->config, (enum config_resource)w->resource_type, w->resource_name.len == 0,
-                        own, n_own, &r->arena, &n);
-    fill(r, w, v, n, to);
+                        own, n_own, a, &n);
+    fill(r, a, w, v, n, to);
 }
 
 /* Brokers tell of themselves alone. */
-static bool is_this_broker(struct request *r, struct slice name, result_t *to)
+static bool is_this_broker(const struct request *r, struct arena *a, struct slice name, result_t *to)
 {
     char mine[16];
     int len = snprintf(mine, sizeof(mine), "%d", r->net->node->id);
@@ -118,27 +111,26 @@ static bool is_this_broker(struct request *r, struct slice name, result_t *to)
     if (slice_eq(name, slice_of(mine, (size_t)len)))
         return true;
     refuse(to, E_INVALID_REQUEST,
-           arena_printf(&r->arena, "This is broker %s, not %.*s: ask that one itself", mine, (int)name.len,
-                        name.p));
+           arena_printf(a, "This is broker %s, not %.*s: ask that one itself", mine, (int)name.len, name.p));
     return false;
 }
 
-static void describe_loggers(struct request *r, const wanted_t *w, result_t *to)
+static void describe_loggers(const struct request *r, struct arena *a, const wanted_t *w, result_t *to)
 {
     const struct trace *t = io_trace(r->net->node->io);
-    struct config_described *v = arena_alloc(&r->arena, (size_t)trace_logger_count() * sizeof(*v));
+    struct config_described *v = arena_alloc(a, (size_t)trace_logger_count() * sizeof(*v));
 
-    if (!is_this_broker(r, w->resource_name, to))
+    if (!is_this_broker(r, a, w->resource_name, to))
         return;
     for (int i = 0; i < trace_logger_count(); i++)
         v[i] = (struct config_described){.name = trace_logger_name(i),
                                          .value = trace_level_name(trace_logger_level(t, i)),
                                          .source = CONFIG_FROM_LOGGER,
                                          .doc = "The level from which this logger's lines are written."};
-    fill(r, w, v, trace_logger_count(), to);
+    fill(r, a, w, v, trace_logger_count(), to);
 }
 
-static bool allowed(struct request *r, const wanted_t *w, result_t *to)
+static bool allowed(const struct request *r, const wanted_t *w, result_t *to)
 {
     enum acl_resource on = RES_CLUSTER;
     enum err err = E_CLUSTER_AUTHORIZATION_FAILED;
@@ -155,13 +147,14 @@ static bool allowed(struct request *r, const wanted_t *w, result_t *to)
     return false;
 }
 
-static void describe_one(struct request *r, const wanted_t *w, result_t *to)
+static void describe_one(const struct request *r, struct arena *a, size_t told, const wanted_t *w,
+                         result_t *to)
 {
     to->resource_type = w->resource_type;
     to->resource_name = w->resource_name;
     if (!allowed(r, w, to))
         return;
-    if (r->arena.used > ANSWER_BYTES_MAX) {
+    if (told > ANSWER_BYTES_MAX) {
         refuse(to, E_INVALID_REQUEST, "The answer would be too large: ask for fewer resources at a time");
         return;
     }
@@ -172,85 +165,123 @@ static void describe_one(struct request *r, const wanted_t *w, result_t *to)
         else if (!image_topic_by_name(r->net->image, w->resource_name))
             refuse(to, E_UNKNOWN_TOPIC_OR_PARTITION, NULL);
         else
-            describe_own(r, w, to);
+            describe_own(r, a, w, to);
         return;
     case CONFIG_BROKER:
-        if (w->resource_name.len == 0 || is_this_broker(r, w->resource_name, to))
-            describe_own(r, w, to);
+        if (w->resource_name.len == 0 || is_this_broker(r, a, w->resource_name, to))
+            describe_own(r, a, w, to);
         return;
     case CONFIG_BROKER_LOGGER:
-        describe_loggers(r, w, to);
+        describe_loggers(r, a, w, to);
         return;
     case CONFIG_GROUP:
     case CONFIG_CLIENT_METRICS:
         if (w->resource_name.len == 0)
             refuse(to, E_INVALID_REQUEST, "Groups and client metrics subscriptions have names");
         else
-            describe_own(r, w, to);
+            describe_own(r, a, w, to);
         return;
     default:
-        refuse(to, E_INVALID_REQUEST,
-               arena_printf(&r->arena, "There is no resource type %d", w->resource_type));
+        refuse(to, E_INVALID_REQUEST, arena_printf(a, "There is no resource type %d", w->resource_type));
     }
+}
+
+static bool describe_step(struct long_answer *to, struct request *r, void *state)
+{
+    const struct DescribeConfigsRequest *in = r->in;
+    int *at = state;
+    result_t told;
+
+    if (*at == in->resources.n)
+        return false;
+    proto_defaults(&DescribeConfigsResponse_DescribeConfigsResult_type, &told);
+    describe_one(r, long_scratch(to), long_bytes(to), &in->resources.v[(*at)++], &told);
+    long_work(to, RESOURCE_WORK);
+    long_add(to, &DescribeConfigsResponse_DescribeConfigsResult_type, &told);
+    return true;
+}
+
+static void describe_begin(struct request *r, struct long_plan *plan)
+{
+    struct DescribeConfigsResponse *out = r->out;
+
+    *plan = (struct long_plan){
+        .array = &out->results, .step = describe_step, .state = arena_alloc(&r->arena, sizeof(int))};
 }
 
 void describe_configs(struct request *r)
 {
-    const struct DescribeConfigsRequest *in = r->in;
-    struct DescribeConfigsResponse *out = r->out;
-
-    PROTO_ARRAY_NEW(&r->arena, DescribeConfigsResponse_DescribeConfigsResult, out->results, in->resources.n);
-    for (int i = 0; i < in->resources.n; i++)
-        describe_one(r, &in->resources.v[i], &out->results.v[i]);
-    request_reply(r);
+    request_reply_long(r, describe_begin);
 }
 
 /* ---- ListConfigResources ---- */
 
-/* Counts when `out` has no array yet, fills it after that. */
+/* In this order: topics, brokers twice, and those that have entries. */
+enum list_stage { LIST_TOPICS, LIST_BROKERS, LIST_LOGGERS, LIST_METRICS, LIST_GROUPS, LIST_END };
+
 struct listing {
-    struct request *r;
-    struct ListConfigResourcesResponse *out;
-    int n;
+    const struct image *image;
+    enum list_stage stage;
+    bool begun; /* the stage: one of these is under way */
+    struct image_topics topics;
+    struct image_brokers brokers;
+    struct image_configs configs;
+    struct slice last;
 };
 
-static void list_add_one(struct listing *l, enum config_resource type, struct slice name)
+static void list_add_one(struct long_answer *to, enum config_resource type, struct slice name)
 {
-    if (l->out->config_resources.v)
-        l->out->config_resources.v[l->n] = (struct ListConfigResourcesResponse_ConfigResource){
-            .resource_name = name, .resource_type = (int8_t)type};
-    l->n++;
+    const struct ListConfigResourcesResponse_ConfigResource told = {.resource_name = name,
+                                                                    .resource_type = (int8_t)type};
+
+    long_add(to, &ListConfigResourcesResponse_ConfigResource_type, &told);
 }
 
-static void list_topics(struct listing *l)
+static bool list_topic(struct long_answer *to, struct listing *l)
 {
-    const struct image_topic *t;
+    const struct image_topic *t = image_topics_next(&l->topics);
 
-    for (struct image_topics it = image_topics_from(l->r->net->image, SLICE_NULL);
-         (t = image_topics_next(&it));)
-        list_add_one(l, CONFIG_TOPIC, t->name);
+    if (t)
+        list_add_one(to, CONFIG_TOPIC, t->name);
+    return t != NULL;
 }
 
-static void list_brokers(struct listing *l, enum config_resource type)
+static bool list_broker(struct long_answer *to, struct listing *l, enum config_resource type)
 {
-    const struct image_broker *b;
+    const struct image_broker *b = image_brokers_next(&l->brokers);
 
-    for (struct image_brokers it = image_brokers_all(l->r->net->image); (b = image_brokers_next(&it));)
-        list_add_one(l, type, SLICE(arena_printf(&l->r->arena, "%d", (int)b->reg.id)));
+    if (b)
+        list_add_one(to, type, SLICE(arena_printf(long_scratch(to), "%d", (int)b->reg.id)));
+    return b != NULL;
 }
 
-/* Those that have entries; a resource's entries stand together. */
-static void list_configured(struct listing *l, enum config_resource type)
+/* A resource's entries stand together. */
+static bool list_configured(struct long_answer *to, struct listing *l, enum config_resource type)
 {
-    const struct image_config *c;
-    struct slice last = SLICE_NULL;
+    const struct image_config *c = image_configs_next(&l->configs);
 
-    for (struct image_configs it = image_configs_all(l->r->net->image); (c = image_configs_next(&it));) {
-        if (c->type != (int8_t)type || (last.p && slice_eq(last, c->resource)))
-            continue;
-        last = c->resource;
-        list_add_one(l, type, c->resource);
+    if (!c)
+        return false;
+    if (c->type == (int8_t)type && (!l->last.p || !slice_eq(l->last, c->resource))) {
+        l->last = c->resource;
+        list_add_one(to, type, c->resource);
     }
+    return true;
+}
+
+static const enum config_resource listed_type[LIST_END] = {[LIST_TOPICS] = CONFIG_TOPIC,
+                                                           [LIST_BROKERS] = CONFIG_BROKER,
+                                                           [LIST_LOGGERS] = CONFIG_BROKER_LOGGER,
+                                                           [LIST_METRICS] = CONFIG_CLIENT_METRICS,
+                                                           [LIST_GROUPS] = CONFIG_GROUP};
+
+static bool list_one(struct long_answer *to, struct listing *l)
+{
+    enum config_resource type = listed_type[l->stage];
+
+    return type == CONFIG_TOPIC                                    ? list_topic(to, l)
+           : type == CONFIG_BROKER || type == CONFIG_BROKER_LOGGER ? list_broker(to, l, type)
+                                                                   : list_configured(to, l, type);
 }
 
 static bool type_wanted(const struct request *r, enum config_resource type)
@@ -265,18 +296,30 @@ static bool type_wanted(const struct request *r, enum config_resource type)
     return in->resource_types.n == 0;
 }
 
-static void list_all(struct listing *l)
+static bool list_step(struct long_answer *to, struct request *r, void *state)
 {
-    if (type_wanted(l->r, CONFIG_TOPIC))
-        list_topics(l);
-    if (type_wanted(l->r, CONFIG_BROKER))
-        list_brokers(l, CONFIG_BROKER);
-    if (type_wanted(l->r, CONFIG_BROKER_LOGGER))
-        list_brokers(l, CONFIG_BROKER_LOGGER);
-    if (type_wanted(l->r, CONFIG_CLIENT_METRICS))
-        list_configured(l, CONFIG_CLIENT_METRICS);
-    if (type_wanted(l->r, CONFIG_GROUP))
-        list_configured(l, CONFIG_GROUP);
+    struct listing *l = state;
+
+    if (!l->begun) {
+        l->begun = true;
+        l->topics = image_topics_from(l->image, SLICE_NULL);
+        l->brokers = image_brokers_all(l->image);
+        l->configs = image_configs_all(l->image);
+        l->last = SLICE_NULL;
+    }
+    if (type_wanted(r, listed_type[l->stage]) && list_one(to, l))
+        return true;
+    l->begun = false;
+    return ++l->stage < LIST_END;
+}
+
+static void list_begin(struct request *r, struct long_plan *plan)
+{
+    struct ListConfigResourcesResponse *out = r->out;
+    struct listing *l = arena_alloc(&r->arena, sizeof(*l));
+
+    l->image = r->net->image;
+    *plan = (struct long_plan){.array = &out->config_resources, .step = list_step, .state = l};
 }
 
 static bool types_known(const struct ListConfigResourcesRequest *in)
@@ -298,18 +341,13 @@ static bool types_known(const struct ListConfigResourcesRequest *in)
 void list_config_resources(struct request *r)
 {
     struct ListConfigResourcesResponse *out = r->out;
-    struct listing l = {.r = r, .out = out};
 
-    if (!authorize(r, OP_DESCRIBE_CONFIGS, RES_CLUSTER, SLICE("kafka-cluster"))) {
+    if (!authorize(r, OP_DESCRIBE_CONFIGS, RES_CLUSTER, SLICE("kafka-cluster")))
         out->error_code = err_wire(E_CLUSTER_AUTHORIZATION_FAILED);
-    } else if (!types_known(r->in)) {
+    else if (!types_known(r->in))
         out->error_code = err_wire(E_UNSUPPORTED_VERSION);
-    } else {
-        list_all(&l);
-        PROTO_ARRAY_NEW(&r->arena, ListConfigResourcesResponse_ConfigResource, out->config_resources, l.n);
-        l.n = 0;
-        if (out->config_resources.v)
-            list_all(&l);
-    }
-    request_reply(r);
+    if (out->error_code)
+        request_reply(r);
+    else
+        request_reply_long(r, list_begin);
 }

@@ -1,18 +1,28 @@
 /* DescribeTopicPartitions: topics in the order of their names, a bounded number of partitions at a time; a
- * cursor says where the next page begins. */
+ * cursor says where the next page begins. Told in steps (net/long_answer.h). */
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/api/partition_call.h"
-#include "broker/api/topic_name.h"
+#include "broker/net/long_answer.h"
 #include "broker/node.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
 #include <stdlib.h>
 
 typedef struct DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponseTopic told_topic;
 typedef struct DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponsePartition told_partition;
 
+enum stage { TELL_ALL, TELL_NAMED, TELL_REFUSED, TELL_INVALID };
+
 struct page {
+    const struct image *image;
     struct cluster_view cluster;
+    enum stage stage;
+    int32_t at;               /* of the names, or of what was asked for */
+    struct image_topics walk; /* all topics */
+    bool in_topic;
+    struct image_partitions partitions;                         /* and these of the one under way, */
+    int32_t to_tell;                                            /* as many */
     const struct DescribeTopicPartitionsRequest_Cursor *cursor; /* NULL: from the beginning */
     struct slice *names;                                        /* those asked for, sorted, each once */
     int32_t n_names;
@@ -55,24 +65,35 @@ static bool cursor_ok(const struct request *r, const struct page *p)
 
 /* ---- telling ---- */
 
-static void partition_tell(struct request *r, const struct page *p, const struct image_partition *ip,
-                           told_partition *out)
+static void partition_tell(struct long_answer *to, struct page *p)
 {
     const struct partition_view_rules rules = {.no_listener = E_LISTENER_NOT_FOUND};
+    const struct image_partition *ip;
     struct partition_view view;
-    struct ids elr = {ip->ids + ip->n_replicas + ip->n_isr + ip->n_removing + ip->n_adding, ip->n_elr};
-    struct ids last = {elr.v + elr.n, ip->n_last_elr};
+    struct ids elr, last;
+    told_partition told;
 
-    partition_view_init(&view, &p->cluster, r, ip,
+    if (p->to_tell == 0) {
+        p->in_topic = false;
+        long_close(to);
+        return;
+    }
+    p->to_tell--;
+    ip = image_partitions_next(&p->partitions);
+    elr = (struct ids){ip->ids + ip->n_replicas + ip->n_isr + ip->n_removing + ip->n_adding, ip->n_elr};
+    last = (struct ids){elr.v + elr.n, ip->n_last_elr};
+    partition_view_init(&view, &p->cluster, long_scratch(to), ip,
                         &rules); /* this API tells of no error: leader -1 says it */
-    out->partition_index = partition_index(ip);
-    out->leader_id = view.leader;
-    out->leader_epoch = ip->leader_epoch;
-    IDS_LEND(out->replica_nodes, view.replicas);
-    IDS_LEND(out->isr_nodes, view.isr);
-    IDS_LEND(out->eligible_leader_replicas, elr);
-    IDS_LEND(out->last_known_elr, last);
-    IDS_LEND(out->offline_replicas, view.offline);
+    proto_defaults(&DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponsePartition_type, &told);
+    told.partition_index = partition_index(ip);
+    told.leader_id = view.leader;
+    told.leader_epoch = ip->leader_epoch;
+    IDS_LEND(told.replica_nodes, view.replicas);
+    IDS_LEND(told.isr_nodes, view.isr);
+    IDS_LEND(told.eligible_leader_replicas, elr);
+    IDS_LEND(told.last_known_elr, last);
+    IDS_LEND(told.offline_replicas, view.offline);
+    long_add(to, &DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponsePartition_type, &told);
 }
 
 static void cursor_set(struct request *r, struct slice topic, int32_t partition)
@@ -84,33 +105,40 @@ static void cursor_set(struct request *r, struct slice topic, int32_t partition)
     out->next_cursor->partition_index = partition;
 }
 
-static told_topic *topic_add(struct request *r, struct slice name, enum err err)
+/* A topic without partitions; the operations that may be done with it: 0, nobody is told. */
+static void topic_add(struct long_answer *to, struct slice name, enum err err, int32_t operations)
 {
-    struct DescribeTopicPartitionsResponse *out = r->out;
-    told_topic *told = &out->topics.v[out->topics.n++];
+    told_topic told;
 
-    told->name = name;
-    told->error_code = err_wire(err);
-    return told;
+    proto_defaults(&DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponseTopic_type, &told);
+    told.name = name;
+    told.error_code = err_wire(err);
+    told.is_internal = operations && topic_is_internal(name);
+    if (operations)
+        told.topic_authorized_operations = operations;
+    long_add(to, &DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponseTopic_type, &told);
 }
 
-/* false: the page ends inside this topic. */
-static bool topic_tell(struct request *r, struct page *p, const struct image_topic *t)
+/* false: the page ends inside this topic. Its partitions come in the next steps. */
+static bool topic_tell(struct long_answer *to, struct request *r, struct page *p, const struct image_topic *t)
 {
-    told_topic *told = topic_add(r, t->name, E_OK);
     bool at_cursor = p->cursor && slice_eq(p->cursor->topic_name, t->name);
     int32_t first = at_cursor ? p->cursor->partition_index : 0;
     int32_t count = (int32_t)t->partitions.count;
     int32_t n = first >= count ? 0 : count - first < p->left ? count - first : p->left;
-    struct image_partitions walk = image_partitions_from(t, first);
+    told_topic told;
 
-    told->topic_id = t->id;
-    told->is_internal = topic_is_internal(t->name);
-    told->topic_authorized_operations = authorized_operations(r, RES_TOPIC, t->name);
-    PROTO_ARRAY_NEW(&r->arena, DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponsePartition,
-                    told->partitions, n);
-    for (int32_t i = 0; i < n; i++)
-        partition_tell(r, p, image_partitions_next(&walk), &told->partitions.v[i]);
+    proto_defaults(&DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponseTopic_type, &told);
+    told.name = t->name;
+    told.topic_id = t->id;
+    told.is_internal = topic_is_internal(t->name);
+    told.topic_authorized_operations = authorized_operations(r, RES_TOPIC, t->name);
+    told.partitions.v = (void *)PROTO_ELSEWHERE;
+    told.partitions.n = n;
+    long_open(to, &DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponseTopic_type, &told);
+    p->in_topic = true;
+    p->partitions = image_partitions_from(t, first);
+    p->to_tell = n;
     p->left -= n;
     if (first + n >= count)
         return true;
@@ -118,68 +146,90 @@ static bool topic_tell(struct request *r, struct page *p, const struct image_top
     return false;
 }
 
-static void topics_all(struct request *r, struct page *p)
+/* Each of these three: false, that was the last. */
+static bool step_all(struct long_answer *to, struct request *r, struct page *p)
 {
-    struct image_topics walk =
-        image_topics_from(r->net->image, p->cursor ? p->cursor->topic_name : SLICE_NULL);
+    const struct image_topic *t = image_topics_next(&p->walk);
+
+    if (!t)
+        return false;
+    if (!authorize(r, OP_DESCRIBE, RES_TOPIC, t->name))
+        return true;
+    if (p->left > 0)
+        return topic_tell(to, r, p, t);
+    cursor_set(r, t->name, 0);
+    return false;
+}
+
+static bool step_named(struct long_answer *to, struct request *r, struct page *p)
+{
+    struct slice name;
     const struct image_topic *t;
 
-    while ((t = image_topics_next(&walk))) {
-        if (!authorize(r, OP_DESCRIBE, RES_TOPIC, t->name))
-            continue;
-        if (p->left == 0) {
-            cursor_set(r, t->name, 0);
-            return;
-        }
-        if (!topic_tell(r, p, t))
-            return;
+    if (p->at == p->n_names)
+        return false;
+    name = p->names[p->at++];
+    t = image_topic_by_name(p->image, name);
+    if (!authorize(r, OP_DESCRIBE, RES_TOPIC, name))
+        return true;
+    if (p->left == 0) {
+        cursor_set(r, name, 0);
+        return false;
     }
+    if (t)
+        return topic_tell(to, r, p, t);
+    topic_add(to, name, topic_name_ok(name) ? E_UNKNOWN_TOPIC_OR_PARTITION : E_INVALID_TOPIC_EXCEPTION,
+              authorized_operations(r, RES_TOPIC, name));
+    return true;
 }
 
 /* What may not be described comes last, whatever the page holds. */
-static void topics_refused(struct request *r, const struct page *p)
+static bool step_refused(struct long_answer *to, struct request *r, struct page *p)
 {
-    for (int32_t i = 0; i < p->n_names; i++)
-        if (!authorize(r, OP_DESCRIBE, RES_TOPIC, p->names[i]))
-            topic_add(r, p->names[i], E_TOPIC_AUTHORIZATION_FAILED);
-}
-
-static void topic_missing(struct request *r, struct slice name)
-{
-    told_topic *told =
-        topic_add(r, name, topic_name_ok(name) ? E_UNKNOWN_TOPIC_OR_PARTITION : E_INVALID_TOPIC_EXCEPTION);
-
-    told->is_internal = topic_is_internal(name);
-    told->topic_authorized_operations = authorized_operations(r, RES_TOPIC, name);
-}
-
-static void topics_named(struct request *r, struct page *p)
-{
-    bool more = true;
-
-    for (int32_t i = 0; i < p->n_names && more; i++) {
-        const struct image_topic *t = image_topic_by_name(r->net->image, p->names[i]);
-        if (!authorize(r, OP_DESCRIBE, RES_TOPIC, p->names[i]))
-            continue;
-        if (p->left == 0) {
-            cursor_set(r, p->names[i], 0);
-            more = false;
-        } else if (t) {
-            more = topic_tell(r, p, t);
-        } else {
-            topic_missing(r, p->names[i]);
-        }
-    }
-    topics_refused(r, p);
+    if (p->at == p->n_names)
+        return false;
+    if (!authorize(r, OP_DESCRIBE, RES_TOPIC, p->names[p->at]))
+        topic_add(to, p->names[p->at], E_TOPIC_AUTHORIZATION_FAILED, 0);
+    p->at++;
+    return true;
 }
 
 /* As Kafka: nothing but each topic with that error. */
-static void answer_invalid(struct request *r)
+static bool step_invalid(struct long_answer *to, struct request *r, struct page *p)
 {
     const struct DescribeTopicPartitionsRequest *in = r->in;
 
-    for (int32_t i = 0; i < in->topics.n; i++)
-        topic_add(r, in->topics.v[i].name, E_INVALID_REQUEST);
+    if (p->at == in->topics.n)
+        return false;
+    topic_add(to, in->topics.v[p->at++].name, E_INVALID_REQUEST, 0);
+    return true;
+}
+
+static bool step(struct long_answer *to, struct request *r, void *state)
+{
+    struct page *p = state;
+
+    if (p->in_topic) {
+        partition_tell(to, p);
+        return true;
+    }
+    switch (p->stage) {
+    case TELL_ALL:
+        if (!step_all(to, r, p))
+            p->stage = TELL_REFUSED; /* there is none: no name was given */
+        return true;
+    case TELL_NAMED:
+        if (!step_named(to, r, p)) {
+            p->stage = TELL_REFUSED;
+            p->at = 0;
+        }
+        return true;
+    case TELL_REFUSED:
+        return step_refused(to, r, p);
+    case TELL_INVALID:
+        return step_invalid(to, r, p);
+    }
+    return false;
 }
 
 static int32_t partitions_max(const struct request *r)
@@ -192,27 +242,23 @@ static int32_t partitions_max(const struct request *r)
     return limit < 1 ? 1 : (int32_t)limit;
 }
 
-void describe_topic_partitions(struct request *r)
+static void begin(struct request *r, struct long_plan *plan)
 {
     const struct DescribeTopicPartitionsRequest *in = r->in;
     struct DescribeTopicPartitionsResponse *out = r->out;
-    struct page p = {.cursor = in->cursor, .left = partitions_max(r)};
-    int64_t room = in->topics.n, topics = r->net->image->topics.count;
+    struct page *p = arena_alloc(&r->arena, sizeof(*p));
 
-    names_collect(r, &p);
-    if (room == 0) /* every topic has a partition, but the cursor may lie behind its topic's last */
-        room = p.left < topics ? p.left + INT64_C(1) : topics;
-    PROTO_ARRAY_NEW(&r->arena, DescribeTopicPartitionsResponse_DescribeTopicPartitionsResponseTopic,
-                    out->topics, (int32_t)room);
-    out->topics.n = 0;
-    if (!cursor_ok(r, &p)) {
-        answer_invalid(r);
-    } else {
-        cluster_view_init(&p.cluster, r);
-        if (in->topics.n > 0)
-            topics_named(r, &p);
-        else
-            topics_all(r, &p);
-    }
-    request_reply(r);
+    p->image = r->net->image;
+    p->cursor = in->cursor;
+    p->left = partitions_max(r);
+    p->walk = image_topics_from(p->image, p->cursor ? p->cursor->topic_name : SLICE_NULL);
+    names_collect(r, p);
+    p->stage = !cursor_ok(r, p) ? TELL_INVALID : in->topics.n > 0 ? TELL_NAMED : TELL_ALL;
+    cluster_view_init(&p->cluster, r);
+    *plan = (struct long_plan){.array = &out->topics, .step = step, .state = p};
+}
+
+void describe_topic_partitions(struct request *r)
+{
+    request_reply_long(r, begin);
 }

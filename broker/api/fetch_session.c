@@ -1,5 +1,6 @@
 #include "fetch_session.h"
 #include "base/check.h"
+#include "metadata/topic_name.h"
 
 struct fetch_sessions {
     struct heap *heap;
@@ -89,8 +90,6 @@ static struct slice wish_key(uint8_t *buf, bool by_id, struct uuid id, struct sl
     memcpy(buf + len, &partition, sizeof(partition));
     return slice_of(buf, len + sizeof(partition));
 }
-
-enum { TOPIC_NAME_MAX = 249 };
 
 /* Names longer than any topic's can't be in the image: they are told so from the request, never kept. */
 static void wish_put(struct fetch_sessions *s, struct fetch_session *session,

@@ -1,83 +1,114 @@
-/* Metadata: brokers and topics, as the listener that was asked shows them.
- *
- * An answer is built and encoded in one go. At 100,000 partitions that takes longer than the 2 ms that a
- * callback may: the place to go on from is topics_all(), which could hand out one encoding per image and
- * listener; memory grows with the answer alone, since replicas and ISR are lent by the image. */
+/* Metadata: brokers and topics, as the listener that was asked shows them. Topics are told in steps (net/long_answer.h); all
+ * topics of one image are encoded once for all who ask in the same version. */
 #include "base/check.h"
 #include "base/map.h"
 #include "broker/api/auto_topic.h"
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/api/partition_call.h"
-#include "broker/api/topic_name.h"
+#include "broker/net/long_answer.h"
 #include "broker/node.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
 
 enum { TOPIC_IDS_FROM = 12 }; /* versions 10 and 11 have the field, but a name is what counts there */
 
+/* Which topics are asked for, each once, in the order of the request. */
+struct asked {
+    struct slice *v; /* names, or ids of 16 bytes */
+    enum err
+        *told; /* of names: E_OK, or what is told of a topic that was asked to be created for this request,
+                         whatever has come of it meanwhile: clients meet Kafka's first answer */
+    int n;
+    bool ids;
+};
+
+/* How far the telling has come. */
 struct answer {
+    const struct image *image;
     struct cluster_view cluster;
     struct partition_view_rules rules;
-    bool operations; /* are asked for */
-    int32_t n;       /* topics told so far */
+    bool operations;           /* are asked for */
+    struct image_topics walk;  /* when all are told, */
+    const struct asked *asked; /* else these, */
+    int at;                    /* from here on */
+    bool in_topic;
+    struct image_partitions partitions; /* and then these */
 };
 
 typedef struct MetadataResponse_MetadataResponseTopic told_topic;
+typedef struct MetadataResponse_MetadataResponsePartition told_partition;
 
 /* ---- topics ---- */
 
-static void partition_tell(struct request *r, const struct answer *a, const struct image_partition *ip,
-                           struct MetadataResponse_MetadataResponsePartition *out)
+/* The next partition of the topic under way, or its end. */
+static void partition_tell(struct long_answer *to, struct answer *a)
 {
+    const struct image_partition *ip = image_partitions_next(&a->partitions);
     struct partition_view view;
+    told_partition told;
 
-    partition_view_init(&view, &a->cluster, r, ip, &a->rules);
-    out->error_code = err_wire(view.err);
-    out->partition_index = partition_index(ip);
-    out->leader_id = view.leader;
-    out->leader_epoch = ip->leader_epoch;
-    IDS_LEND(out->replica_nodes, view.replicas);
-    IDS_LEND(out->isr_nodes, view.isr);
-    IDS_LEND(out->offline_replicas, view.offline);
+    if (!ip) {
+        a->in_topic = false;
+        long_close(to);
+        return;
+    }
+    partition_view_init(&view, &a->cluster, long_scratch(to), ip, &a->rules);
+    proto_defaults(&MetadataResponse_MetadataResponsePartition_type, &told);
+    told.error_code = err_wire(view.err);
+    told.partition_index = partition_index(ip);
+    told.leader_id = view.leader;
+    told.leader_epoch = ip->leader_epoch;
+    IDS_LEND(told.replica_nodes, view.replicas);
+    IDS_LEND(told.isr_nodes, view.isr);
+    IDS_LEND(told.offline_replicas, view.offline);
+    long_add(to, &MetadataResponse_MetadataResponsePartition_type, &told);
 }
 
-static void topic_tell(struct request *r, struct answer *a, const struct image_topic *t)
+/* Its partitions come in the next steps. */
+static void topic_tell(struct long_answer *to, const struct request *r, struct answer *a,
+                       const struct image_topic *t)
 {
-    struct MetadataResponse *out = r->out;
-    told_topic *told = &out->topics.v[a->n++];
-    struct image_partitions walk = image_partitions_from(t, 0);
-    const struct image_partition *ip;
-    int32_t n = 0;
+    told_topic told;
 
-    told->name = t->name;
-    told->topic_id = t->id;
-    told->is_internal = topic_is_internal(t->name);
-    PROTO_ARRAY_NEW(&r->arena, MetadataResponse_MetadataResponsePartition, told->partitions,
-                    (int32_t)t->partitions.count);
-    while ((ip = image_partitions_next(&walk)))
-        partition_tell(r, a, ip, &told->partitions.v[n++]);
+    proto_defaults(&MetadataResponse_MetadataResponseTopic_type, &told);
+    told.name = t->name;
+    told.topic_id = t->id;
+    told.is_internal = topic_is_internal(t->name);
+    told.partitions.v = (void *)PROTO_ELSEWHERE;
+    told.partitions.n = (int32_t)t->partitions.count;
     if (a->operations)
-        told->topic_authorized_operations = authorized_operations(r, RES_TOPIC, t->name);
+        told.topic_authorized_operations = authorized_operations(r, RES_TOPIC, t->name);
+    long_open(to, &MetadataResponse_MetadataResponseTopic_type, &told);
+    a->partitions = image_partitions_from(t, 0);
+    a->in_topic = true;
 }
 
-/* A topic that is named but not described. */
-static told_topic *topic_refuse(struct request *r, struct answer *a, struct slice name, enum err err)
+/* A topic that is named but not described: by id and without a name, or by name. */
+static void topic_refuse(struct long_answer *to, const struct uuid *id, struct slice name, enum err err)
 {
-    struct MetadataResponse *out = r->out;
-    told_topic *told = &out->topics.v[a->n++];
+    told_topic told;
 
-    told->error_code = err_wire(err);
-    told->name = name;
-    return told;
+    proto_defaults(&MetadataResponse_MetadataResponseTopic_type, &told);
+    told.error_code = err_wire(err);
+    told.name = name;
+    if (id)
+        told.topic_id = *id;
+    long_add(to, &MetadataResponse_MetadataResponseTopic_type, &told);
 }
 
-static void topic_missing(struct request *r, struct answer *a, struct slice name, enum err err)
+static void topic_missing(struct long_answer *to, const struct request *r, const struct answer *a,
+                          struct slice name, enum err err)
 {
-    told_topic *told = topic_refuse(r, a, name, err);
+    told_topic told;
 
-    told->is_internal = topic_is_internal(name);
+    proto_defaults(&MetadataResponse_MetadataResponseTopic_type, &told);
+    told.error_code = err_wire(err);
+    told.name = name;
+    told.is_internal = topic_is_internal(name);
     if (a->operations)
-        told->topic_authorized_operations = authorized_operations(r, RES_TOPIC, name);
+        told.topic_authorized_operations = authorized_operations(r, RES_TOPIC, name);
+    long_add(to, &MetadataResponse_MetadataResponseTopic_type, &told);
 }
 
 /* ---- which topics ---- */
@@ -99,27 +130,20 @@ static bool ids_asked(const struct request *r)
     return false;
 }
 
-static void topics_all(struct request *r, struct answer *a)
+static bool step_all(struct long_answer *to, struct request *r, void *state)
 {
-    struct image_topics walk = image_topics_from(r->net->image, SLICE_NULL);
-    struct MetadataResponse *out = r->out;
+    struct answer *a = state;
     const struct image_topic *t;
 
-    PROTO_ARRAY_NEW(&r->arena, MetadataResponse_MetadataResponseTopic, out->topics,
-                    (int32_t)r->net->image->topics.count);
-    while ((t = image_topics_next(&walk)))
-        if (authorize(r, OP_DESCRIBE, RES_TOPIC, t->name))
-            topic_tell(r, a, t);
+    if (a->in_topic) {
+        partition_tell(to, a);
+        return true;
+    }
+    t = image_topics_next(&a->walk);
+    if (t && authorize(r, OP_DESCRIBE, RES_TOPIC, t->name))
+        topic_tell(to, r, a, t);
+    return t != NULL;
 }
-
-/* What was asked for, each once, in the order of the request. */
-struct asked {
-    struct slice *v; /* names, or ids of 16 bytes */
-    enum err
-        *told; /* of names: E_OK, or what is told of a topic that was asked to be created for this request,
-                         whatever has come of it meanwhile: clients meet Kafka's first answer */
-    int n;
-};
 
 static void asked_collect(struct request *r, bool ids, struct asked *asked)
 {
@@ -128,6 +152,7 @@ static void asked_collect(struct request *r, bool ids, struct asked *asked)
     uint64_t seed;
 
     asked->n = 0;
+    asked->ids = ids;
     asked->v = arena_alloc(&r->arena, (size_t)in->topics.n * sizeof(*asked->v));
     asked->told = arena_alloc(&r->arena, (size_t)in->topics.n * sizeof(*asked->told));
     io_random(r->net->node->io, &seed, sizeof(seed));
@@ -144,19 +169,17 @@ static void asked_collect(struct request *r, bool ids, struct asked *asked)
     map_drop(&seen);
 }
 
-static void topics_by_id(struct request *r, struct answer *a, const struct asked *asked)
+static void tell_by_id(struct long_answer *to, const struct request *r, struct answer *a, struct slice key)
 {
-    for (int i = 0; i < asked->n; i++) {
-        struct uuid id;
-        const struct image_topic *t;
-        memcpy(id.b, asked->v[i].p, sizeof(id.b));
-        t = image_topic_by_id(r->net->image, id);
-        if (t && authorize(r, OP_DESCRIBE, RES_TOPIC, t->name))
-            topic_tell(r, a, t);
-        else
-            topic_refuse(r, a, SLICE_NULL, t ? E_TOPIC_AUTHORIZATION_FAILED : E_UNKNOWN_TOPIC_ID)->topic_id =
-                id;
-    }
+    const struct image_topic *t;
+    struct uuid id;
+
+    memcpy(id.b, key.p, sizeof(id.b));
+    t = image_topic_by_id(a->image, id);
+    if (t && authorize(r, OP_DESCRIBE, RES_TOPIC, t->name))
+        topic_tell(to, r, a, t);
+    else
+        topic_refuse(to, &id, SLICE_NULL, t ? E_TOPIC_AUTHORIZATION_FAILED : E_UNKNOWN_TOPIC_ID);
 }
 
 static enum err name_missing(struct slice name)
@@ -164,20 +187,37 @@ static enum err name_missing(struct slice name)
     return topic_name_ok(name) ? E_UNKNOWN_TOPIC_OR_PARTITION : E_INVALID_TOPIC_EXCEPTION;
 }
 
-static void topics_by_name(struct request *r, struct answer *a, const struct asked *asked)
+static void tell_by_name(struct long_answer *to, const struct request *r, struct answer *a, struct slice name,
+                         enum err told)
 {
-    for (int i = 0; i < asked->n; i++) {
-        struct slice name = asked->v[i];
-        const struct image_topic *t = image_topic_by_name(r->net->image, name);
-        if (!authorize(r, OP_DESCRIBE, RES_TOPIC, name))
-            topic_refuse(r, a, name, E_TOPIC_AUTHORIZATION_FAILED);
-        else if (asked->told[i])
-            topic_missing(r, a, name, asked->told[i]);
-        else if (t)
-            topic_tell(r, a, t);
-        else
-            topic_missing(r, a, name, name_missing(name));
+    const struct image_topic *t = image_topic_by_name(a->image, name);
+
+    if (!authorize(r, OP_DESCRIBE, RES_TOPIC, name))
+        topic_refuse(to, NULL, name, E_TOPIC_AUTHORIZATION_FAILED);
+    else if (told)
+        topic_missing(to, r, a, name, told);
+    else if (t)
+        topic_tell(to, r, a, t);
+    else
+        topic_missing(to, r, a, name, name_missing(name));
+}
+
+static bool step_asked(struct long_answer *to, struct request *r, void *state)
+{
+    struct answer *a = state;
+
+    if (a->in_topic) {
+        partition_tell(to, a);
+        return true;
     }
+    if (a->at == a->asked->n)
+        return false;
+    if (a->asked->ids)
+        tell_by_id(to, r, a, a->asked->v[a->at]);
+    else
+        tell_by_name(to, r, a, a->asked->v[a->at], a->asked->told[a->at]);
+    a->at++;
+    return true;
 }
 
 /* ---- the answer ---- */
@@ -198,11 +238,13 @@ static void brokers_tell(struct request *r, const struct cluster_view *c)
     out->brokers.n = n;
 }
 
-static void cluster_tell(struct request *r, struct answer *a)
+static struct answer *cluster_tell(struct request *r)
 {
     const struct MetadataRequest *in = r->in;
     struct MetadataResponse *out = r->out;
+    struct answer *a = arena_alloc(&r->arena, sizeof(*a));
 
+    a->image = r->net->image;
     cluster_view_init(&a->cluster, r);
     a->operations = r->version >= 8 && in->include_topic_authorized_operations;
     a->rules.alive_only = r->version == 0;
@@ -214,32 +256,26 @@ static void cluster_tell(struct request *r, struct answer *a)
         out->cluster_authorized_operations = authorize(r, OP_DESCRIBE, RES_CLUSTER, CLUSTER_NAME)
                                                  ? authorized_operations(r, RES_CLUSTER, CLUSTER_NAME)
                                                  : 0;
+    return a;
 }
 
-static void answer_named(struct request *r, const struct asked *asked, bool ids)
+static void begin_all(struct request *r, struct long_plan *plan)
 {
     struct MetadataResponse *out = r->out;
-    struct answer a = {0};
+    struct answer *a = cluster_tell(r);
 
-    cluster_tell(r, &a);
-    PROTO_ARRAY_NEW(&r->arena, MetadataResponse_MetadataResponseTopic, out->topics, asked->n);
-    if (ids)
-        topics_by_id(r, &a, asked);
-    else
-        topics_by_name(r, &a, asked);
-    ASSERT(a.n == asked->n);
-    request_reply(r);
+    a->walk = image_topics_from(a->image, SLICE_NULL);
+    *plan = (struct long_plan){
+        .array = &out->topics, .step = step_all, .state = a, .shared = true, .flags = a->operations};
 }
 
-static void answer_all(struct request *r)
+static void begin_asked(struct request *r, struct long_plan *plan)
 {
     struct MetadataResponse *out = r->out;
-    struct answer a = {0};
+    struct answer *a = cluster_tell(r);
 
-    cluster_tell(r, &a);
-    topics_all(r, &a);
-    out->topics.n = a.n;
-    request_reply(r);
+    a->asked = r->state;
+    *plan = (struct long_plan){.array = &out->topics, .step = step_asked, .state = a};
 }
 
 /* A request that says what its version can't mean. As Kafka: nothing but each topic with that error. */
@@ -272,7 +308,7 @@ static bool request_valid(const struct request *r, bool ids)
 
 static void created(struct request *r)
 {
-    answer_named(r, r->state, false);
+    request_reply_long(r, begin_asked);
 }
 
 static void names_create(struct request *r, struct asked *asked)
@@ -284,7 +320,6 @@ static void names_create(struct request *r, struct asked *asked)
         if (authorize(r, OP_DESCRIBE, RES_TOPIC, name) && !image_topic_by_name(r->net->image, name))
             asked->told[i] = auto_topics_add(create, name);
     }
-    r->state = asked;
     auto_topics_go(create, created);
 }
 
@@ -295,7 +330,7 @@ void metadata(struct request *r)
     struct asked *asked;
 
     if (all_asked(r)) {
-        answer_all(r);
+        request_reply_long(r, begin_all);
         return;
     }
     if (!request_valid(r, ids)) {
@@ -304,8 +339,9 @@ void metadata(struct request *r)
     }
     asked = arena_alloc(&r->arena, sizeof(*asked));
     asked_collect(r, ids, asked);
+    r->state = asked;
     if (!ids && in->allow_auto_topic_creation && config_bool(r->net->config, C_auto_create_topics_enable))
         names_create(r, asked);
     else
-        answer_named(r, asked, ids);
+        request_reply_long(r, begin_asked);
 }

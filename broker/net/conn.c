@@ -55,6 +55,12 @@ void conn_close(struct conn *c)
 
 /* ---- Reading ---- */
 
+static void slow_watch(struct net *net)
+{
+    if (list_empty(&net->slow.link))
+        timer_set(net->loop, &net->slow, loop_now(net->loop) + SLOW_CHECK_NS);
+}
+
 static void frame_take(struct conn *c, bool pass)
 {
     size_t size = get_be32(c->head);
@@ -67,8 +73,7 @@ static void frame_take(struct conn *c, bool pass)
     c->reading->r.came = loop_now(net->loop);
     c->read = 0;
     list_add(&net->filling, &c->reading->r.link);
-    if (list_empty(&net->slow.link))
-        timer_set(net->loop, &net->slow, c->reading->r.came + SLOW_CHECK_NS);
+    slow_watch(net);
 }
 
 static bool frame_begin(struct conn *c)
@@ -242,6 +247,7 @@ static void conn_sent(struct out *out, enum err err)
         struct net_request *q = container_of(c->in_send.next, struct net_request, r.link);
 
         list_remove(&q->r.link);
+        list_remove(&q->turn);
         c->unsent -= q->reply_bytes;
         c->n_requests--;
         request_free(q);
@@ -273,12 +279,10 @@ static void gather(struct conn *c, struct net_request *first, int n_parts)
     first->r.sent = (struct out){.v = v, .n = n_parts, .done = conn_sent};
 }
 
-void conn_flush(struct conn *c)
+static void send_ready(struct conn *c)
 {
     int n_parts = 0;
 
-    if (c->sending || c->corked || c->state == CONN_CLOSING)
-        return;
     while (!list_empty(&c->requests)) {
         struct net_request *q = container_of(c->requests.next, struct net_request, r.link);
 
@@ -287,6 +291,11 @@ void conn_flush(struct conn *c)
         list_remove(&q->r.link);
         list_add(&c->in_send, &q->r.link);
         n_parts += q->n_parts;
+        if (q->answer && long_pages(q->answer) > 1) {
+            q->sent_from = loop_now(c->net->loop);
+            list_add(&c->net->sending, &q->turn);
+            slow_watch(c->net);
+        }
     }
     if (n_parts == 0)
         return;
@@ -295,6 +304,15 @@ void conn_flush(struct conn *c)
     gather(c, first, n_parts);
     c->sending = true;
     sock_send(&c->sock, &first->r.sent);
+}
+
+void conn_flush(struct conn *c)
+{
+    if (c->corked || c->state == CONN_CLOSING)
+        return;
+    if (!c->sending)
+        send_ready(c);
+    long_next(c);
 }
 
 /* ---- Beginning and end ---- */
@@ -339,6 +357,7 @@ static void conn_closed(struct sock *s, enum err why)
     if (net->n_conns == 0) {
         timer_stop(&net->idle);
         net_forget_frames(net);
+        long_forget(net);
     }
     c->msg.run = door_conn_closed;
     loop_post(net->shared->loop, &c->msg);
@@ -386,6 +405,20 @@ static void idle_fire(struct timer *timer)
     }
 }
 
+/* So does who asks for a long answer and doesn't read it. */
+static void slow_answers(struct net *net, int64_t now)
+{
+    list_each (it, &net->sending) {
+        struct net_request *q = container_of(it, struct net_request, turn);
+        int64_t ms = (now - q->sent_from - SLOW_GRACE_NS) / 1000000;
+
+        if (q->r.conn->state == CONN_CLOSING || ms <= 0 || (int64_t)q->reply_bytes >= ms * SLOW_BYTES_MS)
+            continue;
+        TRACE(net->io, net_answer_slow, q->reply_bytes, (int)((now - q->sent_from) / 1000000000));
+        conn_close(q->r.conn);
+    }
+}
+
 /* Who announces a large frame and then sends next to nothing keeps from the others what was set aside for it. While
  * somebody waits for budget, such a frame ends. */
 static void slow_fire(struct timer *timer)
@@ -393,11 +426,12 @@ static void slow_fire(struct timer *timer)
     struct net *net = container_of(timer, struct net, slow);
     int64_t now = loop_now(net->loop);
 
-    if (list_empty(&net->filling))
+    if (list_empty(&net->filling) && list_empty(&net->sending))
         return;
     timer_set(net->loop, &net->slow, now + SLOW_CHECK_NS);
     if (!atomic_load(&net->shared->budget.waiting))
         return;
+    slow_answers(net, now);
     list_each (it, &net->filling) {
         struct net_request *q = container_of(it, struct net_request, r.link);
         int64_t ms = (now - q->r.came - SLOW_GRACE_NS) / 1000000;
@@ -451,6 +485,11 @@ void net_stop(struct net *net, int64_t grace_ns, void (*done)(void *arg), void *
     net_check_stopped(net);
 }
 
+void net_adopt(struct net *net)
+{
+    long_forget(net);
+}
+
 int net_connections(const struct net *net)
 {
     return net->n_conns;
@@ -471,10 +510,12 @@ struct net *net_new(struct net_shared *s, struct net_loop *loop)
     list_init(&net->slow.link);
     list_init(&net->conns);
     list_init(&net->filling);
+    list_init(&net->sending);
     list_init(&net->pool);
     budget_loop_init(&net->budget, &s->budget, net->loop);
     net->budget.granted = conn_wait_granted;
     net->budget.size = conn_wait_size;
+    long_line_init(&net->line, net);
     return net;
 }
 
@@ -482,6 +523,7 @@ void net_free(struct net *net)
 {
     ASSERT(net->n_conns == 0 && net->n_requests == 0);
     net_forget_frames(net);
+    long_forget(net);
     while (!list_empty(&net->pool)) {
         struct net_request *q = container_of(net->pool.next, struct net_request, r.link);
 

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/trace.h"
+#include "broker/net/long_answer.h"
 #include "broker/net/net.h"
 #include <stdatomic.h>
 
@@ -14,11 +15,12 @@ enum {
     POOL_BYTES_MAX = 4096,       /* and the frame and reply buffers in them */
     KEPT_MAX = 16,               /* larger frame buffers that a loop keeps, */
     KEPT_BYTES_MAX = 4 << 20,    /* and their bytes, while it has connections */
+    LONG_KEPT_BYTES = 4 << 20,   /* and of a long answer that others may ask for */
     SMALL_FRAME = 16 * 1024,     /* what need not wait behind larger ones */
     ASIDE_PART = 4,
     SLOW_CHECK_NS = 1000000000, /* while others wait for budget, a frame that is being read … */
     SLOW_GRACE_NS = 2000000000, /* … must come, after so long, … */
-    SLOW_BYTES_MS = 64,         /* … at so many bytes a millisecond on average */
+    SLOW_BYTES_MS = 64,         /* … at so many bytes a millisecond on average; so must an answer go */
     FRAME_MIN = 10,             /* key, version, correlation, client id */
     PARTS_INLINE = 4,
 };
@@ -58,6 +60,29 @@ bool budget_take_aside(struct budget *b, int64_t bytes);
 void budget_give_aside(struct budget *b, int64_t bytes);
 void budget_give(struct budget_loop *b, int64_t bytes, bool pass);
 
+/* ---- Long answers (long_answer.c) ---- */
+
+struct long_line {
+    struct net *net;
+    struct list queue; /* net_request.turn: those who wait for it */
+    struct net_request *active;
+    struct long_answer *building;
+    struct published *held;
+    struct long_answer *kept; /* the newest shared one */
+    struct budget_loop budget;
+    struct list wait; /* in the budget's queue */
+    struct msg msg;
+    bool posted, running;
+};
+
+void long_line_init(struct long_line *l, struct net *net);
+void long_next(struct conn *c);    /* if it is a long answer's turn on this connection, it gets in line */
+void long_forget(struct net *net); /* gives back what is kept for others */
+void long_unuse(struct long_answer *a);
+bool request_reply_listed(struct request *r); /* true: r->out has many elements, so it is answered in steps */
+int long_pages(const struct long_answer *a);
+size_t long_part(const struct long_answer *a, int i, struct part *out);
+
 /* ---- Connections (conn.c) ---- */
 
 struct net {
@@ -68,13 +93,15 @@ struct net {
     struct heap *heap;
     struct budget_loop budget;
     struct list conns;   /* the one that was quiet for longest first */
+    struct list sending; /* net_request.turn: long answers on their way, the oldest first */
     struct list filling; /* requests whose frames aren't whole yet, the oldest first */
     int n_conns;
     int n_let_in;   /* the acceptor's count */
     int n_requests; /* orphans included */
     struct timer idle;
     struct timer grace;
-    struct timer slow; /* set while a frame is being filled */
+    struct timer slow; /* set while a frame is being filled or a long answer is on its way */
+    struct long_line line;
     struct list pool;
     int n_pool;
     struct bytes kept[KEPT_MAX];
@@ -96,7 +123,12 @@ struct net_request {
     struct part *parts;
     int n_parts;
     int ranges_room;
-    size_t reply_bytes; /* with what is elsewhere */
+    size_t reply_bytes;                                       /* with what is elsewhere */
+    void (*begin)(struct request *r, struct long_plan *plan); /* of a long answer */
+    struct long_plan plan;
+    struct list turn; /* in the loop's line; then net's sending */
+    int64_t sent_from;
+    struct long_answer *answer; /* what its array lies in */
     int64_t charged;
     bool pass;
     bool aside;
@@ -144,7 +176,9 @@ void request_free(struct net_request *q);
 void net_forget_frames(struct net *net); /* gives back the memory of frames that were large */
 /* The frame is complete. False: the connection must be closed, and the request is gone. */
 bool dispatch(struct net_request *q);
-void request_end(struct net_request *q); /* ended, its answer encoded or none due */
+/* The answer is encoded around the array that lies in `a`, of which it takes over a use; then request_encoded() ends it. */
+enum err request_encode_long(struct net_request *q, struct long_answer *a, int32_t n, size_t bytes);
+void request_encoded(struct net_request *q, enum err err);
 
 /* ---- Listeners (listener.c) ---- */
 

@@ -65,6 +65,7 @@ void net_free(struct net *net); /* stopped */
  * once, which ends waiting handlers by `gone`. `done` runs when no connection and no request is left. */
 void net_stop(struct net *net, int64_t grace_ns, void (*done)(void *arg), void *arg);
 int net_connections(const struct net *net);
+void net_adopt(struct net *net); /* the loop has another image or settings */
 
 /* The acceptor's loop. */
 /* Opens all of them or none. */

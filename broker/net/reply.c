@@ -1,11 +1,9 @@
 /* Requests: made for a frame, ended by their handlers, answered in parts, freed when the answer is written.
  *
- * An answer is its encoded bytes with the records that are elsewhere between them: one part for each stretch. It is
- * encoded in one go; when answers come that take longer than a callback may (a Metadata of 100,000 partitions), the
- * place to cut them into steps is encode(). */
+ * An answer is its encoded bytes with what is elsewhere between them, records or the pages of a long answer
+ * (long_answer.h): one part for each stretch. */
 #include "broker/net/internal.h"
-#include "proto/bigend.h"
-#include "proto/wire.h"
+#include "proto/field.h"
 
 /* ---- Memory ---- */
 
@@ -74,6 +72,7 @@ struct net_request *request_new(struct net *net, size_t frame_bytes)
         net->n_pool--;
     }
     list_init(&q->r.link);
+    list_init(&q->turn);
     frame_make(q, frame_bytes);
     net->n_requests++;
     return q;
@@ -97,6 +96,8 @@ void request_free(struct net_request *q)
     for (int i = 0; i < q->r.n_ranges; i++)
         if (q->r.ranges[i].file)
             file_unref(q->r.ranges[i].file);
+    if (q->answer)
+        long_unuse(q->answer);
     if (q->aside)
         budget_give_aside(net->budget.budget, q->charged);
     else
@@ -134,7 +135,7 @@ static void throttle_set(struct request *r)
 /* The encoded bytes, cut where other bytes belong between them. */
 static void parts_set(struct net_request *q, const struct proto_cuts *cuts)
 {
-    int most = 2 * cuts->n + 1, n = 0, range = 0;
+    int pages = q->answer ? long_pages(q->answer) : 0, most = 2 * cuts->n + 1 + pages, n = 0, range = 0;
     size_t at = 0;
 
     q->parts =
@@ -148,6 +149,9 @@ static void parts_set(struct net_request *q, const struct proto_cuts *cuts)
         at = cut->at;
         if (cut->records.p != PROTO_ELSEWHERE) {
             q->parts[n++] = (struct part){.mem = cut->records, .len = cut->records.len};
+        } else if (q->answer) {
+            for (int p = 0; p < pages; p++)
+                (void)long_part(q->answer, p, &q->parts[n++]);
         } else {
             ASSERT(range < q->r.n_ranges && q->r.ranges[range].len == cut->records.len);
             q->parts[n++] = q->r.ranges[range++];
@@ -161,10 +165,10 @@ static void parts_set(struct net_request *q, const struct proto_cuts *cuts)
     q->reply_bytes = q->reply.len + cuts->len;
 }
 
-static enum err encode(struct net_request *q)
+static enum err encode(struct net_request *q, size_t elements)
 {
     struct request *r = &q->r;
-    struct proto_cuts cuts = {.arena = &r->arena};
+    struct proto_cuts cuts = {.arena = &r->arena, .elements = elements};
     enum err err;
 
     if (r->throttle_ms)
@@ -194,18 +198,22 @@ static void request_leave(struct net_request *q)
     conn_resume(c);
 }
 
-void request_reply(struct request *r)
+enum err request_encode_long(struct net_request *q, struct long_answer *a, int32_t n, size_t bytes)
 {
-    struct net_request *q = container_of(r, struct net_request, r);
-    enum err err;
+    struct proto_array *array = q->plan.array;
 
-    ASSERT(!r->ended && r->out);
+    ASSERT(q->r.n_ranges == 0);
+    q->answer = a;
+    *array = (struct proto_array){.v = PROTO_ELSEWHERE, .n = n};
+    return encode(q, bytes);
+}
+
+void request_encoded(struct net_request *q, enum err err)
+{
+    struct request *r = &q->r;
+
+    ASSERT(!r->ended && r->conn);
     r->ended = true;
-    if (!r->conn) {
-        request_leave(q);
-        return;
-    }
-    err = encode(q);
     if (err) {
         TRACE(q->net->io, net_bad_reply, r->handler->out->name, r->version, err_name(err));
         conn_close(r->conn);
@@ -214,6 +222,17 @@ void request_reply(struct request *r)
     }
     r->conn->unsent += q->reply_bytes;
     conn_flush(r->conn);
+}
+
+void request_reply(struct request *r)
+{
+    struct net_request *q = container_of(r, struct net_request, r);
+
+    ASSERT(!r->ended && r->out);
+    if (!r->conn)
+        request_skip(r);
+    else if (!request_reply_listed(r))
+        request_encoded(q, encode(q, 0));
 }
 
 void request_skip(struct request *r)

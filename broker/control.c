@@ -48,6 +48,8 @@ struct control {
     bool ending;         /* control_end_waits() was called */
     struct msg *stopped;
     struct msg drained;
+    struct msg
+        up; /* to this loop itself: tells that this broker is unfenced, once the image that says so is published */
 };
 
 static void turn_post(struct control *c)
@@ -149,6 +151,13 @@ static void unfenced(struct ctl_request *r, enum err err)
         joined_or_failed(c, err, c->self.alive.error_code, "this broker could not be unfenced");
         return;
     }
+    loop_post(c->loop, &c->up);
+}
+
+static void up_run(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, up);
+
     c->ops.registered(c->ops.arg, c->self.epoch);
 }
 
@@ -396,6 +405,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->settings = *settings;
     c->ops = *ops;
     c->turn.run = turn_run;
+    c->up.run = up_run;
     list_init(&c->decided);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         c->flight[i].control = c;

@@ -45,7 +45,8 @@ struct control_settings {
 struct control_ops {
     void (*loaded)(void *arg,
                    const struct image *image); /* what the log led to, before anything is published */
-    void (*registered)(void *arg, int64_t broker_epoch); /* unfenced: clients may come */
+    /* Unfenced, and every loop has got the image that says so: clients may come. */
+    void (*registered)(void *arg, int64_t broker_epoch);
     void (*configured)(void *arg,
                        const struct config *config); /* published with an image: lent for the call */
     void (*failed)(void *arg, enum err err, const char *what);

@@ -12,7 +12,7 @@
  *         `config` of a loop are what it has adopted: borrowed, unchanging, good until its next adoption, so a handler
  *         that waits for a message looks them up again afterwards.
  * Order:  start: control (recover metadata, first image) → disk loops (list directories) → net loops → listeners open →
- *         registered, unfenced. Stop: the reverse; no reply that was due is lost. */
+ *         registered, unfenced → connections come in. Stop: the reverse; no reply that was due is lost. */
 #pragma once
 #include "base/io.h"
 #include "base/map.h"

@@ -1,5 +1,7 @@
 /* Start:  control loop: directories → quorum loads → loops, partitions found → first image published → listeners open on
- *         the first NET loop → this broker registers, is unfenced → `ready`.
+ *         the first NET loop → this broker registers, is unfenced, and the image that says so is published → connections,
+ *         which waited in their listeners, are let in → `ready`. So nobody is served by what an earlier life left behind: a
+ *         broker that is fenced, leaders' epochs of before a power cut.
  * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
  *         end → checkpoints and clean markers → metadata log closes → `stopped`. Each step waits for the one before. */
 #include "base/check.h"
@@ -131,6 +133,7 @@ static void on_registered(void *arg, int64_t broker_epoch)
     if (s->phase != STARTING)
         return;
     s->phase = RUNNING;
+    on_configured(s, control_config(s->node.control)); /* now the connections that wait come in */
     for (int i = 0; i < s->n_listeners; i++)
         bound[i] = s->listeners[i].at;
     TRACE(s->node.io, server_started, s->node.id, s->node.cluster_id, "ready for clients");
@@ -212,7 +215,7 @@ static void on_loaded(void *arg, const struct image *image)
     control_slot(n->control, &s->limits_slot, n->reader, LOOP_DISK, limits_adopted);
     for (int i = 0; i < n->n_net; i++)
         control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, LOOP_NET, net_adopted);
-    control_publish(n->control); /* and spreads the connections to come over the NET loops: on_configured() */
+    control_publish(n->control);
     s->open.run = listeners_run;
     loop_post(n->net[0]->loop, &s->open);
 }

@@ -231,7 +231,7 @@ void on_configured(void *arg, const struct config *config)
     struct server *s = arg;
     int n = (int)config_int(config, C_num_network_threads);
 
-    if (s->phase != STOPPING && s->loaded && n != s->n_spread)
+    if (s->phase == RUNNING && n != s->n_spread)
         net_threads_set(s, n);
     io_threads_check(s);
 }

@@ -188,7 +188,6 @@ static void fixed_created(struct admin *a, const struct CreateTopicsResponse_Cre
     struct fixed *f = &a->link.c->topics[a->at];
 
     JUDGE(t->error_code == 0 || t->error_code == err_wire(E_TOPIC_ALREADY_EXISTS) ||
-              t->error_code == err_wire(E_INVALID_REPLICATION_FACTOR) || /* this broker isn't unfenced yet */
               t->error_code == err_wire(E_NOT_CONTROLLER) || t->error_code == err_wire(E_REQUEST_TIMED_OUT),
           "%s can't be made: %d %.*s", f->name, t->error_code, (int)t->error_message.len,
           (const char *)t->error_message.p);

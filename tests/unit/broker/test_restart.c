@@ -155,3 +155,72 @@ TEST(restart, shows_all_that_was_durable_or_nothing)
     }
     CHECK(refused > 4);
 }
+
+static void wires_dial(struct loop *loop, void *arg)
+{
+    struct node_world *w = arg;
+    struct addr to = sim_addr(1, WHOLE_PORT);
+
+    if (!w->wires[1].dialled)
+        wire_dial(&w->wires[1], &to);
+}
+
+static bool wire_is_open(void *arg)
+{
+    const struct node_world *w = arg;
+    return w->wires[1].open;
+}
+
+/* Dials until the node listens, which is some time before it is ready. */
+static void come_early(struct node_world *w)
+{
+    while (!w->wires[1].open) {
+        CHECK(sim_call(w->sim, w->client, LOOP_NET, wires_dial, w));
+        (void)sim_run(w->sim, wire_is_open, w, 1000000);
+    }
+    CHECK(!w->whole->ready);
+}
+
+/* Who comes as soon as the node listens is served by what this life decides: a topic finds its broker unfenced, and records
+ * go into the epoch that leads since a power cut. */
+TEST(restart, serves_nobody_before_it_is_registered)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim_options o = sim_plain(seed);
+        const struct node_batch b = {.producer_id = -1, .n = 5};
+        const struct FetchResponse_PartitionData *p;
+        struct CreateTopicsRequest *in;
+        struct batch_view v;
+        struct node_world *w;
+        const void *produce;
+        struct slice rest;
+
+        o.disk = (struct sim_range){10000000, 20000000};
+        w = node_world_with(&o, 1, NULL, 0);
+        CHECK_EQ(node_topic(w, "t", 1, NULL, 0), 0);
+        node_world_crash(w, SIM_POWER);
+        whole_start(w->whole);
+        come_early(w);
+        node_produce_make(w, 1, "t", 0, 1, &b, &produce);
+        CHECK_EQ(((struct ProduceResponse *)node_ask(w, 1, 9, produce))
+                     ->responses.v[0]
+                     .partition_responses.v[0]
+                     .error_code,
+                 0);
+        p = node_fetched(node_ask(w, 1, 12, node_fetch_in(w, 1, "t", 0, 0, 0, 1)));
+        rest = p->records;
+        CHECK_OK(batch_next(&rest, &v));
+        CHECK_EQ(v.leader_epoch, 1);
+        node_world_stop(w);
+
+        whole_start(w->whole);
+        come_early(w);
+        in = node_in(w, 1, API_CreateTopics);
+        PROTO_ARRAY_NEW(&w->asks[1].arena, CreateTopicsRequest_CreatableTopic, in->topics, 1);
+        in->topics.v[0].name = SLICE("early");
+        in->topics.v[0].num_partitions = 1;
+        in->topics.v[0].replication_factor = 1;
+        CHECK_EQ(((struct CreateTopicsResponse *)node_ask(w, 1, -1, in))->topics.v[0].error_code, 0);
+        node_world_drop(w);
+    }
+}

@@ -8,7 +8,8 @@
  *                     ▲                                     └─ wait ── woken ──► go(watch)
  *                     └───────── leave: go(no watch) if a lane still watches ◄── deadline, gone
  *
- * A wake is posted before the answer of any later visit of the same loop, so once a visit without watching has come
+ * A wake that is on its way when a visit begins has the NET loop come again: that visit doesn't watch, for the wake can't
+ * be posted twice. A wake is posted before the answer of any later visit of the same loop, so once a visit without watching has come
  * back, nothing is on its way and the request may end. */
 #include "base/check.h"
 #include "broker/api/fetch_session.h"
@@ -40,8 +41,9 @@ struct fetch_part {
 struct fetch_lane {
     struct watcher watcher;
     struct fetch *fetch;
-    bool watching; /* as of the last visit that came back */
-    bool watches;  /* the DISK loop's own */
+    bool watching;              /* as of the last visit that came back */
+    uint32_t heard, heard_then; /* wakes that came: so far, when the visit began */
+    bool watches;               /* the DISK loop's own */
 };
 
 struct fetch {
@@ -106,7 +108,6 @@ static enum err part_read(struct partitions *ps, struct fetch_part *part, bool f
 
 static void lane_watch(struct partitions *ps, struct lane *lane, struct fetch_lane *fl, int64_t need)
 {
-    watcher_init(&fl->watcher, lane->scatter->request->net->loop, fl->watcher.wake.run);
     fl->watcher.need = need;
     for (struct scatter_item *it = lane->first; it; it = it->next) {
         struct fetch_part *part = container_of(it, struct fetch_part, item);
@@ -123,7 +124,7 @@ static void fetch_visit(struct lane *lane)
     struct fetch *f = lane->scatter->state;
     struct fetch_lane *fl = lane->state;
     int64_t found = 0;
-    bool error = false;
+    bool error = false, wake_comes = fl->watcher.told != fl->heard_then;
 
     if (fl->watches)
         watcher_clear(&fl->watcher);
@@ -134,7 +135,7 @@ static void fetch_visit(struct lane *lane)
         found += (int64_t)part->range.len;
         error |= it->err != E_OK || part->diverging.epoch >= 0;
     }
-    if (f->may_watch && lane->first && !error && found < f->in->min_bytes)
+    if (f->may_watch && !wake_comes && lane->first && !error && found < f->in->min_bytes)
         lane_watch(ps, lane, fl, f->in->min_bytes - found);
     lane_answer(lane);
 }
@@ -191,6 +192,8 @@ static void fetch_go(struct fetch *f, bool watch)
         f->parts[i].diverging.epoch = -1;
     if (!f->leaving)
         ranges_drop(f);
+    for (int i = 0; i < f->scatter->n_lanes; i++)
+        lane_of(f, i)->heard_then = lane_of(f, i)->heard;
     f->may_watch = watch;
     f->woken = false;
     f->out = true;
@@ -390,8 +393,10 @@ static void fetch_done(struct scatter *sc)
 
 static void fetch_woken(struct msg *msg)
 {
-    struct fetch *f = container_of(msg, struct fetch_lane, watcher.wake)->fetch;
+    struct fetch_lane *fl = container_of(msg, struct fetch_lane, watcher.wake);
+    struct fetch *f = fl->fetch;
 
+    fl->heard++;
     if (f->leaving)
         return;
     if (f->out)

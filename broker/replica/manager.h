@@ -126,7 +126,7 @@ struct watcher {
     struct list watches; /* struct watch.mine */
     struct list ready;   /* while partition_tell() picks those to tell */
     int64_t need;
-    bool told;
+    uint32_t told; /* how often; not while a wake is on its way */
     struct loop *back;
     struct msg wake; /* to `back` */
 };

@@ -29,7 +29,7 @@ void watcher_clear(struct watcher *w)
 static void watcher_tell(struct watcher *w)
 {
     watcher_clear(w);
-    w->told = true;
+    w->told++;
     loop_post(w->back, &w->wake);
 }
 

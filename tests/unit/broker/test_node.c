@@ -370,3 +370,48 @@ TEST(node, sets_a_directory_of_another_topic_aside)
     node_world_start(w);
     node_world_drop(w);
 }
+
+/* A fetch of many partitions that wants more than there will ever be. */
+static void fetch_greedily(struct node_world *w, int i, int partitions, int wait_ms)
+{
+    struct FetchRequest *in = node_fetch_in(w, i, "t", 0, 0, wait_ms, 1000000);
+    struct FetchRequest_FetchTopic *t = &in->topics.v[0];
+
+    PROTO_ARRAY_NEW(&w->asks[i].arena, FetchRequest_FetchPartition, t->partitions, partitions);
+    for (int p = 0; p < partitions; p++) {
+        t->partitions.v[p].partition = p;
+        t->partitions.v[p].partition_max_bytes = 1 << 20;
+    }
+    node_send(w, i, 12, in);
+}
+
+/* Partitions of several loops wake one fetch again and again while its NET loop is slow: no wake is posted while it is
+ * still on its way. */
+TEST(node, wakes_a_busy_fetch_by_one_message_at_a_time)
+{
+    enum { PARTITIONS = 8, MAKERS = NODE_WIRES - 1 };
+
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct sim_options o = sim_plain(seed);
+        struct node_world *w;
+        const void *in;
+        int n = 0;
+
+        o.cost = (struct sim_range){1000, 1000000};
+        o.disk = (struct sim_range){1000, 20000};
+        w = node_world_with(&o, 1, NULL, 0);
+        CHECK_EQ(node_topic(w, "t", PARTITIONS, durable, 1), 0);
+        fetch_greedily(w, 0, PARTITIONS, 1000);
+        while (!node_answered(w, 0)) {
+            for (int i = 1; i <= MAKERS; i++) {
+                const struct node_batch b = {.producer_id = -1, .n = 1, .first = n};
+                node_produce_make(w, i, "t", n++ % PARTITIONS, -1, &b, &in);
+                node_send(w, i, 9, in);
+            }
+            for (int i = 1; i <= MAKERS; i++)
+                (void)node_wait(w, i, 5000);
+        }
+        CHECK(n > 50);
+        node_world_drop(w);
+    }
+}

@@ -14,8 +14,10 @@ struct self {
     struct arena arena;
     struct ctl_request ctl;
     struct BrokerRegistrationRequest registration;
+    struct broker_registration joins; /* what it asks, and that nobody else of this number has a connection */
     struct BrokerRegistrationResponse registered;
     struct BrokerHeartbeatRequest heartbeat;
+    struct broker_heartbeat beats;
     struct BrokerHeartbeatResponse alive;
     struct bootstrap bootstrap;
     int64_t epoch;
@@ -175,13 +177,15 @@ static void registered(struct ctl_request *r, enum err err)
     c->self.heartbeat.broker_id = c->node->id;
     c->self.heartbeat.broker_epoch = c->self.epoch;
     c->self.heartbeat.current_metadata_offset = ctl_image(c->ctl)->offset;
-    self_submit(c, decide_broker_heartbeat, &c->self.heartbeat, &c->self.alive, 1, unfenced);
+    c->self.beats = (struct broker_heartbeat){.request = &c->self.heartbeat, .lowest_offset = INT64_MAX};
+    self_submit(c, decide_broker_heartbeat, &c->self.beats, &c->self.alive, 1, unfenced);
 }
 
 static void register_self(struct control *c)
 {
     proto_defaults(&BrokerRegistrationResponse_type, &c->self.registered);
-    self_submit(c, decide_broker_registration, &c->self.registration, &c->self.registered, 4, registered);
+    c->self.joins = (struct broker_registration){.request = &c->self.registration};
+    self_submit(c, decide_broker_registration, &c->self.joins, &c->self.registered, 4, registered);
 }
 
 static void bootstrapped(struct ctl_request *r, enum err err)

@@ -113,11 +113,10 @@ static void registration_make(struct server *s)
         n++;
     }
     r->listeners.n = n;
-    PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Feature, r->features, 2);
-    r->features.v[0] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_METADATA),
-                                                                  METADATA_VERSION_MIN, METADATA_VERSION};
-    r->features.v[1] =
-        (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_WEIR), WEIR_VERSION_MIN, WEIR_VERSION};
+    PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Feature, r->features, FEATURE_COUNT);
+    for (int i = 0; i < FEATURE_COUNT; i++)
+        r->features.v[i] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURES[i].name),
+                                                                      FEATURES[i].min, FEATURES[i].max};
     r->log_dirs.v = arena_alloc(&s->arena, (size_t)s->boot.n * sizeof(struct uuid));
     for (int i = 0; i < s->boot.n; i++)
         if (!s->boot.dirs[i].offline)

@@ -150,8 +150,54 @@ void decide_alter_configs(const struct image *tip, const void *in, void *out, st
 void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_allocate_producer_ids(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_unregister_broker(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_controller_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_alter_partition(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_assign_replicas(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_elect_leaders(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_alter_reassignments(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+void decide_list_reassignments(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
+/* What the active controller knows of brokers beside the image is soft: it is measured where it decides, and goes with
+ * the request. */
+struct broker_registration {
+    const struct BrokerRegistrationRequest *request;
+    bool connected; /* the registered incarnation still has a liveness connection */
+    bool session;   /* … or has been heard within its session */
+};
 void decide_broker_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
+/* A controlled shutdown is over when the others have seen the records that moved the leaders. The shell keeps for each
+ * broker the offset that it told last, and `leaves_at` as ctl_request.after of the first heartbeat that was answered
+ * with neither is_fenced nor should_shut_down while it wanted to shut down; a new controller knows neither. */
+struct broker_heartbeat {
+    const struct BrokerHeartbeatRequest *request;
+    bool leaving; /* leaves_at is known */
+    int64_t leaves_at;
+    int64_t lowest_offset; /* told by an active broker; INT64_MAX: there is none */
+};
 void decide_broker_heartbeat(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
+/* Fences a broker whose evidence (metadata/life.h) says that it is dead. out: bool, it was fenced. */
+struct broker_fence {
+    int32_t id;
+    int64_t epoch; /* whose evidence it is */
+};
+void decide_fence_broker(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
+/* Elects preferred leaders of brokers that lead less than their share, at most `max` in one decision. out: struct
+ * balance_done. Kafka's leader.imbalance.per.broker.percentage is `percent`; a value of 0 elects them all. */
+struct balance {
+    int32_t max;
+    int32_t percent;
+};
+struct balance_done {
+    int32_t elected;
+    bool more; /* the same again at once */
+};
+void decide_balance_leaders(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+/* Elects leaders of partitions without one whose topic allows unclean elections. in, out: as above. */
+void decide_unclean_leaders(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 
 /* The first records of a new cluster; decided like a request. in: struct bootstrap; out: unused. Nothing when
  * the cluster has a name already. */

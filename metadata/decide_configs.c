@@ -198,16 +198,50 @@ static void emit_configs(const struct image *tip, struct ctl_out *o, const struc
     }
 }
 
+/* With ELR on, min.insync.replicas stands still where ELR rests on it: for all brokers alike. */
+static struct api_error check_min_isr(const struct image *tip, struct ctl_out *o, const struct target *t)
+{
+    if (t->type != CONFIG_BROKER || image_feature(tip, FEATURE_ELR) == 0)
+        return API_OK;
+    for (int i = 0; i < t->n; i++) {
+        if (!slice_eq(t->v[i].name, SLICE(SETTING_MIN_ISR)))
+            continue;
+        if (t->name.len)
+            return api_error(o, E_INVALID_CONFIG,
+                             "Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
+        if (!t->v[i].value.p)
+            return api_error(o, E_INVALID_CONFIG,
+                             "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.");
+    }
+    return API_OK;
+}
+
+/* Who was eligible under another min.insync.replicas may not have all that is acknowledged under this one. */
+static void clear_elr(const struct image *tip, struct ctl_out *o, const struct target *t, int from)
+{
+    for (int i = from, n = o->n; i < n && image_feature(tip, FEATURE_ELR) > 0; i++) {
+        const struct record_config *c = &o->records[i].config;
+
+        if (!slice_eq(c->name, SLICE(SETTING_MIN_ISR)))
+            continue;
+        ctl_emit(o, RECORD_CLEAR_ELR, true)->clear_elr.topic = t->type == CONFIG_TOPIC ? t->name : SLICE("");
+    }
+}
+
 static struct api_error change_resource(const struct image *tip, struct ctl_out *o, const struct target *t)
 {
-    struct api_error e = check_resource_name(o, t);
+    struct api_error e = check_min_isr(tip, o, t);
+    int from = o->n;
 
+    if (!e.err)
+        e = check_resource_name(o, t);
     if (!e.err)
         e = check_configs(tip, o, t->type, t->name, t->v, t->n);
     if (!e.err)
         e = check_exists(tip, o, t);
     if (!e.err)
         emit_configs(tip, o, t);
+    clear_elr(tip, o, t, from);
     return e;
 }
 

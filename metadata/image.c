@@ -13,6 +13,7 @@ struct image *image_new(struct grave *g)
     i->topics.kind = &image_topic_kind;
     i->names.kind = i->collisions.kind = &image_name_kind;
     i->brokers.kind = &image_broker_kind;
+    i->controllers.kind = &image_controller_kind;
     i->configs.kind = &image_config_kind;
     i->features.kind = &image_feature_kind;
     return i;
@@ -34,6 +35,7 @@ void image_unref(struct image *i, struct grave *g)
     pmap_drop(&i->names, g);
     pmap_drop(&i->collisions, g);
     pmap_drop(&i->brokers, g);
+    pmap_drop(&i->controllers, g);
     pmap_drop(&i->configs, g);
     pmap_drop(&i->features, g);
     heap_free(g->heap, i);
@@ -51,6 +53,7 @@ struct image *image_draft(const struct image *base, struct grave *g)
     i->names = pmap_ref(&base->names);
     i->collisions = pmap_ref(&base->collisions);
     i->brokers = pmap_ref(&base->brokers);
+    i->controllers = pmap_ref(&base->controllers);
     i->configs = pmap_ref(&base->configs);
     i->features = pmap_ref(&base->features);
     return i;
@@ -89,6 +92,13 @@ const struct image_broker *image_broker(const struct image *i, int32_t id)
     return (const struct image_broker *)pmap_get(&i->brokers, image_int_key(key, id));
 }
 
+const struct image_controller *image_controller(const struct image *i, int32_t id)
+{
+    uint8_t key[4];
+
+    return (const struct image_controller *)pmap_get(&i->controllers, image_int_key(key, id));
+}
+
 struct slice image_config_slice(const struct image *i, enum config_resource type, struct slice resource,
                                 struct slice name)
 {
@@ -114,11 +124,16 @@ struct slice image_config(const struct image *i, enum config_resource type, stru
     return image_config_slice(i, type, resource, SLICE(name));
 }
 
-int16_t image_feature(const struct image *i, const char *name)
+int16_t image_feature_slice(const struct image *i, struct slice name)
 {
-    const struct image_feature *f = (const struct image_feature *)pmap_get(&i->features, SLICE(name));
+    const struct image_feature *f = (const struct image_feature *)pmap_get(&i->features, name);
 
     return f ? f->level : 0;
+}
+
+int16_t image_feature(const struct image *i, const char *name)
+{
+    return image_feature_slice(i, SLICE(name));
 }
 
 struct slice image_name_collision(const struct image *i, struct slice name)
@@ -187,6 +202,46 @@ bool ids_has(struct ids ids, int32_t id)
     return false;
 }
 
+struct record_partition_change partition_unchanged(struct uuid topic, int32_t index)
+{
+    return (struct record_partition_change){.topic = topic,
+                                            .index = index,
+                                            .leader = LEADER_SAME,
+                                            .recovering = -1,
+                                            .replicas = IDS_SAME,
+                                            .isr = IDS_SAME,
+                                            .removing = IDS_SAME,
+                                            .adding = IDS_SAME,
+                                            .elr = IDS_SAME,
+                                            .last_elr = IDS_SAME,
+                                            .dirs = UUIDS_SAME};
+}
+
+void partition_merge(struct record_partition *p, const struct record_partition_change *c)
+{
+    if (c->leader != LEADER_SAME) {
+        p->leader = c->leader;
+        p->leader_epoch++;
+    }
+    if (c->recovering >= 0)
+        p->recovering = c->recovering > 0;
+    if (c->isr.n >= 0)
+        p->isr = c->isr;
+    if (c->removing.n >= 0)
+        p->removing = c->removing;
+    if (c->adding.n >= 0)
+        p->adding = c->adding;
+    if (c->elr.n >= 0)
+        p->elr = c->elr;
+    if (c->last_elr.n >= 0)
+        p->last_elr = c->last_elr;
+    if (c->replicas.n >= 0)
+        p->replicas = c->replicas;
+    if (c->dirs.n >= 0)
+        p->dirs = c->dirs;
+    p->partition_epoch++;
+}
+
 /* ---- walks ---- */
 
 struct image_topics image_topics_from(const struct image *i, struct slice name)
@@ -221,6 +276,16 @@ struct image_brokers image_brokers_all(const struct image *i)
 const struct image_broker *image_brokers_next(struct image_brokers *w)
 {
     return (const struct image_broker *)pmap_next(&w->it);
+}
+
+struct image_controllers image_controllers_all(const struct image *i)
+{
+    return (struct image_controllers){.it = pmap_first(&i->controllers)};
+}
+
+const struct image_controller *image_controllers_next(struct image_controllers *w)
+{
+    return (const struct image_controller *)pmap_next(&w->it);
 }
 
 struct image_features image_features_all(const struct image *i)

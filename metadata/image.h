@@ -9,6 +9,7 @@
  * Always: topic names and ids match one to one; partitions of a topic are 0 .. n-1; a topic's configs go
  *         with it. */
 #pragma once
+#include "metadata/features.h"
 #include "metadata/pmap.h"
 #include "metadata/record.h"
 
@@ -22,16 +23,8 @@ enum config_resource {
     CONFIG_GROUP = 32,
 };
 
-/* Our features, and how far this version can go. metadata.version 7 is 3.3-IV3, 30 is 4.3-IV0. */
-#define FEATURE_METADATA "metadata.version"
-#define FEATURE_WEIR     "weir.version"
-enum {
-    METADATA_VERSION_MIN = 7,
-    METADATA_VERSION = 30,
-    WEIR_VERSION_MIN = 1,
-    WEIR_VERSION = 1,
-    CLUSTER_ID_MAX = 63
-};
+#define SETTING_MIN_ISR "min.insync.replicas"
+enum { CLUSTER_ID_MAX = 63 };
 
 struct image {
     uint32_t refs;
@@ -46,6 +39,7 @@ struct image {
     struct pmap names;      /* name -> image_name */
     struct pmap collisions; /* name with '.' as '_', NUL, name -> image_name; of names that have either */
     struct pmap brokers;
+    struct pmap controllers;
     struct pmap configs;
     struct pmap features;
 };
@@ -86,6 +80,13 @@ struct image_broker {
     struct slice unknown;
 };
 
+struct image_controller {
+    struct pval ref;
+    uint8_t key[4];
+    struct record_register_controller reg;
+    struct slice unknown;
+};
+
 struct image_config {
     struct pval ref;
     int8_t type;
@@ -107,12 +108,14 @@ const struct image_topic *image_topic_by_name(const struct image *i, struct slic
 const struct image_topic *image_topic_by_id(const struct image *i, struct uuid id);
 const struct image_partition *image_partition(const struct image_topic *t, int32_t n); /* NULL: none */
 const struct image_broker *image_broker(const struct image *i, int32_t id);
+const struct image_controller *image_controller(const struct image *i, int32_t id);
 /* The value as it was set on that resource alone; null: it wasn't. */
 struct slice image_config(const struct image *i, enum config_resource type, struct slice resource,
                           const char *name);
 struct slice image_config_slice(const struct image *i, enum config_resource type, struct slice resource,
                                 struct slice name);
 int16_t image_feature(const struct image *i, const char *name); /* 0: not finalized */
+int16_t image_feature_slice(const struct image *i, struct slice name);
 /* An existing topic whose name is equal but for '.' and '_' (itself excepted); null: none. */
 struct slice image_name_collision(const struct image *i, struct slice name);
 
@@ -133,6 +136,11 @@ struct image_brokers {
 };
 struct image_brokers image_brokers_all(const struct image *i);
 const struct image_broker *image_brokers_next(struct image_brokers *w);
+struct image_controllers {
+    struct pmap_iter it;
+};
+struct image_controllers image_controllers_all(const struct image *i);
+const struct image_controller *image_controllers_next(struct image_controllers *w);
 struct image_features {
     struct pmap_iter it;
 };
@@ -162,10 +170,18 @@ static inline struct ids partition_isr(const struct image_partition *p)
 {
     return (struct ids){p->ids + p->n_replicas, p->n_isr};
 }
+static inline struct ids partition_elr(const struct image_partition *p)
+{
+    return (struct ids){p->ids + p->n_replicas + p->n_isr + p->n_removing + p->n_adding, p->n_elr};
+}
 struct uuids partition_dirs(const struct image_partition *p);
 /* All of it; the lists are lent by the image. */
 void partition_record(const struct image_topic *t, const struct image_partition *p, struct meta_record *out);
 bool ids_has(struct ids ids, int32_t id);
+/* A change of which every field says "as before", and what becomes of a partition by one: leader epoch and partition
+ * epoch aren't in the record, they follow from it, as in Kafka. */
+struct record_partition_change partition_unchanged(struct uuid topic, int32_t index);
+void partition_merge(struct record_partition *p, const struct record_partition_change *c);
 
 /* ---- Holding ---- */
 
@@ -186,10 +202,12 @@ void image_replay(struct image *draft, struct grave *g, const struct meta_record
 /* What changed between two images; NULL before: it is new, NULL after: it is gone. Callbacks may be NULL.
  * `topic` is called for every topic in which anything changed, before its partitions; partitions of a topic
  * that is new or gone are told one by one too. Subtrees that both images share are skipped. Order: features,
- * brokers, topics (by id) with their partitions, configs. */
+ * brokers, controllers, topics (by id) with their partitions, configs. */
 struct image_diff {
     void (*feature)(void *arg, const struct image_feature *before, const struct image_feature *after);
     void (*broker)(void *arg, const struct image_broker *before, const struct image_broker *after);
+    void (*controller)(void *arg, const struct image_controller *before,
+                       const struct image_controller *after);
     void (*topic)(void *arg, const struct image_topic *before, const struct image_topic *after);
     void (*partition)(void *arg, const struct image_topic *topic, const struct image_partition *before,
                       const struct image_partition *after);
@@ -208,6 +226,7 @@ struct image_records {
     int stage;
     struct image_features features;
     struct image_brokers brokers;
+    struct image_controllers controllers;
     struct image_topics topics;
     const struct image_topic *topic; /* whose partitions come next */
     struct image_partitions partitions;

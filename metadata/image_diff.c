@@ -23,6 +23,14 @@ static void each_broker(void *arg, const struct pval *before, const struct pval 
     w->ops->broker(w->ops->arg, (const struct image_broker *)before, (const struct image_broker *)after);
 }
 
+static void each_controller(void *arg, const struct pval *before, const struct pval *after)
+{
+    struct diff_walk *w = arg;
+
+    w->ops->controller(w->ops->arg, (const struct image_controller *)before,
+                       (const struct image_controller *)after);
+}
+
 static void each_config(void *arg, const struct pval *before, const struct pval *after)
 {
     struct diff_walk *w = arg;
@@ -57,6 +65,7 @@ void image_diff(const struct image *before, const struct image *after, const str
     struct diff_walk w = {.ops = ops};
     static const struct image nothing = {.topics = {.kind = &image_topic_kind},
                                          .brokers = {.kind = &image_broker_kind},
+                                         .controllers = {.kind = &image_controller_kind},
                                          .configs = {.kind = &image_config_kind},
                                          .features = {.kind = &image_feature_kind}};
 
@@ -66,6 +75,8 @@ void image_diff(const struct image *before, const struct image *after, const str
         pmap_diff(&before->features, &after->features, each_feature, &w);
     if (ops->broker)
         pmap_diff(&before->brokers, &after->brokers, each_broker, &w);
+    if (ops->controller)
+        pmap_diff(&before->controllers, &after->controllers, each_controller, &w);
     if (ops->topic || ops->partition)
         pmap_diff(&before->topics, &after->topics, each_topic, &w);
     if (ops->config)
@@ -78,6 +89,7 @@ enum {
     STAGE_CLUSTER,
     STAGE_FEATURES,
     STAGE_BROKERS,
+    STAGE_CONTROLLERS,
     STAGE_TOPICS,
     STAGE_CONFIGS,
     STAGE_PRODUCER_IDS,
@@ -89,6 +101,7 @@ struct image_records image_records(const struct image *i)
     return (struct image_records){.image = i,
                                   .features = image_features_all(i),
                                   .brokers = image_brokers_all(i),
+                                  .controllers = image_controllers_all(i),
                                   .topics = image_topics_from(i, SLICE_NULL),
                                   .configs = image_configs_all(i)};
 }
@@ -110,6 +123,16 @@ static bool broker_next(struct image_records *w, struct meta_record *out)
         *out = (struct meta_record){
             .type = RECORD_REGISTER_BROKER, .register_broker = b->reg, .unknown = b->unknown};
     return b != NULL;
+}
+
+static bool controller_next(struct image_records *w, struct meta_record *out)
+{
+    const struct image_controller *c = image_controllers_next(&w->controllers);
+
+    if (c)
+        *out = (struct meta_record){
+            .type = RECORD_REGISTER_CONTROLLER, .register_controller = c->reg, .unknown = c->unknown};
+    return c != NULL;
 }
 
 /* A topic, its partitions, the next topic. */
@@ -160,6 +183,10 @@ bool image_records_next(struct image_records *w, struct meta_record *out)
             continue;
         case STAGE_BROKERS:
             if (broker_next(w, out))
+                return true;
+            continue;
+        case STAGE_CONTROLLERS:
+            if (controller_next(w, out))
                 return true;
             continue;
         case STAGE_TOPICS:

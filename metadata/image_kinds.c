@@ -174,30 +174,39 @@ static struct slice broker_key(const struct pval *v)
 
 const struct pmap_kind image_broker_kind = {.key = broker_key, .drop = simple_drop, .copy = never_copy};
 
-static void broker_pack(struct packer *p, struct image_broker *b, const struct record_register_broker *r,
-                        struct slice unknown)
+static const struct endpoint *pack_endpoints(struct packer *p, const struct endpoint *v, int32_t n)
 {
-    struct endpoint *e =
-        pack(p, r->endpoints, (size_t)r->n_endpoints * sizeof(*e), _Alignof(struct endpoint));
-    struct feature_range *f =
-        pack(p, r->features, (size_t)r->n_features * sizeof(*f), _Alignof(struct endpoint));
+    struct endpoint *e = pack(p, v, (size_t)n * sizeof(*e), _Alignof(struct endpoint));
 
-    b->reg.endpoints = e;
-    b->reg.features = f;
-    for (int i = 0; i < r->n_endpoints; i++) {
-        struct slice name = pack_slice(p, r->endpoints[i].name), host = pack_slice(p, r->endpoints[i].host);
+    for (int32_t i = 0; i < n; i++) {
+        struct slice name = pack_slice(p, v[i].name), host = pack_slice(p, v[i].host);
 
         if (e) {
             e[i].name = name;
             e[i].host = host;
         }
     }
-    for (int i = 0; i < r->n_features; i++) {
-        struct slice name = pack_slice(p, r->features[i].name);
+    return e;
+}
+
+static const struct feature_range *pack_features(struct packer *p, const struct feature_range *v, int32_t n)
+{
+    struct feature_range *f = pack(p, v, (size_t)n * sizeof(*f), _Alignof(struct feature_range));
+
+    for (int32_t i = 0; i < n; i++) {
+        struct slice name = pack_slice(p, v[i].name);
 
         if (f)
             f[i].name = name;
     }
+    return f;
+}
+
+static void broker_pack(struct packer *p, struct image_broker *b, const struct record_register_broker *r,
+                        struct slice unknown)
+{
+    b->reg.endpoints = pack_endpoints(p, r->endpoints, r->n_endpoints);
+    b->reg.features = pack_features(p, r->features, r->n_features);
     b->reg.rack = pack_slice(p, r->rack);
     b->reg.dirs.v = pack(p, r->dirs.v, (size_t)r->dirs.n * sizeof(struct uuid), 1);
     b->reg.cordoned.v = pack(p, r->cordoned.v, (size_t)r->cordoned.n * sizeof(struct uuid), 1);
@@ -218,6 +227,38 @@ struct image_broker *image_broker_make(struct grave *g, const struct record_regi
     p = (struct packer){.to = (uint8_t *)b, .len = sizeof(*b)};
     broker_pack(&p, b, r, unknown);
     return b;
+}
+
+static struct slice controller_key(const struct pval *v)
+{
+    return slice_of(((const struct image_controller *)v)->key, 4);
+}
+
+const struct pmap_kind image_controller_kind = {
+    .key = controller_key, .drop = simple_drop, .copy = never_copy};
+
+static void controller_pack(struct packer *p, struct image_controller *c,
+                            const struct record_register_controller *r, struct slice unknown)
+{
+    c->reg.endpoints = pack_endpoints(p, r->endpoints, r->n_endpoints);
+    c->reg.features = pack_features(p, r->features, r->n_features);
+    c->unknown = pack_slice(p, unknown);
+}
+
+struct image_controller *image_controller_make(struct grave *g, const struct record_register_controller *r,
+                                               struct slice unknown)
+{
+    struct image_controller measure, *c;
+    struct packer p = {.len = sizeof(*c)};
+
+    controller_pack(&p, &measure, r, unknown);
+    c = heap_alloc(g->heap, p.len);
+    c->ref.refs = 1;
+    (void)image_int_key(c->key, r->id);
+    c->reg = *r;
+    p = (struct packer){.to = (uint8_t *)c, .len = sizeof(*c)};
+    controller_pack(&p, c, r, unknown);
+    return c;
 }
 
 /* ---- configs and features ---- */

@@ -3,7 +3,7 @@
 #include "metadata/image.h"
 
 extern const struct pmap_kind image_topic_kind, image_name_kind, image_partition_kind, image_broker_kind,
-    image_config_kind, image_feature_kind;
+    image_controller_kind, image_config_kind, image_feature_kind;
 
 struct image_topic *image_topic_make(struct grave *g, const struct record_topic *r, struct slice unknown);
 struct image_name *image_name_make(struct grave *g, struct slice key, struct slice name, struct uuid id);
@@ -11,6 +11,8 @@ struct image_partition *image_partition_make(struct grave *g, const struct recor
                                              struct slice unknown);
 struct image_broker *image_broker_make(struct grave *g, const struct record_register_broker *r,
                                        struct slice unknown);
+struct image_controller *image_controller_make(struct grave *g, const struct record_register_controller *r,
+                                               struct slice unknown);
 struct image_config *image_config_make(struct grave *g, const struct record_config *r);
 struct image_feature *image_feature_make(struct grave *g, const struct record_feature *r);
 

@@ -101,39 +101,53 @@ static void replay_partition(struct image *i, struct grave *g, const struct meta
     put_partition(i, g, &r->partition, r->unknown);
 }
 
-/* Leader epoch and partition epoch aren't in the record: they follow from it, as in Kafka. */
 static void replay_partition_change(struct image *i, struct grave *g, const struct meta_record *r)
 {
     const struct record_partition_change *c = &r->partition_change;
     const struct image_topic *t = image_topic_by_id(i, c->topic);
     const struct image_partition *p = t ? image_partition(t, c->index) : NULL;
     struct meta_record now;
-    struct record_partition *n = &now.partition;
 
     ASSERT(p != NULL);
     partition_record(t, p, &now);
-    if (c->leader != LEADER_SAME) {
-        n->leader = c->leader;
-        n->leader_epoch++;
+    partition_merge(&now.partition, c);
+    put_partition(i, g, &now.partition, now.unknown);
+}
+
+static void clear_elr(struct image *i, struct grave *g, struct uuid topic)
+{
+    const struct image_topic *t = image_topic_by_id(i, topic);
+    int32_t n = (int32_t)t->partitions.count;
+
+    for (int32_t index = 0; index < n; index++) {
+        const struct image_partition *p = image_partition(image_topic_by_id(i, topic), index);
+        struct record_partition_change none = partition_unchanged(topic, index);
+        struct meta_record now;
+
+        if (p->n_elr == 0 && p->n_last_elr == 0)
+            continue;
+        partition_record(t, p, &now);
+        none.elr = none.last_elr = (struct ids){0};
+        partition_merge(&now.partition, &none);
+        put_partition(i, g, &now.partition, now.unknown);
+        t = image_topic_by_id(i, topic);
     }
-    if (c->recovering >= 0)
-        n->recovering = c->recovering > 0;
-    if (c->isr.n >= 0)
-        n->isr = c->isr;
-    if (c->removing.n >= 0)
-        n->removing = c->removing;
-    if (c->adding.n >= 0)
-        n->adding = c->adding;
-    if (c->elr.n >= 0)
-        n->elr = c->elr;
-    if (c->last_elr.n >= 0)
-        n->last_elr = c->last_elr;
-    if (c->replicas.n >= 0)
-        n->replicas = c->replicas;
-    if (c->dirs.n >= 0)
-        n->dirs = c->dirs;
-    n->partition_epoch++;
-    put_partition(i, g, n, now.unknown);
+}
+
+/* Names stay as they are meanwhile, so the walk over them does too. */
+static void replay_clear_elr(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    struct slice name = r->clear_elr.topic;
+    struct pmap_iter it = pmap_from(&i->names, name);
+    const struct image_name *n;
+
+    while ((n = (const struct image_name *)pmap_next(&it)) && (name.len == 0 || slice_eq(n->name, name)))
+        clear_elr(i, g, n->id);
+}
+
+static void replay_register_controller(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    pmap_put(&i->controllers, g, &image_controller_make(g, &r->register_controller, r->unknown)->ref);
 }
 
 static void replay_config(struct image *i, struct grave *g, const struct meta_record *r)

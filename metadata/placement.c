@@ -1,5 +1,5 @@
 #include "base/check.h"
-#include "metadata/decide.h"
+#include "metadata/change.h"
 #include <stdlib.h>
 
 /* Rack-aware placement in stripes. Racks stand in a ring, each with its brokers in rings of their own, one of
@@ -89,6 +89,17 @@ static struct rack *rack_of(struct placer *p, struct slice name, uint32_t room)
     return r;
 }
 
+/* No new replica goes to directories that are cordoned. */
+static bool all_cordoned(const struct image_broker *b)
+{
+    int n = 0;
+
+    for (int i = 0; i < b->reg.dirs.n; i++)
+        for (int j = 0; j < b->reg.cordoned.n; j++)
+            n += uuid_eq(b->reg.dirs.v[i], b->reg.cordoned.v[j]);
+    return n > 0 && n >= b->reg.dirs.n;
+}
+
 struct api_error placer_new(const struct image *tip, struct ctl_out *o, int replicas, struct placer **out)
 {
     struct placer *p = *out = arena_alloc(o->work, sizeof(*p));
@@ -102,7 +113,7 @@ struct api_error placer_new(const struct image *tip, struct ctl_out *o, int repl
         struct rack *r;
         struct ring *ring;
 
-        if (b->reg.in_controlled_shutdown)
+        if (b->reg.in_controlled_shutdown || all_cordoned(b))
             continue;
         r = rack_of(p, b->reg.rack, tip->brokers.count);
         ring = b->reg.fenced ? &r->down : &r->up;
@@ -159,17 +170,6 @@ bool broker_active(const struct image *tip, int32_t id)
     const struct image_broker *b = image_broker(tip, id);
 
     return b && !b->reg.fenced && !b->reg.in_controlled_shutdown;
-}
-
-/* Kafka's DirectoryId.UNASSIGNED: the broker chooses and tells. */
-static const struct uuid UNASSIGNED = {{[15] = 1}};
-
-/* The directory of a new replica: of a broker with one it is known. */
-static struct uuid directory_for(const struct image *tip, int32_t id)
-{
-    const struct image_broker *b = image_broker(tip, id);
-
-    return b && b->reg.dirs.n == 1 ? b->reg.dirs.v[0] : UNASSIGNED;
 }
 
 bool partition_emit(const struct image *tip, struct ctl_out *o, struct uuid topic, int32_t index,

@@ -81,6 +81,58 @@ static bool uuids_of(const Weir__Uuids *m, struct uuids *out)
 
 /* ---- one pair a record ---- */
 
+static Weir__Endpoint **to_endpoints(const struct endpoint *v, int32_t n, struct arena *a)
+{
+    Weir__Endpoint **m = arena_alloc(a, (size_t)n * sizeof(*m));
+
+    for (int32_t i = 0; i < n; i++) {
+        m[i] = arena_alloc(a, sizeof(*m[i]));
+        weir__endpoint__init(m[i]);
+        m[i]->name = text(v[i].name);
+        m[i]->host = text(v[i].host);
+        m[i]->port = v[i].port;
+        m[i]->security_protocol = v[i].security_protocol;
+    }
+    return m;
+}
+
+static Weir__FeatureRange **to_features(const struct feature_range *v, int32_t n, struct arena *a)
+{
+    Weir__FeatureRange **m = arena_alloc(a, (size_t)n * sizeof(*m));
+
+    for (int32_t i = 0; i < n; i++) {
+        m[i] = arena_alloc(a, sizeof(*m[i]));
+        weir__feature_range__init(m[i]);
+        m[i]->name = text(v[i].name);
+        m[i]->min = v[i].min;
+        m[i]->max = v[i].max;
+    }
+    return m;
+}
+
+/* NULL: the arena's limit. */
+static const struct endpoint *endpoints_of(Weir__Endpoint *const *m, size_t n, struct arena *a)
+{
+    struct endpoint *v = arena_alloc(a, n * sizeof(*v));
+
+    for (size_t i = 0; v && i < n; i++)
+        v[i] = (struct endpoint){.name = text_of(m[i]->name),
+                                 .host = text_of(m[i]->host),
+                                 .port = (uint16_t)m[i]->port,
+                                 .security_protocol = (int16_t)m[i]->security_protocol};
+    return v;
+}
+
+static const struct feature_range *features_of(Weir__FeatureRange *const *m, size_t n, struct arena *a)
+{
+    struct feature_range *v = arena_alloc(a, n * sizeof(*v));
+
+    for (size_t i = 0; v && i < n; i++)
+        v[i] = (struct feature_range){
+            .name = text_of(m[i]->name), .min = (int16_t)m[i]->min, .max = (int16_t)m[i]->max};
+    return v;
+}
+
 static void to_register_broker(const struct record_register_broker *r, Weir__RegisterBroker *m,
                                struct arena *a)
 {
@@ -94,56 +146,58 @@ static void to_register_broker(const struct record_register_broker *r, Weir__Reg
     m->dirs = uuid_list(r->dirs);
     m->cordoned = uuid_list(r->cordoned);
     m->n_endpoints = (size_t)r->n_endpoints;
-    m->endpoints = arena_alloc(a, m->n_endpoints * sizeof(*m->endpoints));
-    for (size_t i = 0; i < m->n_endpoints; i++) {
-        Weir__Endpoint *e = m->endpoints[i] = arena_alloc(a, sizeof(*e));
-
-        weir__endpoint__init(e);
-        e->name = text(r->endpoints[i].name);
-        e->host = text(r->endpoints[i].host);
-        e->port = r->endpoints[i].port;
-        e->security_protocol = r->endpoints[i].security_protocol;
-    }
+    m->endpoints = to_endpoints(r->endpoints, r->n_endpoints, a);
     m->n_features = (size_t)r->n_features;
-    m->features = arena_alloc(a, m->n_features * sizeof(*m->features));
-    for (size_t i = 0; i < m->n_features; i++) {
-        Weir__FeatureRange *f = m->features[i] = arena_alloc(a, sizeof(*f));
-
-        weir__feature_range__init(f);
-        f->name = text(r->features[i].name);
-        f->min = r->features[i].min;
-        f->max = r->features[i].max;
-    }
+    m->features = to_features(r->features, r->n_features, a);
 }
 
 static bool of_register_broker(const Weir__RegisterBroker *m, struct record_register_broker *r,
                                struct arena *a)
 {
-    struct endpoint *endpoints = arena_alloc(a, m->n_endpoints * sizeof(*endpoints));
-    struct feature_range *features = arena_alloc(a, m->n_features * sizeof(*features));
-
-    if (!endpoints || !features)
-        return false;
-    for (size_t i = 0; i < m->n_endpoints; i++)
-        endpoints[i] = (struct endpoint){.name = text_of(m->endpoints[i]->name),
-                                         .host = text_of(m->endpoints[i]->host),
-                                         .port = (uint16_t)m->endpoints[i]->port,
-                                         .security_protocol = (int16_t)m->endpoints[i]->security_protocol};
-    for (size_t i = 0; i < m->n_features; i++)
-        features[i] = (struct feature_range){.name = text_of(m->features[i]->name),
-                                             .min = (int16_t)m->features[i]->min,
-                                             .max = (int16_t)m->features[i]->max};
     *r = (struct record_register_broker){.id = m->id,
                                          .epoch = m->epoch,
-                                         .endpoints = endpoints,
+                                         .endpoints = endpoints_of(m->endpoints, m->n_endpoints, a),
                                          .n_endpoints = (int32_t)m->n_endpoints,
-                                         .features = features,
+                                         .features = features_of(m->features, m->n_features, a),
                                          .n_features = (int32_t)m->n_features,
                                          .rack = m->has_rack ? text_of(m->rack) : SLICE_NULL,
                                          .fenced = m->fenced,
                                          .in_controlled_shutdown = m->in_controlled_shutdown};
-    return uuid_of(m->incarnation, &r->incarnation) && uuid_list_of(m->dirs, &r->dirs) &&
-           uuid_list_of(m->cordoned, &r->cordoned);
+    return r->endpoints && r->features && uuid_of(m->incarnation, &r->incarnation) &&
+           uuid_list_of(m->dirs, &r->dirs) && uuid_list_of(m->cordoned, &r->cordoned);
+}
+
+static void to_register_controller(const struct record_register_controller *r, Weir__RegisterController *m,
+                                   struct arena *a)
+{
+    m->id = r->id;
+    m->incarnation = uuid(&r->incarnation);
+    m->n_endpoints = (size_t)r->n_endpoints;
+    m->endpoints = to_endpoints(r->endpoints, r->n_endpoints, a);
+    m->n_features = (size_t)r->n_features;
+    m->features = to_features(r->features, r->n_features, a);
+}
+
+static bool of_register_controller(const Weir__RegisterController *m, struct record_register_controller *r,
+                                   struct arena *a)
+{
+    *r = (struct record_register_controller){.id = m->id,
+                                             .endpoints = endpoints_of(m->endpoints, m->n_endpoints, a),
+                                             .n_endpoints = (int32_t)m->n_endpoints,
+                                             .features = features_of(m->features, m->n_features, a),
+                                             .n_features = (int32_t)m->n_features};
+    return r->endpoints && r->features && uuid_of(m->incarnation, &r->incarnation);
+}
+
+static void to_clear_elr(const struct record_clear_elr *r, Weir__ClearElr *m, struct arena *a)
+{
+    m->topic = text(r->topic);
+}
+
+static bool of_clear_elr(const Weir__ClearElr *m, struct record_clear_elr *r, struct arena *a)
+{
+    r->topic = text_of(m->topic);
+    return true;
 }
 
 static void to_unregister_broker(const struct record_unregister_broker *r, Weir__UnregisterBroker *m,

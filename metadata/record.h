@@ -138,6 +138,20 @@ struct record_no_op {
     uint8_t unused;
 };
 
+struct record_register_controller {
+    int32_t id;
+    struct uuid incarnation;
+    const struct endpoint *endpoints;
+    int32_t n_endpoints;
+    const struct feature_range *features;
+    int32_t n_features;
+};
+
+/* No partition of the topic has eligible leaders outside its ISR any more. */
+struct record_clear_elr {
+    struct slice topic; /* empty: of every topic */
+};
+
 /* Ours: the cluster's name, the first record of all. */
 struct record_cluster {
     struct slice id;

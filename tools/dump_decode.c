@@ -83,34 +83,53 @@ static void uuids_json(struct json *j, const char *name, struct uuids ids)
     json_close(j, ']');
 }
 
+static void endpoints_json(struct json *j, const struct endpoint *v, int32_t n)
+{
+    json_open(j, "endPoints", '[');
+    for (int i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_text(j, "name", v[i].name);
+        json_text(j, "host", v[i].host);
+        json_int(j, "port", v[i].port);
+        json_int(j, "securityProtocol", v[i].security_protocol);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void features_json(struct json *j, const struct feature_range *v, int32_t n)
+{
+    json_open(j, "features", '[');
+    for (int i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_text(j, "name", v[i].name);
+        json_int(j, "minSupportedVersion", v[i].min);
+        json_int(j, "maxSupportedVersion", v[i].max);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
 static void broker_json(struct json *j, const struct record_register_broker *b)
 {
     json_int(j, "brokerId", b->id);
     uuid_json(j, "incarnationId", b->incarnation);
     json_int(j, "brokerEpoch", b->epoch);
-    json_open(j, "endPoints", '[');
-    for (int i = 0; i < b->n_endpoints; i++) {
-        json_open(j, NULL, '{');
-        json_text(j, "name", b->endpoints[i].name);
-        json_text(j, "host", b->endpoints[i].host);
-        json_int(j, "port", b->endpoints[i].port);
-        json_int(j, "securityProtocol", b->endpoints[i].security_protocol);
-        json_close(j, '}');
-    }
-    json_close(j, ']');
-    json_open(j, "features", '[');
-    for (int i = 0; i < b->n_features; i++) {
-        json_open(j, NULL, '{');
-        json_text(j, "name", b->features[i].name);
-        json_int(j, "minSupportedVersion", b->features[i].min);
-        json_int(j, "maxSupportedVersion", b->features[i].max);
-        json_close(j, '}');
-    }
-    json_close(j, ']');
+    endpoints_json(j, b->endpoints, b->n_endpoints);
+    features_json(j, b->features, b->n_features);
     json_text(j, "rack", b->rack);
     json_bool(j, "fenced", b->fenced);
     json_bool(j, "inControlledShutdown", b->in_controlled_shutdown);
     uuids_json(j, "logDirs", b->dirs);
+}
+
+static void controller_json(struct json *j, const struct record_register_controller *c)
+{
+    json_int(j, "controllerId", c->id);
+    uuid_json(j, "incarnationId", c->incarnation);
+    json_bool(j, "zkMigrationReady", false);
+    endpoints_json(j, c->endpoints, c->n_endpoints);
+    features_json(j, c->features, c->n_features);
 }
 
 static void partition_json(struct json *j, const struct record_partition *p)
@@ -204,6 +223,12 @@ static void data_json(struct json *j, const struct meta_record *r)
         break;
     case RECORD_CLUSTER:
         json_text(j, "clusterId", r->cluster.id);
+        break;
+    case RECORD_REGISTER_CONTROLLER:
+        controller_json(j, &r->register_controller);
+        break;
+    case RECORD_CLEAR_ELR:
+        json_text(j, "topicName", r->clear_elr.topic);
         break;
     case RECORD_NO_OP:
         break;

@@ -7,15 +7,6 @@
 #include "broker/net/net.h"
 #include <proto_gen.h>
 
-static const struct {
-    const char *name;
-    int16_t min, max;
-} supported[] = {
-    {FEATURE_METADATA, METADATA_VERSION_MIN, METADATA_VERSION},
-    {FEATURE_WEIR, WEIR_VERSION_MIN, WEIR_VERSION},
-};
-enum { SUPPORTED = sizeof(supported) / sizeof(supported[0]) };
-
 static bool is_letter_or_digit(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -51,13 +42,14 @@ static void tell_features(struct request *r, struct ApiVersionsResponse *out)
     const struct image_feature *f;
     int n = 0;
 
-    PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_SupportedFeatureKey, out->supported_features, SUPPORTED);
-    for (int i = 0; i < SUPPORTED; i++)
-        if (r->version >= 4 || supported[i].min > 0)
+    PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_SupportedFeatureKey, out->supported_features,
+                    FEATURE_COUNT);
+    for (int i = 0; i < FEATURE_COUNT; i++)
+        if (r->version >= 4 || FEATURES[i].min > 0)
             out->supported_features.v[n++] =
-                (struct ApiVersionsResponse_SupportedFeatureKey){.name = SLICE(supported[i].name),
-                                                                 .min_version = supported[i].min,
-                                                                 .max_version = supported[i].max};
+                (struct ApiVersionsResponse_SupportedFeatureKey){.name = SLICE(FEATURES[i].name),
+                                                                 .min_version = FEATURES[i].min,
+                                                                 .max_version = FEATURES[i].max};
     out->supported_features.n = n;
     if (!image)
         return;

@@ -119,7 +119,16 @@ static void random_other(struct test_random *r, const struct image *i, struct ar
     struct image_brokers w = image_brokers_all(i);
     const struct image_broker *b = image_brokers_next(&w);
 
-    switch (test_random_below(r, 5)) {
+    switch (test_random_below(r, 7)) {
+    case 5:
+        out->type = RECORD_CLEAR_ELR;
+        out->clear_elr.topic = test_random_below(r, 2) ? random_name(r, a) : SLICE("");
+        break;
+    case 6:
+        out->type = RECORD_REGISTER_CONTROLLER;
+        out->register_controller = (struct record_register_controller){.id = (int32_t)test_random_below(r, 4),
+                                                                       .incarnation = random_uuid(r)};
+        break;
     case 0:
         out->type = RECORD_FEATURE;
         out->feature =
@@ -219,7 +228,9 @@ static bool world_is_list(const void *arg, enum config_resource type, struct sli
 
 static struct slice world_fallback(const void *arg, enum config_resource type, struct slice name)
 {
-    return SLICE("delete");
+    if (slice_eq(name, SLICE(SETTING_MIN_ISR)))
+        return SLICE("1");
+    return slice_eq(name, SLICE("cleanup.policy")) ? SLICE("delete") : SLICE("false");
 }
 
 static bool world_topic_config(const void *arg, int row, struct ctl_topic_config *out)
@@ -233,10 +244,8 @@ static bool world_topic_config(const void *arg, int row, struct ctl_topic_config
 
 static const struct ctl_ops WORLD_OPS = {.propose = world_propose, .random = world_random};
 
-void ctl_world_start(struct ctl_world *w)
+void ctl_world_start_empty(struct ctl_world *w)
 {
-    struct bootstrap b = {.cluster_id = SLICE("cluster"), .metadata_version = METADATA_VERSION};
-
     memset(w, 0, sizeof(*w));
     w->heap = heap_new(false);
     w->rules = (struct ctl_rules){.node_id = 1,
@@ -250,6 +259,13 @@ void ctl_world_start(struct ctl_world *w)
     arena_init(&w->arena, w->heap, SIZE_MAX);
     w->c = ctl_new(w->heap, &w->rules, &WORLD_OPS, w);
     ctl_lead(w->c, 1, 1);
+}
+
+void ctl_world_start(struct ctl_world *w)
+{
+    struct bootstrap b = {.cluster_id = SLICE("cluster"), .metadata_version = METADATA_VERSION};
+
+    ctl_world_start_empty(w);
     ctl_world_call(w, decide_bootstrap, &b, NULL, 0);
 }
 
@@ -265,24 +281,24 @@ void ctl_world_broker(struct ctl_world *w, int32_t id, const char *rack)
     req.cluster_id = SLICE("cluster");
     req.incarnation_id.b[0] = (uint8_t)(id + 1);
     req.rack = rack ? SLICE(rack) : SLICE_NULL;
-    PROTO_ARRAY_NEW(&w->arena, BrokerRegistrationRequest_Feature, req.features, 2);
-    req.features.v[0].name = SLICE(FEATURE_METADATA);
-    req.features.v[0].min_supported_version = METADATA_VERSION_MIN;
-    req.features.v[0].max_supported_version = METADATA_VERSION;
-    req.features.v[1].name = SLICE(FEATURE_WEIR);
-    req.features.v[1].min_supported_version = 1;
-    req.features.v[1].max_supported_version = WEIR_VERSION;
+    PROTO_ARRAY_NEW(&w->arena, BrokerRegistrationRequest_Feature, req.features, FEATURE_COUNT);
+    for (int i = 0; i < FEATURE_COUNT; i++)
+        req.features.v[i] =
+            (struct BrokerRegistrationRequest_Feature){.name = SLICE(FEATURES[i].name),
+                                                       .min_supported_version = FEATURES[i].min,
+                                                       .max_supported_version = FEATURES[i].max};
     req.log_dirs.v = arena_alloc(&w->arena, sizeof(struct uuid));
     req.log_dirs.n = 1;
     memset(&req.log_dirs.v[0], id + 1, sizeof(struct uuid));
     proto_defaults(&BrokerRegistrationResponse_type, &resp);
-    ctl_world_call(w, decide_broker_registration, &req, &resp, 4);
+    ctl_world_call(w, decide_broker_registration, &(struct broker_registration){.request = &req}, &resp, 4);
     CHECK_EQ(resp.error_code, 0);
     proto_defaults(&BrokerHeartbeatRequest_type, &beat);
     proto_defaults(&BrokerHeartbeatResponse_type, &beaten);
     beat.broker_id = id;
     beat.broker_epoch = beat.current_metadata_offset = resp.broker_epoch;
-    ctl_world_call(w, decide_broker_heartbeat, &beat, &beaten, 1);
+    ctl_world_call(w, decide_broker_heartbeat,
+                   &(struct broker_heartbeat){.request = &beat, .lowest_offset = INT64_MAX}, &beaten, 1);
     CHECK_EQ(beaten.error_code, 0);
     CHECK(!beaten.is_fenced);
 }

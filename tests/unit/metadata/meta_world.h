@@ -25,7 +25,8 @@ struct ctl_call {
     enum err err;
 };
 
-void ctl_world_start(struct ctl_world *w);
+void ctl_world_start_empty(struct ctl_world *w); /* leads an empty log */
+void ctl_world_start(struct ctl_world *w);       /* the first records are there */
 /* Registers and unfences broker `id` in `rack` (NULL: none). */
 void ctl_world_broker(struct ctl_world *w, int32_t id, const char *rack);
 void ctl_world_submit(struct ctl_world *w, struct ctl_call *call, ctl_decide_fn decide, const void *in,

@@ -428,8 +428,10 @@ TEST(controller, producer_id_blocks)
 static void new_incarnation(bool kept)
 {
     struct BrokerRegistrationRequest reg;
+    struct broker_registration joins = {.request = &reg, .session = true};
     struct BrokerRegistrationResponse resp;
     struct BrokerHeartbeatRequest beat;
+    struct broker_heartbeat beats = {.request = &beat, .lowest_offset = INT64_MAX};
     struct BrokerHeartbeatResponse beaten;
     struct CreateTopicsRequest req;
     struct ctl_world w;
@@ -449,16 +451,16 @@ static void new_incarnation(bool kept)
     reg.features.v[0] = (struct BrokerRegistrationRequest_Feature){
         .name = SLICE(FEATURE_METADATA), .min_supported_version = 7, .max_supported_version = 30};
     reg.features.v[1] = (struct BrokerRegistrationRequest_Feature){
-        .name = SLICE(FEATURE_WEIR), .min_supported_version = 1, .max_supported_version = 1};
+        .name = SLICE(FEATURE_WEIR), .min_supported_version = 1, .max_supported_version = WEIR_VERSION};
     reg.log_dirs.v = arena_alloc(&w.arena, sizeof(struct uuid));
     reg.log_dirs.n = 1;
     memset(reg.log_dirs.v, 9, sizeof(struct uuid));
-    ctl_world_call(&w, decide_broker_registration, &reg, &resp, 4);
+    ctl_world_call(&w, decide_broker_registration, &joins, &resp, 4);
     CHECK_EQ(resp.error_code, err_wire(E_DUPLICATE_BROKER_REGISTRATION)); /* other disks: another broker */
     memset(reg.log_dirs.v, 2, sizeof(struct uuid));
     reg.previous_broker_epoch = kept ? epoch : -1;
     before = ctl_image(w.c)->offset;
-    ctl_world_call(&w, decide_broker_registration, &reg, &resp, 4);
+    ctl_world_call(&w, decide_broker_registration, &joins, &resp, 4);
     CHECK(resp.error_code == 0 && resp.broker_epoch > epoch);
     CHECK_EQ(image_broker(ctl_image(w.c), 1)->reg.epoch, resp.broker_epoch);
     CHECK(image_broker(ctl_image(w.c), 1)->reg.fenced);
@@ -466,7 +468,7 @@ static void new_incarnation(bool kept)
     proto_defaults(&BrokerHeartbeatResponse_type, &beaten);
     beat.broker_id = 1;
     beat.broker_epoch = beat.current_metadata_offset = resp.broker_epoch;
-    ctl_world_call(&w, decide_broker_heartbeat, &beat, &beaten, 1);
+    ctl_world_call(&w, decide_broker_heartbeat, &beats, &beaten, 1);
     for (int i = 0; i < 2; i++) {
         const struct image_partition *p = image_partition(image_topic_by_name(ctl_image(w.c), SLICE("t")), i);
 

@@ -144,6 +144,13 @@ static void patch_partition(void *arg, const struct image_topic *t, const struct
     apply(arg, &r);
 }
 
+static void patch_controller(void *arg, const struct image_controller *before,
+                             const struct image_controller *after)
+{
+    CHECK(after != NULL); /* none ever goes */
+    apply(arg, &(struct meta_record){.type = RECORD_REGISTER_CONTROLLER, .register_controller = after->reg});
+}
+
 static void patch_config(void *arg, const struct image_config *before, const struct image_config *after)
 {
     const struct image_config *c = after ? after : before;
@@ -169,6 +176,7 @@ TEST_EACH(image, diff_applied_gives_the_other, SEEDS)
         struct image_diff gone = {.topic = patch_gone, .arg = &p};
         struct image_diff rest = {.feature = patch_feature,
                                   .broker = patch_broker,
+                                  .controller = patch_controller,
                                   .topic = patch_topic,
                                   .partition = patch_partition,
                                   .config = patch_config,

@@ -10,6 +10,27 @@ struct golden {
     const char *hex;
 };
 static const struct golden GOLDEN[] = {
+    {{.type = RECORD_CLEAR_ELR, .clear_elr = {.topic = {(uint8_t *)"t", 1}}}, "011c0a0174"},
+    {{.type = RECORD_REGISTER_CONTROLLER,
+      .register_controller =
+          {.id = 3,
+           .incarnation = {{9}},
+           .endpoints = &(const struct endpoint){.name = {(uint8_t *)"C", 1},
+                                                 .host = {(uint8_t *)"h", 1},
+                                                 .port = 9093},
+           .n_endpoints = 1,
+           .features = &(const struct feature_range){.name = {(uint8_t *)"f", 1}, .min = 1, .max = 2},
+           .n_features = 1}},
+     "011b08061210"
+     "09000000000000000000000000000000"
+     "1a09"
+     "0a0143"
+     "120168"
+     "188547"
+     "2207"
+     "0a0166"
+     "1002"
+     "1804"},
     {{.type = RECORD_TOPIC, .topic = {.name = {(uint8_t *)"abc", 3}, .id = {{9}}}},
      "01020a036162631210"
      "09000000000000000000000000000000"},
@@ -141,7 +162,7 @@ TEST(record, random_bytes_are_refused_or_read)
         if (len)
             p[0] = RECORD_FRAME;
         if (len > 1)
-            p[1] = (uint8_t)test_random_below(&r, 21);
+            p[1] = (uint8_t)test_random_below(&r, 29);
         if (record_decode(slice_of(p, len), &a, &out))
             CHECK(true);
         heap_free(h, p);

@@ -208,7 +208,9 @@ static void world_random(void *arg, uint8_t seed[16])
 {
     struct ctl_world *w = arg;
 
-    memset(seed, ++w->seed, 16);
+    w->seed++;
+    for (int i = 0; i < 2; i++)
+        memcpy(seed + 8 * i, &w->seed, 8);
 }
 
 static enum err world_check(const void *arg, enum config_resource type, struct slice resource,

@@ -15,7 +15,7 @@ struct ctl_world {
     struct arena arena;
     struct ctl_batch *proposed[CTL_FLIGHT_MAX];
     int n_proposed;
-    uint8_t seed;
+    uint64_t seed;
     int32_t broker_epoch;
 };
 

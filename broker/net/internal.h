@@ -13,8 +13,8 @@ enum {
     SCRATCH_BYTES = 16 * 1024,   /* what a first read may bring; larger bodies are read into their frame */
     POOL_MAX = 256,              /* requests that a loop keeps for the next ones */
     POOL_BYTES_MAX = 4096,       /* and the frame and reply buffers in them */
-    KEPT_MAX = 16,               /* larger frame buffers that a loop keeps, */
-    KEPT_BYTES_MAX = 4 << 20,    /* and their bytes, while it has connections */
+    KEPT_MAX = 32,               /* larger frame buffers that a loop keeps, */
+    KEPT_BYTES_MAX = 12 << 20,   /* and their bytes, while it has connections */
     LONG_KEPT_BYTES = 4 << 20,   /* and of a long answer that others may ask for */
     SMALL_FRAME = 16 * 1024,     /* what need not wait behind larger ones */
     ASIDE_PART = 4,

@@ -21,7 +21,7 @@ static void frame_make(struct net_request *q, size_t len)
     size_t step =
         len > POOL_BYTES_MAX ? (size_t)1 << (60 - __builtin_clzll(len)) : 1; /* an eighth at most is unused */
 
-    for (int i = 0; i < net->n_kept && len > q->buf.room; i++) {
+    for (int i = net->n_kept - 1; i >= 0 && len > q->buf.room; i--) {
         if (net->kept[i].room < len)
             continue;
         bytes_drop(&q->buf);

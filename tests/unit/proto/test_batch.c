@@ -258,3 +258,77 @@ TEST_EACH(batch, damage_is_survived, codecs)
     }
     bench_close(&t);
 }
+
+/* As batch_check() should judge it, by the reader of records: every record whole, to its last header. */
+static bool reads_whole(struct bench *t, struct slice bytes, bool *in_turn, int64_t *max_timestamp)
+{
+    struct record_iter it;
+    struct batch_view v;
+    struct record r;
+    enum err err = batch_view(bytes, &v);
+    int32_t i = 0;
+
+    *in_turn = true;
+    *max_timestamp = -1;
+    CHECK(err == E_OK);
+    record_iter_open(&it, t->h, t->codecs, &v, 100000);
+    while (!(err = record_next(&it, &r))) {
+        struct slice key, value;
+        int32_t n = 0;
+        bool bad = false;
+
+        *in_turn &= r.offset_delta == i++;
+        if (r.timestamp > *max_timestamp)
+            *max_timestamp = r.timestamp;
+        while (n < r.headers_n && record_header_next(&r.headers, &key, &value, &bad))
+            n++;
+        if (bad || n != r.headers_n || r.headers.len > 0)
+            break;
+    }
+    record_iter_close(&it);
+    return err == E_EOF;
+}
+
+/* The walk's shortcuts accept what the reader of records accepts, no more and no less, wherever a varint's length
+ * changes. */
+TEST(batch, shortcuts_judge_as_the_reader_does)
+{
+    struct bench t;
+    struct test_random rnd;
+    static const uint8_t pad[8192];
+
+    bench_open(&t);
+    test_random_init(&rnd, 99);
+    t.rules.after_max_ms = INT64_MAX;
+    for (int round = 0; round < 20000; round++) {
+        static const size_t sizes[] = {0, 1, 49, 63, 64, 100, 8191, 8192};
+        bool in_turn;
+        int64_t max;
+
+        t.spec.n = 1 + (int32_t)test_random_below(&rnd, 3);
+        for (int i = 0; i < t.spec.n; i++) {
+            t.r[i].key =
+                test_random_below(&rnd, 2) ? SLICE_NULL : slice_of(pad, sizes[test_random_below(&rnd, 8)]);
+            t.r[i].value = slice_of(pad, sizes[test_random_below(&rnd, 8)]);
+            t.r[i].timestamp = NOW + (int64_t)test_random_below(&rnd, 1u << test_random_below(&rnd, 30));
+        }
+        t.b.len = 0;
+        batch_build(t.codecs, &t.spec, &t.b);
+        /* Near the beginning, where the fields are. */
+        for (uint64_t n = test_random_below(&rnd, 3); n > 0; n--)
+            t.b.p[BATCH_HEAD +
+                  test_random_below(&rnd, 24 < t.b.len - BATCH_HEAD ? 24 : t.b.len - BATCH_HEAD)] =
+                (uint8_t)test_random_next(&rnd);
+        put_be32(t.b.p + 17, crc32c(0, t.b.p + BATCH_CRC_FROM, t.b.len - BATCH_CRC_FROM));
+        bool whole = reads_whole(&t, bytes_slice(&t.b), &in_turn, &max);
+        enum err err = check(&t);
+
+        if (!whole)
+            CHECK(err == E_INVALID_RECORD);
+        else if (!in_turn)
+            CHECK(err != E_OK && t.out.faults_n > 0);
+        else
+            CHECK((err == E_OK && t.out.max_timestamp == max) || t.out.faults_n > 0);
+    }
+    bench_close(&t);
+}

@@ -241,6 +241,15 @@ static void promises_drop(struct finding *f)
     checkpoint_drop(&none);
 }
 
+/* Some of what lies there may not have been seen: from here on the directory is as good as one that can't be read. */
+static void unlisted(struct finding *f, enum err err)
+{
+    f->boot->dirs[f->dir].offline = true;
+    TRACE(f->boot->io, log_dir_failed, f->boot->dirs[f->dir].path, err_text(err), "listing");
+    for (int i = 0; i < f->node->disks->n; i++)
+        partitions_unlisted(f->node->disks->v[i]->partitions, f->dir);
+}
+
 static void find_in(struct boot *b, struct node *node, const struct image *image, int dir)
 {
     struct finding f = {.boot = b, .node = node, .image = image, .dir = dir};
@@ -254,12 +263,12 @@ static void find_in(struct boot *b, struct node *node, const struct image *image
     checkpoint_open(&f, &f.cleaned, CHECKPOINT_CLEANER);
     err = log_dir_list(b->io, path, found_one, &f);
     if (err)
-        TRACE(b->io, log_dir_failed, path, err_text(err), "listing");
+        unlisted(&f, err);
     for (int i = 0; i < f.n_left; i++)
         leftover_end(&f, &f.left[i]);
     heap_free(b->heap, f.left);
     arena_drop(&f.names);
-    if (after_power_cut(&b->dirs[dir])) {
+    if (!err && after_power_cut(&b->dirs[dir])) {
         promises_drop(&f);
         if (f.n_found > 0)
             TRACE(b->io, recovery_begins, path, f.n_found);

@@ -49,6 +49,9 @@ struct disk_loop *disk_loop_start(struct server *s, int index)
     d->disks = n->disks;
     d->loop = loop_start(n->io, LOOP_DISK, name);
     d->partitions = partitions_new(d, past, s->boot.n);
+    for (int i = 0; i < s->boot.n; i++)
+        if (s->boot.dirs[i].offline)
+            partitions_unlisted(d->partitions, i);
     heap_free(n->heap, past);
     return d;
 }

@@ -52,6 +52,8 @@ static void partition_changed(void *arg, const struct image_topic *topic,
         partition_gone(ps, topic, partition_index(before));
         return;
     }
+    if (!before && ps->unlisted && disk_of(ps->disk->disks, &topic->id, partition_index(after)) == ps->disk)
+        partition_place(ps, topic->name, partition_index(after));
     p = partition_loaded(ps, &topic->id, partition_index(after));
     if (p)
         p->leader_epoch = after->leader_epoch;

@@ -91,6 +91,13 @@ bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t
     return true;
 }
 
+void partitions_unlisted(struct partitions *ps, int dir)
+{
+    ps->dirs[dir]->offline = true;
+    atomic_flag_test_and_set(&ps->down[dir].told);
+    ps->unlisted = true;
+}
+
 /* ---- checkpoints and the end ---- */
 
 void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery,

@@ -58,8 +58,8 @@ static int dir_choose(const struct partitions *ps)
     return best;
 }
 
-/* Where it lies, or shall lie. NULL: no directory works. */
-static struct resting *place_of(struct partitions *ps, struct slice topic, int32_t index)
+/* Where it lies, or, if it is new, shall lie. NULL: no directory works, or it may lie in one that couldn't be listed. */
+static struct resting *place_of(struct partitions *ps, struct slice topic, int32_t index, bool is_new)
 {
     struct resting *r;
     struct bytes name;
@@ -68,13 +68,18 @@ static struct resting *place_of(struct partitions *ps, struct slice topic, int32
     bytes_init(&name, ps->heap);
     bytes_printf(&name, "%.*s-%d", (int)topic.len, (const char *)topic.p, index);
     r = map_get(&ps->resting, bytes_slice(&name));
-    if (!r) {
+    if (!r && is_new) {
         dir = dir_choose(ps);
         if (dir >= 0 && partitions_found(ps, dir, bytes_slice(&name), 0, -1, 0))
             r = map_get(&ps->resting, bytes_slice(&name));
     }
     bytes_drop(&name);
     return r;
+}
+
+void partition_place(struct partitions *ps, struct slice topic, int32_t index)
+{
+    (void)place_of(ps, topic, index, true); /* where none works, loading says so */
 }
 
 /* The directory has the name but another topic's id: it is set aside for the operator, and this topic begins empty. */
@@ -114,7 +119,7 @@ static enum err recovered_sync(struct partition *p)
 
 static enum err partition_load(struct partitions *ps, struct partition *p, struct slice topic)
 {
-    struct resting *r = place_of(ps, topic, p->index);
+    struct resting *r = place_of(ps, topic, p->index, !ps->unlisted);
     const struct log_config *config;
     enum err err;
 

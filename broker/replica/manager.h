@@ -61,6 +61,7 @@ struct partitions {
     struct log_dir_past *past;
     struct dir_down *down;
     int n_dirs;
+    bool unlisted;              /* partitions_unlisted() was called */
     struct log_config defaults; /* of topics without settings of their own */
     struct map loaded;          /* key → struct partition */
     struct map resting;         /* name → struct resting; loaded ones too */
@@ -88,6 +89,9 @@ struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_p
 /* false: it is known already, from another directory. */
 bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t recovery_point,
                       int64_t start, int64_t hw);
+/* What lies in that directory isn't known, because it couldn't be read at the start: nothing is served from it, and a
+ * partition that was found nowhere lies there, unless its topic is made after this start. Before the loop's first image. */
+void partitions_unlisted(struct partitions *ps, int dir);
 void partitions_run(struct partitions *ps); /* upkeep begins */
 /* Every log is on disk and closed, then `closed` runs on this loop. dir_ok[i] turns false where a log of that directory
  * could not be closed: it is scanned at the next start. Rows for the checkpoints stay until partitions_drop(). */

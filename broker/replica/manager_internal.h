@@ -14,6 +14,8 @@ bool partition_invariant(const struct partition *p);
 /* The settings that its log is to have; remembers them if they are the topic's own. */
 void partition_configure(struct partitions *ps, struct partition *p, struct slice topic,
                          const struct log_config **out);
+/* It is new, so it lies nowhere yet: it gets its directory now. */
+void partition_place(struct partitions *ps, struct slice topic, int32_t index);
 /* Loads a partition that isn't. */
 enum err partition_make(struct partitions *ps, const struct image_topic *topic, int32_t leader_epoch,
                         int32_t index, struct partition **out);

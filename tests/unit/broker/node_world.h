@@ -24,6 +24,7 @@ struct node_world *node_world_new(uint64_t seed, int n_dirs, const char *const *
 struct node_world *node_world_with(const struct sim_options *o, int n_dirs, const char *const *sets,
                                    int n_sets);
 void node_world_start(struct node_world *w); /* waits until it is ready */
+bool node_world_try(struct node_world *w);   /* false: it gave up, and is down again */
 void node_world_stop(struct node_world *w);  /* in order; checks that nothing is left */
 void node_world_crash(struct node_world *w, enum sim_crash how);
 void node_world_drop(struct node_world *w); /* stops it if it is up */

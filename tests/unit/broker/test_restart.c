@@ -224,3 +224,73 @@ TEST(restart, serves_nobody_before_it_is_registered)
         node_world_drop(w);
     }
 }
+
+static int16_t append_one(struct node_world *w, const char *topic, int64_t *offset)
+{
+    const struct node_batch b = {.producer_id = -1, .n = 1};
+    const struct ProduceResponse_PartitionProduceResponse *out = node_produce(w, topic, 0, &b);
+
+    *offset = out->base_offset;
+    return out->error_code;
+}
+
+static void delete_topic(struct node_world *w, const char *name)
+{
+    struct DeleteTopicsRequest *in = node_in(w, 0, API_DeleteTopics);
+    struct slice names = SLICE(name);
+
+    in->topic_names.v = &names;
+    in->topic_names.n = 1;
+    in->timeout_ms = 1000;
+    (void)node_ask(w, 0, 5, in);
+}
+
+/* A topic that lies alone, in the second of two directories. */
+static struct node_world *second_directory_world(void)
+{
+    static const char *const sets[] = {"num.io.threads=1"};
+    struct node_world *w = node_world_new(4, 2, sets, 1);
+    int64_t at;
+
+    CHECK_EQ(node_topic(w, "first", 1, NULL, 0), 0);
+    CHECK_EQ(append_one(w, "first", &at), 0);
+    CHECK_EQ(node_topic(w, "t", 1, NULL, 0), 0);
+    CHECK_EQ(append_one(w, "t", &at), 0);
+    delete_topic(w, "first");
+    node_run(w, 1000);
+    CHECK(sim_file_size(w->sim, 1, "/data/1/t-0/00000000000000000000.log") > 0);
+    node_world_crash(w, SIM_PROCESS);
+    return w;
+}
+
+/* Whatever file call fails at a start: a partition whose directory can't be read never begins anew in another one; it says
+ * so until the disk is well, while a topic that is made meanwhile works. */
+TEST(restart, no_partition_of_a_failed_directory_begins_anew)
+{
+    int64_t calls = 1, before, at;
+    int failed = 0;
+
+    for (int64_t nth = 1; nth <= calls; nth++) {
+        struct node_world *w = second_directory_world();
+
+        before = sim_file_calls(w->sim, 1);
+        sim_fail_at(w->sim, 1, nth, SIM_EIO);
+        if (node_world_try(w)) {
+            int16_t error = append_one(w, "t", &at);
+            CHECK(error == err_wire(E_KAFKA_STORAGE_ERROR) || (error == 0 && at == 1));
+            failed += error != 0;
+            if (error) {
+                CHECK_EQ(node_topic(w, "new", 1, NULL, 0), 0);
+                CHECK_EQ(append_one(w, "new", &at), 0);
+            }
+            node_world_crash(w, SIM_PROCESS);
+        }
+        calls = sim_file_calls(w->sim, 1) - before > calls ? sim_file_calls(w->sim, 1) - before : calls;
+        sim_fail_at(w->sim, 1, 0, SIM_EIO);
+        node_world_start(w);
+        CHECK_EQ(append_one(w, "t", &at), 0);
+        CHECK(at >= 1);
+        node_world_drop(w);
+    }
+    CHECK(failed > 4);
+}

@@ -3,6 +3,7 @@
 #include "base/trace.h"
 #include "broker/replica/cleaner.h"
 #include "broker/replica/manager.h"
+#include "log/reserve.h"
 #include <stdio.h>
 
 static enum err refuse(struct boot *b, enum err err, const char *path, const char *text)
@@ -97,6 +98,24 @@ enum err boot_open(struct boot *b, struct io *io, const struct config *config)
     return err;
 }
 
+static void reserve_look(struct boot *b, const char *path)
+{
+    bool tight;
+    enum err err = log_reserve_look(b->io, path, &tight);
+
+    if (err)
+        TRACE(b->io, checkpoint_failed, path, err_text(err));
+}
+
+void boot_reserve(struct boot *b)
+{
+    for (int i = 0; i < b->n; i++)
+        if (!b->dirs[i].offline)
+            reserve_look(b, b->dirs[i].path);
+    if (b->metadata.lock) /* a directory of its own */
+        reserve_look(b, b->metadata.path);
+}
+
 static bool after_power_cut(const struct boot_dir *d)
 {
     return !d->past.clean && !d->past.same_boot;
@@ -117,6 +136,7 @@ static enum err running(struct boot *b, bool power_cut)
 
 enum err boot_running(struct boot *b)
 {
+    boot_reserve(b);
     return running(b, false);
 }
 

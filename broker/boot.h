@@ -28,6 +28,8 @@ struct boot {
 /* Locks every directory, reads who they are and how they were left. Nothing is written.
  * An error: `why` says it, what was locked is free again. */
 enum err boot_open(struct boot *b, struct io *io, const struct config *config);
+/* Room for metadata on full disks (log/reserve.h), kept or given up. E_FULL is for the others to meet. */
+void boot_reserve(struct boot *b);
 /* The clean marker goes, this boot's id is written: from now on a crash is a crash of the process. Not yet so for
  * directories that a power cut left: until each of their partitions has been scanned, the next start must scan again. */
 enum err boot_running(struct boot *b);

@@ -43,6 +43,8 @@ struct control {
     bool turn_posted;
     bool committing;     /* answers wait in `decided` for the image that they speak of */
     struct list decided; /* struct control_call.ctl.link */
+    bool tight;          /* the metadata log lives on its reserve */
+    struct list held;    /* struct control_call.ctl.link: until there is room */
     bool leads;          /* the quorum says so */
     bool publishing;     /* control_publish() was called */
     bool joining;        /* control_go() was called */
@@ -212,6 +214,34 @@ static void join(struct control *c)
     self_submit(c, decide_bootstrap, &c->self.bootstrap, NULL, 0, bootstrapped);
 }
 
+/* ---- a full disk: what frees room goes on ---- */
+
+static bool frees_room(ctl_decide_fn decide)
+{
+    return decide == decide_delete_topics || decide == decide_alter_configs ||
+           decide == decide_incremental_alter_configs;
+}
+
+static void call_answer(struct control_call *call);
+
+/* err: nobody decides them any more; E_OK: now they are decided, in the order in which they came. */
+static void held_end(struct control *c, enum err err)
+{
+    list_each_safe (it, &c->held) {
+        struct control_call *call = container_of(it, struct control_call, ctl.link);
+
+        list_remove(it);
+        call->held = false;
+        if (!err) {
+            submit(c, &call->ctl);
+            continue;
+        }
+        timer_stop(&call->timer);
+        call->err = err;
+        call_answer(call);
+    }
+}
+
 /* ---- what the quorum tells ---- */
 
 static void on_loaded(void *arg, struct image *image)
@@ -229,6 +259,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
 
     TRACE(c->node->io, quorum_leader, leader, epoch, next_offset);
     if (!self) {
+        held_end(c, E_NOT_CONTROLLER);
         if (c->leads)
             ctl_lost(c->ctl);
         c->leads = false;
@@ -265,10 +296,24 @@ static void on_released(void *arg, struct image *image)
     turn_post(c);
 }
 
+static void on_room(void *arg, bool tight)
+{
+    struct control *c = arg;
+
+    c->tight = tight;
+    if (tight)
+        TRACE(c->node->io, control_tight);
+    else
+        TRACE(c->node->io, control_roomy);
+    if (!tight)
+        held_end(c, E_OK);
+}
+
 static void on_failed(void *arg, enum err err, const char *what)
 {
     struct control *c = arg;
 
+    held_end(c, E_NOT_CONTROLLER);
     if (c->leads)
         ctl_lost(c->ctl);
     c->leads = false;
@@ -316,8 +361,11 @@ static void call_late(struct timer *timer)
 {
     struct control_call *call = container_of(timer, struct control_call, timer);
 
-    if (!ctl_cancel(call->node->control->ctl, &call->ctl))
+    if (call->held)
+        list_remove(&call->ctl.link);
+    else if (!ctl_cancel(call->node->control->ctl, &call->ctl))
         return;
+    call->held = false;
     call->err = E_REQUEST_TIMED_OUT;
     call_answer(call);
 }
@@ -325,7 +373,8 @@ static void call_late(struct timer *timer)
 static void call_arrived(struct msg *msg)
 {
     struct control_call *call = container_of(msg, struct control_call, msg);
-    struct loop *loop = call->node->control->loop;
+    struct control *c = call->node->control;
+    struct loop *loop = c->loop;
     int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
 
     call->timer = (struct timer){.fire = call_late};
@@ -336,7 +385,11 @@ static void call_arrived(struct msg *msg)
                                      .version = call->version,
                                      .arena = call->arena,
                                      .done = call_decided};
-    submit(call->node->control, &call->ctl);
+    call->held = c->tight && c->leads && !c->ending && !frees_room(call->decide);
+    if (call->held)
+        list_add(&c->held, &call->ctl.link);
+    else
+        submit(c, &call->ctl);
 }
 
 void control_call(struct control_call *c)
@@ -391,6 +444,7 @@ struct control *control_start(struct node *node, const struct control_settings *
                                           .hold = on_hold,
                                           .released = on_released,
                                           .failed = on_failed,
+                                          .room = on_room,
                                           .arg = c};
     const struct quorum_settings quorum = {
         .dir = config_metadata_dir(cfg),
@@ -411,6 +465,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->turn.run = turn_run;
     c->up.run = up_run;
     list_init(&c->decided);
+    list_init(&c->held);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         c->flight[i].control = c;
     arena_init(&c->self.arena, node->heap, SIZE_MAX);
@@ -481,6 +536,7 @@ static void quorum_gone(struct msg *msg)
 void control_end_waits(struct control *c)
 {
     c->ending = true;
+    held_end(c, E_NOT_CONTROLLER);
     quorum_end_waits(c->quorum);
 }
 

@@ -2,6 +2,8 @@
  * Loop:   control_request() and control_call() on a NET loop; `done` comes back there. The rest on the control loop.
  * Ends:   a request that can't be answered in its time, because a full disk holds up the log, ends with
  *         E_REQUEST_TIMED_OUT: so what waits here is bounded by what is admitted, and ends even if the disk stays full.
+ * Full:   while the metadata log lives on its reserve (log/reserve.h), what may free room is decided, deletions and
+ *         settings; the rest waits, in order, until there is room or its time is over.
  * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.
  *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it. */
 #pragma once
@@ -31,6 +33,7 @@ struct control_call {
     struct arena *arena;
     struct ctl_request ctl;
     struct timer timer;
+    bool held;    /* needs room on a disk that has none */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
     void *arg;

@@ -239,6 +239,9 @@ static enum err append_admit(struct log *log, const struct log_append *a, struct
         return E_KAFKA_STORAGE_ERROR;
     if (log->dir->full && a->now_ms < log->dir->full_retry_ms)
         return E_FULL;
+    err = log_room(log, a->bytes.len, a->now_ms);
+    if (err)
+        return err;
     if (a->origin == LOG_FROM_LEADER)
         return E_OK;
     if (a->bytes.len > (size_t)log->config->segment_bytes)

@@ -11,6 +11,7 @@
 enum err log_segment_drop(struct log *log, struct segment *s, int64_t now_ms)
 {
     struct log_env *env = log->env;
+    int64_t due_ms = log_removal_ms(log, now_ms);
     enum err err;
 
     if (!*s->suffix) {
@@ -19,8 +20,7 @@ enum err log_segment_drop(struct log *log, struct segment *s, int64_t now_ms)
             return err;
     }
     for (int kind = 0; kind < SEGMENT_FILES; kind++)
-        log_remove_later(env, segment_path(s, (enum segment_file)kind, s->suffix),
-                         now_ms + log->config->file_delete_delay_ms);
+        log_remove_later(env, segment_path(s, (enum segment_file)kind, s->suffix), due_ms);
     segment_free(s);
     return E_OK;
 }
@@ -259,7 +259,7 @@ enum err log_delete(struct log *log, int64_t now_ms)
         err = log_failed(log, err, "deleting a log");
     } else {
         TRACE(env->io, log_deleted, log->name, (char *)to.p);
-        log_remove_later(env, (char *)to.p, now_ms + log->config->file_delete_delay_ms);
+        log_remove_later(env, (char *)to.p, log_removal_ms(log, now_ms));
     }
     log_abandon(log);
     return err;

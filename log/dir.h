@@ -6,6 +6,7 @@
  * <dir>/.lock                 held while a process uses it
  *       meta.properties       version, cluster.id, node.id, directory.id
  *       .kafka_cleanshutdown  {"version":0,"brokerEpoch":N}: there only after a clean stop
+ *       weir-reserve          room for metadata on a full disk (reserve.h): ours
  *       weir-boot-id          of the kernel when the last process started: ours, Kafka ignores it
  *       <topic>-<n>/          a partition; …-delete: going; …-stray: nobody's; …-future: Kafka's, moving */
 #pragma once
@@ -17,6 +18,8 @@ struct log_dir {
     bool offline;          /* sticky: everything in it answers E_KAFKA_STORAGE_ERROR */
     bool full;             /* named state: produce gets E_FULL until space is back */
     int64_t full_retry_ms; /* wall clock: until then nothing is tried */
+    int64_t room;          /* bytes that may be appended … */
+    int64_t room_until_ms; /* … until then without looking at the disk again */
 };
 
 /* meta.properties. E_NOENT: the directory isn't formatted; E_MALFORMED: a line is missing or wrong. */

@@ -83,6 +83,40 @@ enum err log_failed(struct log *log, enum err err, const char *doing)
     return E_KAFKA_STORAGE_ERROR;
 }
 
+enum { LOOK_MS = 1000, LOOK_SHARE = 16 };
+
+/* Many loops append to a disk, and others write to it too: one may take a small part of what is free without looking. */
+enum err log_room(struct log *log, size_t bytes, int64_t now_ms)
+{
+    struct log_dir *dir = log->dir;
+    int64_t keep = log->env->config.keep_free, bytes_free, all;
+
+    if (keep == 0)
+        return E_OK;
+    if (!dir->full && (int64_t)bytes <= dir->room && now_ms < dir->room_until_ms) {
+        dir->room -= (int64_t)bytes;
+        return E_OK;
+    }
+    if (path_space(log->env->io, dir->path, &bytes_free, &all))
+        return E_OK; /* the write will tell */
+    if (bytes_free - keep < (int64_t)bytes)
+        return log_failed(log, E_FULL, "appending");
+    dir->room = (bytes_free - keep - (int64_t)bytes) / LOOK_SHARE;
+    dir->room_until_ms = now_ms + LOOK_MS;
+    return E_OK;
+}
+
+int64_t log_removal_ms(const struct log *log, int64_t now_ms)
+{
+    int64_t bytes_free, all;
+
+    if (log->dir->full ||
+        (log->env->config.keep_free > 0 && !path_space(log->env->io, log->dir->path, &bytes_free, &all) &&
+         bytes_free < 2 * log->env->config.keep_free))
+        return now_ms;
+    return now_ms + log->config->file_delete_delay_ms;
+}
+
 const struct log_counters *log_env_counters(const struct log_env *env)
 {
     return &env->counters;

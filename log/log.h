@@ -23,6 +23,7 @@ struct log_env_config {
     int files_max;       /* open descriptors kept; at least 3 */
     int index_pages_max; /* cached index pages of 4 KB */
     int64_t producer_expiration_ms;
+    int64_t keep_free; /* bytes of a disk that appends leave to others: E_FULL; 0: to nobody */
     /* A directory met an error that sticks; called once a directory, never twice. May be NULL. */
     void (*failed)(void *arg, struct log_dir *dir);
     void *arg;

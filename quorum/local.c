@@ -12,7 +12,8 @@
  *  3. Entries come back in the order submitted; `failed` comes behind those that committed.
  *  4. Submitted offsets follow each other without a gap.
  *  5. After quorum_stop() each message in flight comes home before the quorum is freed.
- *  6. A full disk stops nothing: the line waits in order, what was appended before it is synced and told. */
+ *  6. A full disk stops nothing: the line waits in order, what was appended before it is synced and told.
+ *  7. `room` belongs to the control loop while `telling`; what changed meanwhile is told when it is back. */
 #include "base/check.h"
 #include "base/trace.h"
 #include "quorum/local_disk.h"
@@ -43,10 +44,13 @@ struct quorum {
     bool full;                 /* the first one waits for room */
     bool ending;               /* nobody waits for room any more */
     struct timer retry;
-    bool told; /* `fail` is posted */
+    struct timer look; /* while the disk is tight */
+    bool telling;      /* `room` is on its way there and back */
+    bool told;         /* `fail` is posted */
     struct msg commit, step;
     /* to and fro; of the disk, epoch and replayed stay after `opened`, err and what after `fail` */
-    struct msg open, opened, snapshot, written, fail, end_waits, stop, closed;
+    struct msg open, opened, snapshot, written, fail, room, end_waits, stop, closed;
+    bool tight;          /* with `room` */
     struct image *image; /* with `opened` */
     int64_t end;
     int64_t log_start, newest; /* with `opened` and `written` */
@@ -61,6 +65,51 @@ static void tell_failure(struct quorum *q)
     q->told = true;
     TRACE(q->io, quorum_failed, q->disk.what, err_text(q->disk.err));
     loop_post(q->control, &q->fail);
+}
+
+/* ---- room ---- */
+
+static void room_told(struct msg *msg);
+
+/* The control loop hears how it is now, one message at a time; while it is tight, the disk is looked at again. */
+static void tell_room(struct quorum *q)
+{
+    if (q->disk.tight && !q->ending)
+        timer_set(q->loop, &q->look, loop_now(q->loop) + FULL_RETRY_MS * MS);
+    if (q->telling || q->tight == q->disk.tight)
+        return;
+    q->telling = true;
+    q->tight = q->disk.tight;
+    q->room.run = room_told;
+    loop_post(q->control, &q->room);
+}
+
+static void room_heard(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, room);
+
+    q->telling = false;
+    if (!q->ending)
+        tell_room(q);
+}
+
+static void room_told(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, room);
+
+    if (q->ops.room)
+        q->ops.room(q->ops.arg, q->tight);
+    q->room.run = room_heard;
+    loop_post(q->loop, &q->room);
+}
+
+static void look_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, look);
+
+    local_disk_look(&q->disk);
+    tell_failure(q);
+    tell_room(q);
 }
 
 static void open_run(struct msg *msg)
@@ -79,6 +128,7 @@ static void open_run(struct msg *msg)
     q->log_start = log_start(q->disk.log);
     q->newest = q->disk.snapshot;
     loop_post(q->control, &q->opened);
+    tell_room(q);
 }
 
 static void entry_back(struct msg *msg);
@@ -127,6 +177,8 @@ static void commit(struct quorum *q)
         q->full = false;
         TRACE(q->io, quorum_room);
     }
+    if (!q->ending)
+        tell_room(q);
 }
 
 static void retry_fired(struct timer *timer)
@@ -143,6 +195,7 @@ static void end_run(struct msg *msg)
     struct quorum *q = container_of(msg, struct quorum, end_waits);
 
     q->ending = true;
+    timer_stop(&q->look);
     if (!q->full)
         return;
     timer_stop(&q->retry);
@@ -212,6 +265,7 @@ static void stop_run(struct msg *msg)
 
     q->ending = true;
     timer_stop(&q->retry);
+    timer_stop(&q->look);
     commit(q);
     if (q->disk.writing)
         snapshot_over(q);
@@ -387,6 +441,8 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->view = (struct quorum_view){.leader = -1, .snapshot = -1};
     q->timer.fire = timer_fired;
     q->retry.fire = retry_fired;
+    q->look.fire = look_fired;
+    list_init(&q->look.link);
     q->last = &q->first;
     q->open.run = open_run;
     q->opened.run = opened_run;

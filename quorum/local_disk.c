@@ -9,6 +9,7 @@
 #include "quorum/local_disk.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "log/reserve.h"
 #include "log/whole_file.h"
 #include "quorum/log_walk.h"
 #include "quorum/quorum_state.h"
@@ -226,6 +227,7 @@ static enum err load_steps(struct local_disk *d, const struct voters *first, str
     if (err && err != E_NOENT)
         return failed(d, err, "reading quorum-state");
     if ((err && failed(d, make_directory(d), "making the metadata log's directory")) ||
+        failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight), "looking at the reserve") ||
         failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
         failed(d, open_log(d), "opening the metadata log"))
         return d->err;
@@ -283,9 +285,23 @@ enum err local_disk_append(struct local_disk *d, struct slice bytes)
 {
     struct log_append a = {.bytes = bytes, .origin = LOG_FROM_LEADER, .now_ms = io_wall_ms(d->io)};
 
-    enum err err = d->err ? d->err : log_append(d->log, &a);
+    enum err err;
 
+    if (d->err)
+        return d->err;
+    err = log_append(d->log, &a);
+    if (err == E_FULL && !d->tight) { /* the reserve is for this */
+        local_disk_look(d);
+        log_directory(d->log)->full_retry_ms = a.now_ms;
+        err = log_append(d->log, &a);
+    }
     return err == E_FULL ? err : failed(d, err, "appending to the metadata log");
+}
+
+void local_disk_look(struct local_disk *d)
+{
+    if (!d->err)
+        (void)failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight), "looking at the reserve");
 }
 
 void local_disk_give_up(struct local_disk *d)
@@ -335,6 +351,8 @@ enum err local_disk_snapshot_step(struct local_disk *d, bool *more)
     enum err err = d->err;
 
     *more = false;
+    if (!err && d->tight)
+        err = E_FULL;
     if (!err && !d->writer.file) /* the log below it, indexes too, is on disk before its name is */
         err = log_sync(&d->log, 1, LOG_SYNC_ALL);
     if (!err)

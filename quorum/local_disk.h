@@ -25,6 +25,7 @@ struct local_disk {
     int64_t replayed; /* bytes of the log that it doesn't hold, found at the start */
     struct ckpt_writer writer;
     bool writing;
+    bool tight;       /* the reserve was given up: only what frees room should come */
     enum err err;     /* the first one */
     const char *what; /* was being done then */
 };
@@ -39,6 +40,8 @@ enum err local_disk_load(struct local_disk *d, const struct voters *first, struc
 enum err local_disk_open(struct local_disk *d, struct image **image);
 /* Whole batches that carry their offsets and epoch. E_FULL isn't kept: nothing was appended, try again. */
 enum err local_disk_append(struct local_disk *d, struct slice bytes);
+/* Is there room again? d->tight says it. */
+void local_disk_look(struct local_disk *d);
 enum err local_disk_sync(struct local_disk *d);
 void local_disk_give_up(struct local_disk *d); /* nobody waits for room any more */
 /* A snapshot in short steps. *more is false at its end; where a full disk put it off that is no error. */

@@ -11,8 +11,9 @@
  *         run inside a call.
  * Ends:   a file that fails stops the quorum: `failed` says so once, later and pending entries end with that
  *         error. What was told as committed stays so.
- * Full:   entries wait, in order, until the disk has room again; a snapshot is put off. At the start, before
- *         `leader`, and after quorum_end_waits() a full disk fails like any other error. */
+ * Full:   a reserve is given up for entries, and `room` says so. When that is used up too, entries wait, in order, until
+ *         the disk has room again; a snapshot is put off. At the start, before `leader`, and after quorum_end_waits()
+ *         a disk without any room fails like any other error. */
 #pragma once
 #include "base/io.h"
 #include "metadata/image.h"
@@ -54,6 +55,9 @@ struct quorum_ops {
     struct image *(*hold)(void *arg);
     void (*released)(void *arg, struct image *image);
     void (*failed)(void *arg, enum err err, const char *what);
+    /* tight: the disk is full and entries live on its reserve (log/reserve.h): from now on only those that free room
+     * should come; false: all may again. NULL: nobody cares. */
+    void (*room)(void *arg, bool tight);
     void (*send)(void *arg, int32_t node, struct slice bytes);
     void *arg;
 };

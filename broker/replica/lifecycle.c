@@ -1,5 +1,6 @@
 /* A loop's partitions begin, lose a directory, tell their checkpoints, and end. */
 #include "broker/replica/manager_internal.h"
+#include "log/reserve.h"
 
 enum {
     FILES_PER_LOOP_MAX = 512,     /* open descriptors that a loop keeps */
@@ -56,6 +57,7 @@ struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_p
     env.codecs = ps->codecs;
     env.files_max = FILES_PER_LOOP_MAX;
     env.index_pages_max = INDEX_PAGES_PER_LOOP_MAX;
+    env.keep_free = (int64_t)2 * LOG_RESERVE_BYTES;
     env.producer_expiration_ms = config_int(node->config, C_producer_id_expiration_ms);
     ps->env = log_env_new(&env);
     ps->n_dirs = n_dirs;

@@ -123,6 +123,7 @@ static void round_home(struct msg *msg)
 {
     struct rounds *r = container_of(msg, struct rounds, msg);
 
+    boot_reserve(r->boot);
     if (r->moved)
         rows_save(r);
     rows_drop(r);

@@ -30,6 +30,7 @@ ALL = {
     "other-boot": disk.other_boot,
     "disk-full": disk.full,
     "disk-full-all": disk.full_all,
+    "disk-full-start": disk.full_start,
     "disk-dying": disk.dying,
     "disk-moved": disk.swapped,
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},

@@ -4,6 +4,7 @@ import signal
 import time
 
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import kill
 import wire
@@ -113,6 +114,47 @@ def full_all(directory):
         node.start()
         assert values(node, "full")[:len(acked)] == acked
         return f"full after {len(acked)} records"
+
+
+def fill_up(path):
+    """Somebody else's file takes all that is left."""
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError:
+            pass
+
+
+def full_start(directory):
+    """Records and then somebody else fill the only disk to its last byte: a start works, deletion makes room, and it resumes."""
+    with Tmpfs(os.path.join(directory, "data"), 16) as small, Node(directory, settings=["log.segment.bytes=1048576"]) as node:
+        kill.create(node, {"big": {}, "small": {}})
+        acked, code = fill(node, "big", 1000)
+        assert code in RETRIABLE, f"after {len(acked)} records: error {code}"
+        said = []
+        for end in (node.kill, node.stop):
+            end()
+            if not said:
+                fill_up(os.path.join(small.path, "others"))
+            began = time.monotonic()
+            node.start()
+            said.append(f"{(time.monotonic() - began) * 1000:.0f} ms")
+            assert ("reserve" in node.said()) == (len(said) == 1) and "has no room" in node.said(), node.said()
+            assert values(node, "big") == acked
+            wire.well(node)
+            assert put(node, "small", b"x")[0] in RETRIABLE
+        admin = AdminClient({"bootstrap.servers": node.bootstrap})
+        admin.delete_topics(["big"], operation_timeout=5)["big"].result(10)
+        began = time.monotonic()
+        while put(node, "small", b"room")[0] != 0:
+            assert time.monotonic() - began < 10, f"no produce 10 s after the deletion: {node.said()[-1500:]}"
+            time.sleep(0.1)
+        resumed = time.monotonic() - began
+        kill.create(node, {"afterwards": {}})
+        assert os.path.getsize(f"{small.path}/weir-reserve") == 1 << 20
+        node.stop()
+        return f"starts on no room: {', '.join(said)}; records again {resumed:.1f} s after the deletion"
 
 
 def spread(node, dirs, topic, n):

@@ -3,6 +3,9 @@
 #include "base/trace.h"
 #include "node_world.h"
 #include <stdio.h>
+#include <stdlib.h>
+
+enum { DISK_SLACK = 4096 };
 
 static const struct node_setting durable[] = {{"log.durable", "true"}};
 
@@ -150,6 +153,91 @@ TEST(full_disk, a_stop_ends_what_waits)
     reads_go_on(w, n);
     CHECK_EQ(produced(w, n), 0);
     node_world_drop(w);
+}
+
+static int16_t produced_to(struct node_world *w, const char *topic, size_t bytes)
+{
+    const struct node_batch b = {.producer_id = -1, .n = 1, .fill = bytes};
+    return node_produce(w, topic, 0, &b)->error_code;
+}
+
+/* Six megabytes more than there are now, and records until there is no room for them. */
+static void fill_with_records(struct node_world *w)
+{
+    int16_t code;
+    int n = 0;
+
+    CHECK_EQ(node_topic(w, "big", 1, durable, 1), 0);
+    CHECK_EQ(node_topic(w, "small", 1, NULL, 0), 0);
+    sim_disk_limit(w->sim, 1, sim_disk_used(w->sim, 1) + (6 << 20));
+    while ((code = produced_to(w, "big", 200000)) == 0)
+        n++;
+    CHECK_EQ(code, err_wire(E_KAFKA_STORAGE_ERROR));
+    CHECK(n > 15 && n < 25);
+}
+
+/* Somebody else takes all that is left. */
+static void fill_with_others(struct node_world *w, int64_t limit)
+{
+    size_t n = (size_t)(limit - sim_disk_used(w->sim, 1));
+    void *p = calloc(1, n + DISK_SLACK);
+
+    sim_disk_limit(w->sim, 1, -1);
+    CHECK_OK(sim_file_put(w->sim, 1, "others", p, n + DISK_SLACK));
+    sim_disk_limit(w->sim, 1, limit);
+    free(p);
+}
+
+static bool has_reserve(struct node_world *w)
+{
+    return sim_file_size(w->sim, 1, "/data/0/weir-reserve") >= 0;
+}
+
+/* A disk full of records: the metadata log has room beside them, so that topics can be made, and be deleted, which makes
+ * room for records at once, whatever file.delete.delay.ms says. */
+TEST(full_disk, deletion_makes_room_for_records)
+{
+    struct node_world *w = node_world_new(11, 1, NULL, 0);
+
+    fill_with_records(w);
+    CHECK_EQ(produced_to(w, "small", 100000), err_wire(E_KAFKA_STORAGE_ERROR));
+    CHECK_EQ(node_topic(w, "more", 1, NULL, 0), 0);
+    CHECK_EQ(delete_topic(w, "big"), 0);
+    node_run(w, 1000);
+    CHECK_EQ(produced_to(w, "small", 100000), 0);
+    CHECK_EQ(trace_count(io_trace(w->whole->io), TR_log_reserve_used), 0);
+    node_world_drop(w);
+}
+
+/* A node starts on a disk that others have filled to the last byte, by way of its reserve. What needs room waits, a
+ * deletion goes through, and then everything does, and the reserve is back, without another start. */
+TEST(full_disk, a_start_needs_no_room)
+{
+    for (uint64_t seed = 12; seed < 18; seed++) {
+        struct node_world *w = node_world_new(seed, 1, NULL, 0);
+        int64_t limit;
+
+        fill_with_records(w);
+        limit = sim_disk_used(w->sim, 1) + (2 << 20);
+        if (seed % 2)
+            node_world_stop(w);
+        else
+            node_world_crash(w, seed % 4 ? SIM_POWER : SIM_PROCESS);
+        fill_with_others(w, limit);
+        node_world_start(w);
+        CHECK_EQ(trace_count(io_trace(w->whole->io), TR_log_reserve_used), 1);
+        CHECK(!has_reserve(w));
+        CHECK_EQ(created(node_ask(w, 0, -1, create_in(w, 0, "late", 700))), err_wire(E_REQUEST_TIMED_OUT));
+        node_send(w, 1, -1, create_in(w, 1, "waits", 60000));
+        CHECK_EQ(produced_to(w, "small", 100), err_wire(E_KAFKA_STORAGE_ERROR));
+        CHECK_EQ(delete_topic(w, "big"), 0);
+        CHECK_EQ(created(node_wait(w, 1, 2000)), 0);
+        CHECK(has_reserve(w));
+        node_run(w, 1000);
+        CHECK_EQ(produced_to(w, "small", 100000), 0);
+        CHECK_EQ(trace_count(io_trace(w->whole->io), TR_control_roomy), 1);
+        node_world_drop(w);
+    }
 }
 
 /* Clients that ask for topics by name, to be made as they are used, and for producer ids have answers too. */

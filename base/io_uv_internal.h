@@ -76,6 +76,8 @@ struct loop {
     struct list conns, listeners;
     struct list unsent; /* connections with something to write */
     struct list ending; /* connections to finish */
+    struct timer watch; /* set while a connection can't send: has its peer vanished? */
+    bool watching;
 };
 
 void step_begin(struct loop *loop);

@@ -18,9 +18,13 @@
 enum { READ_BYTES_PER_TURN = 512 * 1024, WRITE_BYTES_PER_TURN = 1024 * 1024, IOV_AT_ONCE = 64 };
 enum { LINGER_BYTES = 1024 * 1024 };
 
-/* A peer that vanished is noticed after idle + interval * count seconds. There is no TCP_USER_TIMEOUT: it
- * would also end a consumer that works longer than that between two polls, with its receive window shut. */
+/* A peer that vanished while nothing was on its way is noticed after idle + interval * count seconds. While there is, the
+ * kernel sends no keepalive and repeats itself for a quarter of an hour, and what waits behind holds its memory all that
+ * time. TCP_USER_TIMEOUT would bound it, but end a consumer too that works longer than that between two polls, with its
+ * receive window shut. So whoever can't send is looked at: one that lives acknowledges each probe of its window; one that
+ * has left VANISHED_TRIES in a row without an answer for VANISHED_MS has vanished. */
 enum { KEEP_IDLE_S = 60, KEEP_INTERVAL_S = 15, KEEP_COUNT = 4 };
+enum { VANISHED_MS = 30000, VANISHED_TRIES = 3, WATCH_NS = 5000000000 };
 
 struct conn {
     struct sock *sock;
@@ -295,6 +299,44 @@ static ssize_t write_next(struct conn *c, bool *all)
     return n;
 }
 
+static bool vanished(const struct conn *c)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           info.tcpi_last_ack_recv >= VANISHED_MS &&
+           (info.tcpi_retransmits >= VANISHED_TRIES || info.tcpi_probes >= VANISHED_TRIES);
+}
+
+static void watch(struct loop *loop);
+
+static void watch_fired(struct timer *timer)
+{
+    struct loop *loop = container_of(timer, struct loop, watch);
+
+    loop->watching = false;
+    list_each (it, &loop->conns) {
+        struct conn *c = container_of(it, struct conn, link);
+
+        if (!c->blocked || c->ending)
+            continue;
+        if (vanished(c))
+            conn_end(c, E_TIMEOUT);
+        else
+            watch(loop);
+    }
+}
+
+static void watch(struct loop *loop)
+{
+    if (loop->watching)
+        return;
+    loop->watching = true;
+    loop->watch.fire = watch_fired;
+    timer_set(loop, &loop->watch, loop_now(loop) + WATCH_NS);
+}
+
 static void conn_write(struct conn *c)
 {
     ssize_t budget = WRITE_BYTES_PER_TURN;
@@ -316,6 +358,8 @@ static void conn_write(struct conn *c)
     }
     if (c->closing && !c->head)
         conn_end(c, E_CANCELED);
+    if (c->blocked)
+        watch(c->loop);
     want_write(c);
     conn_poll(c);
 }

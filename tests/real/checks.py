@@ -5,6 +5,7 @@ import disk
 import hostile
 import kill
 import threads
+import vanish
 from node import Node
 
 
@@ -31,8 +32,10 @@ ALL = {
     "disk-full": disk.full,
     "disk-full-all": disk.full_all,
     "disk-full-start": disk.full_start,
+    "disk-unsynced": disk.unsynced,
     "disk-dying": disk.dying,
     "disk-moved": disk.swapped,
+    "half-open": vanish.half_open,
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
     **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,
                                                             hostile.huge)},

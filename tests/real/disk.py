@@ -165,20 +165,24 @@ def spread(node, dirs, topic, n):
     return {p: d for p in range(n) for d in dirs if os.path.exists(f"{d}/{topic}-{p}")}
 
 
-def one_fails(directory, bad, fail):
+def one_fails(directory, bad, fail, mend=None, settings=()):
     """Of two log directories one fails: its partitions answer KAFKA_STORAGE_ERROR, the others go on; a restart too."""
     dirs = [os.path.join(directory, "good"), bad]
-    with Node(directory, settings=[f"log.dirs={','.join(dirs)}", f"metadata.log.dir={directory}/meta"]) as node:
+    with Node(directory, settings=[f"log.dirs={','.join(dirs)}", f"metadata.log.dir={directory}/meta", *settings]) as node:
         where = spread(node, dirs, "spread", 8)
         good, lost = ([p for p in where if where[p] == d] for d in dirs)
         assert good and lost, f"all partitions went to one directory: {where}"
         fail()
         limit = time.monotonic() + 20
         for p in lost:
-            while put(node, "spread", os.urandom(5000), p)[0] == 0:
+            while put(node, "spread", os.urandom(50000), p)[0] == 0:
                 assert time.monotonic() < limit, "produce to a dead directory goes on"
             code = put(node, "spread", b"x", p)[0]
             assert code == STORAGE, f"partition {p} of the failed directory: error {code}"
+        if mend:
+            mend()
+            for p in lost:
+                assert put(node, "spread", b"well?", p)[0] == STORAGE, f"partition {p} is served again by itself"
         for p in good:
             code, _ = put(node, "spread", b"second", p)
             assert code == 0, f"partition {p} of the good directory: error {code}"
@@ -192,6 +196,16 @@ def one_fails(directory, bad, fail):
         for p in good:
             assert put(node, "spread", b"third", p)[0] == 0, "after a restart the good directory isn't served"
         return f"{len(lost)} of {len(where)} partitions went; said: {said[0][25:]}"
+
+
+def unsynced(directory):
+    """A disk that takes writes and fails their sync, because what is below it is full: its directory goes offline, and stays
+    so when the disk is well again, because what was written may be gone. The next start serves what the disk has."""
+    with Tmpfs(os.path.join(directory, "below"), 40) as below, \
+            Image(os.path.join(below.path, "disk"), 64) as disk:
+        bad = os.path.join(disk.path, "data")
+        others = os.path.join(below.path, "others")
+        return one_fails(directory, bad, lambda: fill_up(others), lambda: os.remove(others), ["log.durable=true"])
 
 
 def dying(directory):

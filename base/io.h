@@ -111,6 +111,8 @@ struct sock_ops {
 struct listener {
     void *impl;
     void (*arrived)(struct listener *l, int ticket, const struct addr *peer);
+    int32_t send_bytes; /* buffers in the kernel of the connections that come in; ≤ 0: it sizes them itself */
+    int32_t receive_bytes;
 };
 enum err sock_listen(struct loop *loop, struct listener *l, struct addr *at); /* port 0 is filled in */
 void sock_adopt(struct loop *loop, struct sock *s, const struct sock_ops *ops,

@@ -217,8 +217,17 @@ static void on_connection(uv_poll_t *poll, int status, int events)
     }
 }
 
+/* Connections inherit them from the socket that they came in by. */
+static bool buffers_set(int fd, const struct listener *l)
+{
+    return (l->send_bytes <= 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &l->send_bytes, sizeof(l->send_bytes)) == 0) &&
+           (l->receive_bytes <= 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &l->receive_bytes, sizeof(l->receive_bytes)) == 0);
+}
+
 /* A socket bound and listening at `at`; -1 with errno. Where there is no IPv6, "any" means IPv4's. */
-static int listen_fd(struct addr *at)
+static int listen_fd(const struct listener *l, struct addr *at)
 {
     struct sockaddr_storage ss;
     socklen_t len = addr_to_native(at, &ss);
@@ -226,12 +235,12 @@ static int listen_fd(struct addr *at)
 
     if (fd < 0 && errno == EAFNOSUPPORT && memcmp(at->ip, (uint8_t[16]){0}, 16) == 0) {
         at->ip[10] = at->ip[11] = 0xff;
-        return listen_fd(at);
+        return listen_fd(l, at);
     }
     if (fd < 0)
         return -1;
     if ((ss.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 || !buffers_set(fd, l) ||
         bind(fd, (struct sockaddr *)&ss, len) != 0 || listen(fd, BACKLOG) != 0 ||
         getsockname(fd, (struct sockaddr *)&ss, &len) != 0) {
         int error = errno;
@@ -246,7 +255,7 @@ static int listen_fd(struct addr *at)
 enum err sock_listen(struct loop *loop, struct listener *l, struct addr *at)
 {
     ASSERT(loop == loop_current() && loop->kind == LOOP_NET);
-    int fd = listen_fd(at);
+    int fd = listen_fd(l, at);
     if (fd < 0)
         return errno == EADDRINUSE ? E_BUSY : errno == EADDRNOTAVAIL ? E_NOENT : err_of_errno(errno);
     struct listening *g = heap_alloc(loop->io->heap, sizeof(*g));

@@ -93,8 +93,6 @@ void config_resolve(struct config *c)
     for (int id = 0; id < CONFIG_COUNT; id++)
         if (config_row((enum config_id)id)->resource == CONFIG_BROKER)
             resolve_broker(c, (enum config_id)id);
-    if (c->value[C_node_id].null && c->text[LAYER_FILE][C_broker_id])
-        c->value[C_node_id] = c->value[C_broker_id];
     for (int id = 0; id < CONFIG_COUNT; id++)
         if (config_row((enum config_id)id)->resource != CONFIG_BROKER)
             resolve_other(c, (enum config_id)id);
@@ -168,6 +166,14 @@ struct config_list config_list(const struct config *c, enum config_id id)
 bool config_is_null(const struct config *c, enum config_id id)
 {
     return value_of(c, id)->null;
+}
+
+bool config_is_given(const struct config *c, enum config_id id)
+{
+    for (int layer = 0; layer < LAYER_COUNT; layer++)
+        if (c->text[layer][id])
+            return true;
+    return false;
 }
 
 const struct config_listener *config_listeners(const struct config *c, int *n)

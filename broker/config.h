@@ -76,6 +76,8 @@ struct config_listener {
     uint16_t advertised_port;    /* 0: the port bound */
     bool advertised;             /* clients are told of it; never so for a controller's own listener */
     bool controller;
+    int32_t connections_max; /* listener.name.<name>.max.connections */
+    int32_t creation_rate;   /* listener.name.<name>.max.connection.creation.rate */
 };
 
 struct config;
@@ -88,6 +90,7 @@ double config_double(const struct config *c, enum config_id id);
 const char *config_str(const struct config *c, enum config_id id);
 struct config_list config_list(const struct config *c, enum config_id id);
 bool config_is_null(const struct config *c, enum config_id id);
+bool config_is_given(const struct config *c, enum config_id id); /* by somebody: not the row's default */
 const struct config_listener *config_listeners(const struct config *c, int *n);
 struct config_list config_log_dirs(const struct config *c); /* log.dirs, else log.dir */
 const char *config_metadata_dir(const struct config *c);    /* metadata.log.dir, else the first log dir */
@@ -186,6 +189,7 @@ struct config_row {
     const char *words;   /* the values, or elements of a list, that are allowed; NULL: any */
     unsigned rules;      /* config_rows.h */
     const char *later;   /* the feature that is missing; NULL: it works */
+    const char *idle;    /* why nothing here follows from it; NULL: something does */
     const char *builtin; /* values other than the default that are built in: comma-separated */
     const char *doc;
 };

@@ -72,6 +72,22 @@ static const char *thread_fault(const struct config *c, enum config_id id, int64
     return NULL;
 }
 
+/* A setting of one listener. */
+static enum err check_own(const struct config *c, struct slice name, struct slice value, char *why,
+                          size_t room)
+{
+    struct slice listener;
+    enum config_own what = config_own(name, &listener);
+    char reason[256];
+
+    if (!config_own_check(what, value, reason, sizeof(reason)))
+        return no(E_INVALID_REQUEST, why, room, "%.*s: %s", (int)name.len, name.p, reason);
+    for (int i = 0; i < c->n_listeners; i++)
+        if (slice_is_caseless(listener, c->listeners[i].name))
+            return E_OK;
+    return no(E_INVALID_REQUEST, why, room, "%.*s: there is no such listener", (int)name.len, name.p);
+}
+
 static enum err check_broker(const struct config *c, struct slice resource, struct slice name,
                              struct slice value, struct arena *a, char *why, size_t room)
 {
@@ -79,19 +95,18 @@ static enum err check_broker(const struct config *c, struct slice resource, stru
     const struct config_row *row;
     struct config_value v;
     const char *fault = NULL;
+    struct slice listener;
     char reason[512];
 
-    if (name.len >= 14 && memcmp(name.p, "listener.name.", 14) == 0)
-        return no(E_INVALID_REQUEST, why, room, "Settings of a single listener come with security");
+    if (config_own(name, &listener) != OWN_NONE)
+        return check_own(c, name, value, why, room);
     if (id == CONFIG_COUNT)
         return E_OK; /* kept for those who know it, as Kafka does */
     row = config_row(id);
     if (row->update == CONFIG_READ_ONLY || config_at_start_only(id))
         return no(E_INVALID_REQUEST, why, room, "%s can't be changed while the broker runs", row->name);
-    if (row->update == CONFIG_PER_BROKER && resource.len == 0)
+    if (row->update == CONFIG_PER_BROKER && resource.len == 0 && !config_is_rate(id))
         return no(E_INVALID_REQUEST, why, room, "%s can be changed for single brokers only", row->name);
-    if (!value.p)
-        return E_OK; /* taken back: the layer below counts again */
     if (!config_parse(row, value, a, &v, reason, sizeof(reason)))
         fault = reason;
     else if (row->later && !config_is_preset(row, &v, a))
@@ -108,16 +123,19 @@ static enum err check_other(enum config_resource type, struct slice name, struct
                             char *why, size_t room)
 {
     enum config_id id = config_find(type, name);
+    enum err bad = type == CONFIG_CLIENT_METRICS ? E_INVALID_REQUEST : E_INVALID_CONFIG;
     struct config_value v;
     char reason[512];
 
     if (id == CONFIG_COUNT)
-        return no(E_INVALID_CONFIG, why, room, "There is no %s setting %s", title(type), arena_str(a, name));
+        return no(bad, why, room, "There is no %s setting %s", title(type), arena_str(a, name));
     if (!value.p)
         return E_OK;
     if (!config_parse(config_row(id), value, a, &v, reason, sizeof(reason)))
-        return no(E_INVALID_CONFIG, why, room, "Invalid value %s for %s: %s", arena_str(a, value),
-                  config_row(id)->name, reason);
+        return no(
+            id == M_interval_ms && slice_int(slice_trim(value), INT_MIN, INT_MAX, &v.i) ? bad
+                                                                                        : E_INVALID_CONFIG,
+            why, room, "Invalid value %s for %s: %s", arena_str(a, value), config_row(id)->name, reason);
     if (id == T_remote_storage_enable && v.i)
         return no(E_INVALID_CONFIG, why, room, "Tiered storage is not enabled on this cluster");
     return E_OK;
@@ -129,8 +147,8 @@ enum err config_check(const struct config *c, enum config_resource type, struct 
     struct arena a;
     enum err err = config_check_resource(type, resource, why, room);
 
-    if (err)
-        return err;
+    if (err || (!value.p && type != CONFIG_CLIENT_METRICS && type != CONFIG_GROUP))
+        return err; /* taking back what isn't known or can't be changed is no fault: nothing changes */
     arena_init(&a, c->heap, SIZE_MAX);
     err = type == CONFIG_BROKER ? check_broker(c, resource, name, value, &a, why, room)
                                 : check_other(type, name, value, &a, why, room);

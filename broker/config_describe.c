@@ -61,6 +61,12 @@ static void end(struct config_described *d, const char *value)
     d->source = d->n_synonyms ? d->synonyms[0].source : CONFIG_FROM_DEFAULT;
 }
 
+static bool is_shown(const struct config *c, enum config_id id)
+{
+    return !config_is_rate(id) || c->text[LAYER_BROKER][id] || c->text[LAYER_CLUSTER][id] ||
+           c->text[LAYER_FILE][id];
+}
+
 static int describe_broker(const struct config *c, bool cluster, struct arena *a,
                            struct config_described *out)
 {
@@ -70,7 +76,7 @@ static int describe_broker(const struct config *c, bool cluster, struct arena *a
         enum config_id id = (enum config_id)i;
         const struct config_row *row = config_row(id);
         struct config_described *d = &out[n];
-        if (row->resource != CONFIG_BROKER || (cluster && !c->text[LAYER_CLUSTER][id]))
+        if (row->resource != CONFIG_BROKER || (cluster && !c->text[LAYER_CLUSTER][id]) || !is_shown(c, id))
             continue;
         begin(d, row, a);
         d->read_only = row->update == CONFIG_READ_ONLY || config_at_start_only(id);
@@ -126,7 +132,7 @@ static int describe_other(const struct config *c, enum config_resource type, con
             add_synonym(&out[n], row->name, value, mine);
         if (broker != CONFIG_COUNT)
             add_broker_synonyms(c, broker, &out[n], false);
-        else if (type != CONFIG_TOPIC)
+        else if (type == CONFIG_GROUP)
             add_synonym(&out[n], row->name, row->preset, CONFIG_FROM_DEFAULT);
         end(&out[n++], value);
     }

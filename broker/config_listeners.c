@@ -115,12 +115,88 @@ static bool advertise(struct config *c, const char *text, char *why, size_t room
     return no(why, room, "advertised.listeners: %s is none of listeners", name);
 }
 
+#define OWN_PREFIX "listener.name."
+
+bool slice_is_caseless(struct slice s, const char *text)
+{
+    return s.len == strlen(text) && strncasecmp((const char *)s.p, text, s.len) == 0;
+}
+
+static bool ends_with(struct slice s, const char *end)
+{
+    size_t len = strlen(end);
+
+    return s.len > len && memcmp(s.p + s.len - len, end, len) == 0;
+}
+
+enum config_own config_own(struct slice name, struct slice *listener)
+{
+    static const struct {
+        const char *end;
+        enum config_own what;
+    } known[] = {{".max.connections", OWN_CONNECTIONS}, {".max.connection.creation.rate", OWN_RATE}};
+    size_t prefix = strlen(OWN_PREFIX);
+
+    if (name.len <= prefix || memcmp(name.p, OWN_PREFIX, prefix) != 0)
+        return OWN_NONE;
+    *listener = slice_of(name.p + prefix, name.len - prefix);
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (ends_with(*listener, known[i].end)) {
+            listener->len -= strlen(known[i].end);
+            return known[i].what;
+        }
+    return ends_with(*listener, ".num.network.threads") ? OWN_THREADS : OWN_OTHER;
+}
+
+bool config_own_check(enum config_own what, struct slice value, char *why, size_t room)
+{
+    int64_t n;
+
+    if (what == OWN_THREADS)
+        return no(why, room, "the same threads serve every listener; set num.network.threads itself");
+    if (what == OWN_OTHER)
+        return no(why, room,
+                  "of a single listener max.connections and max.connection.creation.rate can be given; "
+                  "others come with security");
+    if (!slice_int(slice_trim(value), 0, INT32_MAX, &n))
+        return no(why, room, "it must be a number from 0 to 2147483647");
+    return true;
+}
+
+/* What single listeners have of their own; the upper layer counts. false: there is no such listener. */
+static bool read_own(struct config *c, char *why, size_t room)
+{
+    for (int i = 0; i < c->n_listeners; i++)
+        c->listeners[i].connections_max = c->listeners[i].creation_rate = INT32_MAX;
+    for (int layer = LAYER_COUNT - 1; layer >= 0; layer--)
+        for (int i = 0; i < c->n_unknown; i++) {
+            const struct config_unknown *u = &c->unknown[i];
+            struct slice who;
+            enum config_own what = config_own(SLICE(u->name), &who);
+            int64_t n;
+            int at = 0;
+            if ((int)u->layer != layer || (what != OWN_CONNECTIONS && what != OWN_RATE))
+                continue;
+            while (at < c->n_listeners && !slice_is_caseless(who, c->listeners[at].name))
+                at++;
+            if (at == c->n_listeners && layer == LAYER_FILE)
+                return no(why, room, "%s: there is no such listener", u->name);
+            if (at == c->n_listeners || !slice_int(slice_trim(SLICE(u->value)), 0, INT32_MAX, &n))
+                continue;
+            if (what == OWN_CONNECTIONS)
+                c->listeners[at].connections_max = (int32_t)n;
+            else
+                c->listeners[at].creation_rate = (int32_t)n;
+        }
+    return true;
+}
+
 bool config_listeners_resolve(struct config *c, char *why, size_t room)
 {
     struct config_list advertised = config_list(c, C_advertised_listeners);
     int told = 0;
 
-    if (!read_listeners(c, why, room))
+    if (!read_listeners(c, why, room) || !read_own(c, why, room))
         return false;
     for (int i = 0; i < advertised.n; i++)
         if (!advertise(c, advertised.v[i], why, room))

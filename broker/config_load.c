@@ -39,12 +39,16 @@ static void meet_unknown(struct loading *l, const char *where, const char *name,
 {
     size_t len = strlen(name);
 
-    if (starts_with(name, "listener.name."))
-        fault(l, where, name, value,
-              "settings of a single listener aren't there yet: they come with security");
-    else if (starts_with(name, "config.providers.") && len > 6 && strcmp(name + len - 6, ".class") == 0 &&
-             strcmp(value, "org.apache.kafka.common.config.provider.EnvVarConfigProvider") != 0 &&
-             strcmp(value, "org.apache.kafka.common.config.provider.FileConfigProvider") != 0)
+    struct slice listener;
+    enum config_own own = config_own(SLICE(name), &listener);
+    char why[256];
+
+    if (own != OWN_NONE) {
+        if (!config_own_check(own, SLICE(value), why, sizeof(why)))
+            fault(l, where, name, value, why);
+    } else if (starts_with(name, "config.providers.") && len > 6 && strcmp(name + len - 6, ".class") == 0 &&
+               strcmp(value, "org.apache.kafka.common.config.provider.EnvVarConfigProvider") != 0 &&
+               strcmp(value, "org.apache.kafka.common.config.provider.FileConfigProvider") != 0)
         fault(l, where, name, value,
               "this Java class isn't built in: ${env:…} and ${file:…} are, without being named");
     else if (!starts_with(name, "config.providers."))
@@ -127,7 +131,21 @@ static void check_rows(struct loading *l)
                   arena_printf(
                       a, "this belongs to %s, which isn't there yet: only the default (%s) can be given",
                       row->later, row->preset ? row->preset : "nothing"));
+        else if (row->idle && !config_is_preset(row, &v, a))
+            l->from->world->warn(l->from->world->arg, arena_printf(a, "%s: %s=%s changes nothing: %s",
+                                                                   l->where[id], row->name, text, row->idle));
     }
+}
+
+/* broker.id and node.id are two names of one number: each stands in for the other. */
+static void same_node(struct config *c)
+{
+    const char **file = c->text[LAYER_FILE];
+
+    if (!file[C_broker_id])
+        file[C_broker_id] = file[C_node_id];
+    else if (!file[C_node_id])
+        file[C_node_id] = file[C_broker_id];
 }
 
 enum err config_load(struct heap *h, const struct config_load *from, struct bytes *why, struct config **out)
@@ -144,6 +162,7 @@ enum err config_load(struct heap *h, const struct config_load *from, struct byte
         goto out;
     read_sets(&l);
     check_rows(&l);
+    same_node(l.c);
     if (l.faults == 0) {
         config_resolve(l.c);
         if (!config_listeners_resolve(l.c, reason, sizeof(reason)) ||

@@ -12,6 +12,7 @@
 #define LIST_OF(w, r)            ANY, .words = (w), .rules = (r)
 #define WORKS                    .later = NULL
 #define LATER(feature)           .later = (feature)
+#define IDLE(why)                .idle = (why)
 #define BUILTIN(values, feature) .builtin = (values), .later = (feature)
 #define FIELDS_(n, t, p, i, u, d)                                                                            \
     .name = (n), .type = CONFIG_##t, .preset = (p), .importance = CONFIG_##i, .update = CONFIG_##u, .doc = (d)
@@ -119,6 +120,12 @@ const char *config_nearest(struct slice name)
 static enum config_id find_or_none(enum config_resource resource, struct slice name)
 {
     return name.p ? config_find(resource, name) : CONFIG_COUNT;
+}
+
+bool config_is_rate(enum config_id id)
+{
+    return id == C_leader_replication_throttled_rate || id == C_follower_replication_throttled_rate ||
+           id == C_replica_alter_log_dirs_io_max_bytes_per_second;
 }
 
 bool config_is_list(enum config_resource resource, struct slice name)

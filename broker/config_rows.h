@@ -65,6 +65,15 @@ const char *config_print(const struct config_row *row, const struct config_value
 /* A setting that Kafka lets brokers change while they run, and that counts from the next start here. */
 bool config_at_start_only(enum config_id id);
 
+/* A rate of throttling: Kafka knows it only where somebody has set it, for one broker or for all. */
+bool config_is_rate(enum config_id id);
+
+/* listener.name.<listener>.<setting>: a setting of one listener alone. */
+enum config_own { OWN_NONE, OWN_CONNECTIONS, OWN_RATE, OWN_THREADS, OWN_OTHER };
+enum config_own config_own(struct slice name, struct slice *listener);
+/* Whether such a setting may be given. false: `why` is a clause. */
+bool config_own_check(enum config_own what, struct slice value, char *why, size_t room);
+
 /* An empty config, and its values once its texts are in place. */
 struct config *config_new(struct heap *h);
 void config_resolve(struct config *c);
@@ -98,4 +107,5 @@ struct slice slice_trim(struct slice s);
 bool slice_cut(struct slice *rest, uint8_t at,
                struct slice *head); /* the part before `at`; false: nothing is left */
 bool slice_is(struct slice s, const char *text);
+bool slice_is_caseless(struct slice s, const char *text);
 bool slice_int(struct slice s, int64_t min, int64_t max, int64_t *out); /* as Java reads it */

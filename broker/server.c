@@ -162,6 +162,12 @@ static void listeners_run(struct msg *msg)
     loop_post(s->control_loop, &s->opened);
 }
 
+/* A buffer of a fixed size only where somebody asked for one: the kernel fits them to the way better. */
+static int32_t buffer_bytes(const struct config *c, enum config_id id)
+{
+    return config_is_given(c, id) ? (int32_t)config_int(c, id) : -1;
+}
+
 /* Each listener's address: its host's first, or any. */
 static enum err listeners_resolve(struct server *s)
 {
@@ -184,8 +190,8 @@ static enum err listeners_resolve(struct server *s)
         o->at.port = v[i].port;
         o->config = &v[i];
         o->serve = handler_find;
-        o->connections_max = INT32_MAX;
-        o->creation_rate = INT32_MAX;
+        o->send_bytes = buffer_bytes(s->node.config, C_socket_send_buffer_bytes);
+        o->receive_bytes = buffer_bytes(s->node.config, C_socket_receive_buffer_bytes);
         s->n_listeners++;
     }
     return E_OK;

@@ -18,6 +18,8 @@
 enum phase { MAP, COPY, DONE };
 enum { RECORD_MAX = 256 << 20 }; /* one record, uncompressed */
 
+enum { STEP_BYTES_MIN = 4096 };
+
 struct clean {
     struct log *log;
     struct clean_range range;
@@ -25,12 +27,13 @@ struct clean {
     struct clean_rules rules;
     struct clean_progress progress;
     enum phase phase;
-    uint32_t cuts;         /* of the log when it began */
-    int64_t base;          /* the segment being read … */
-    int64_t at;            /* … and where in its file */
-    int64_t map_end;       /* keys below are in the map */
-    int64_t group_base;    /* the first segment of the group … */
-    int64_t group_end;     /* … and the one behind it */
+    uint32_t cuts;      /* of the log when it began */
+    int64_t base;       /* the segment being read … */
+    int64_t at;         /* … and where in its file */
+    int64_t map_end;    /* keys below are in the map */
+    int64_t group_base; /* the first segment of the group … */
+    int64_t group_end;  /* … and the one behind it */
+    int64_t step_bytes;
     struct segment *fresh; /* their copy; NULL between groups */
     struct bytes out;
 };
@@ -103,6 +106,7 @@ struct clean *clean_new(struct log *log, const struct clean_range *range, uint64
     c->cuts = log->cuts;
     c->base = s->base;
     c->map_end = range->from;
+    c->step_bytes = CLEAN_STEP_BYTES;
     bytes_init(&c->out, log->env->heap);
     c->rules = (struct clean_rules){.heap = log->env->heap,
                                     .codecs = log->env->config.codecs,
@@ -112,6 +116,15 @@ struct clean *clean_new(struct log *log, const struct clean_range *range, uint64
                                     .delete_retention_ms = log->config->delete_retention_ms,
                                     .record_max = RECORD_MAX};
     return c;
+}
+
+void clean_tune(struct clean *c, double map_load, int64_t step_bytes)
+{
+    double most = map_load * (double)c->map.n_slots;
+
+    if (most < (double)c->map.n_max)
+        c->map.n_max = most < 1 ? 1 : (uint64_t)most;
+    c->step_bytes = step_bytes < STEP_BYTES_MIN ? STEP_BYTES_MIN : step_bytes;
 }
 
 /* ---- both passes ---- */
@@ -136,11 +149,11 @@ static enum err walk(struct clean *c, struct segment *s,
     struct segment_walk w;
     struct batch_view v;
     int64_t began = c->at;
-    enum err err = segment_walk_open(&w, s, c->at, CLEAN_STEP_BYTES);
+    enum err err = segment_walk_open(&w, s, c->at, (size_t)c->step_bytes);
 
     if (err)
         return err;
-    while (!err && c->at - began < CLEAN_STEP_BYTES) {
+    while (!err && c->at - began < c->step_bytes) {
         err = segment_walk_batch(&w, &v);
         if (!err)
             err = batch_crc_ok(&v) ? each(c, &v) : E_CORRUPT_MESSAGE;

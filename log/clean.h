@@ -32,7 +32,9 @@ enum err clean_look(struct log *log, int64_t checkpoint, int64_t stable_end, int
                     struct clean_range *out);
 
 struct clean *clean_new(struct log *log, const struct clean_range *range, uint64_t map_bytes, int64_t now_ms);
-/* Reads about CLEAN_STEP_BYTES more.
+/* How full its map of keys may get (0 to 1; above 0.9 it is 0.9), and how much one step reads. */
+void clean_tune(struct clean *c, double map_load, int64_t step_bytes);
+/* Reads about CLEAN_STEP_BYTES more, where clean_tune() didn't say otherwise.
  * E_BUSY         there is more to do
  * E_OK           done
  * E_CANCELED     the log lost segments meanwhile (retention, a cut): begin anew; what was swapped stays

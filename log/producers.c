@@ -126,6 +126,8 @@ enum err producers_check(const struct producers *p, const struct producer_batch 
     const struct producer_past *twin;
     enum err err = E_OK;
 
+    if (origin == FROM_CLIENT && b->epoch < -1)
+        return E_INVALID_PRODUCER_EPOCH;
     if (!r || origin == FROM_LEADER)
         return E_OK;
     if (origin == FROM_CLIENT && !b->control && (twin = duplicate_of(r, b))) {

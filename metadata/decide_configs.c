@@ -130,7 +130,7 @@ static struct slice list_change(struct ctl_out *o, struct slice list, struct sli
     struct slice source[2] = {list, add ? items : SLICE_NULL};
 
     for (int s = 0; s < 2; s++) {
-        for (size_t at = 0; at < source[s].len;) {
+        for (size_t at = 0; at < source[s].len || (at == 0 && s == 1 && add);) {
             uint8_t *from = source[s].p + at, *comma = memchr(from, ',', source[s].len - at);
             struct slice one = slice_of(from, comma ? (size_t)(comma - from) : source[s].len - at);
             struct slice other = s == 0 ? items : out;
@@ -145,7 +145,7 @@ static struct slice list_change(struct ctl_out *o, struct slice list, struct sli
                 i += len + 1;
             }
             /* In the old list: kept, unless it is to go. Among the new ones: added, unless it is there. */
-            if (one.len == 0 || (found && (s == 1 || !add)))
+            if ((one.len == 0 && s == 0) || (found && (s == 1 || !add)))
                 continue;
             if (out.len)
                 out.p[out.len++] = ',';

@@ -224,6 +224,26 @@ static struct api_error place_new(const struct image *tip, const new_topic *t, s
     return API_OK;
 }
 
+/* What a new topic says of its settings; of one that is said twice the last counts. */
+static struct api_error new_configs(const struct image *tip, const new_topic *t, struct ctl_out *o,
+                                    struct config_change *v, int *n)
+{
+    *n = 0;
+    for (int i = 0; i < t->configs.n; i++) {
+        struct config_change c = {t->configs.v[i].name, t->configs.v[i].value};
+        int at = 0;
+
+        if (!c.value.p)
+            return api_error(o, E_INVALID_CONFIG, "Null value not supported for topic configs: %.*s",
+                             SLICE_ARG(c.name));
+        while (at < *n && !slice_eq(v[at].name, c.name))
+            at++;
+        v[at] = c;
+        *n += at == *n;
+    }
+    return check_configs(tip, o, CONFIG_TOPIC, t->name, v, *n);
+}
+
 static struct api_error create_topic(const struct image *tip, const new_topic *t, struct ctl_out *o,
                                      new_topic_result *result)
 {
@@ -231,18 +251,16 @@ static struct api_error create_topic(const struct image *tip, const new_topic *t
     struct uuid id = ctl_uuid(o);
     struct api_error e = check_new_name(tip, o, t->name);
     struct meta_record *r;
-    int n = 0, factor = 0;
+    int n = 0, n_configs, factor = 0;
 
     if (e.err)
         return e;
-    for (int i = 0; i < t->configs.n; i++)
-        configs[i] = (struct config_change){t->configs.v[i].name, t->configs.v[i].value};
-    e = check_configs(tip, o, CONFIG_TOPIC, t->name, configs, t->configs.n);
+    e = new_configs(tip, t, o, configs, &n_configs);
     if (e.err)
         return e;
     r = ctl_emit(o, RECORD_TOPIC, false);
     r->topic = (struct record_topic){.name = t->name, .id = id};
-    for (int i = 0; i < t->configs.n; i++) {
+    for (int i = 0; i < n_configs; i++) {
         r = ctl_emit(o, RECORD_CONFIG, true);
         r->config = (struct record_config){.resource_type = CONFIG_TOPIC,
                                            .resource = t->name,
@@ -256,7 +274,7 @@ static struct api_error create_topic(const struct image *tip, const new_topic *t
     result->num_partitions = n;
     result->replication_factor = (int16_t)factor;
     if (o->version >= 5)
-        describe_configs(tip, o, configs, t->configs.n, result);
+        describe_configs(tip, o, configs, n_configs, result);
     return API_OK;
 }
 

@@ -142,10 +142,11 @@ struct batch_checked {
  * E_INVALID_RECORD                no batch, two, an old magic, a control batch, counts that disagree, a
  *                                 record without a key where one is needed, an offset delta out of turn
  *                                 (out->faults)
- * E_CORRUPT_MESSAGE               length, CRC or compressed data are wrong
+ * E_CORRUPT_MESSAGE               length, magic or CRC are wrong, or what was compressed with gzip
+ * E_UNKNOWN_SERVER_ERROR          a codec that doesn't exist, or another's data that can't be decompressed
  * E_MESSAGE_TOO_LARGE             larger than max_message_bytes
  * E_INVALID_TIMESTAMP             out of the topic's limits (out->faults)
- * E_UNSUPPORTED_COMPRESSION_TYPE  zstd before version 7, or a codec that doesn't exist */
+ * E_UNSUPPORTED_COMPRESSION_TYPE  zstd before version 7 */
 enum err batch_check(const struct batch_rules *rules, struct codec_cache *cache, struct slice bytes,
                      struct batch_checked *out);
 /* The text that a reply's record error has. */

@@ -7,6 +7,7 @@
  * path; one across two takes the careful path, which asks for a stretch whenever one ends. */
 #include "base/check.h"
 #include "proto/batch.h"
+#include "proto/bigend.h"
 #include "proto/varint.h"
 #include <inttypes.h>
 
@@ -322,6 +323,13 @@ static enum err invalid(struct batch_checked *out, const char *why)
     return E_INVALID_RECORD;
 }
 
+/* The head is that of a batch of this format; what is wrong is in its offsets and counts. */
+static bool whole_head(struct slice bytes)
+{
+    return bytes.len >= BATCH_HEAD && bytes.p[BATCH_MAGIC_AT] == 2 &&
+           (int32_t)get_be32(bytes.p + 8) >= BATCH_HEAD - BATCH_PREFIX;
+}
+
 /* What the request itself must look like: one batch, of this format. */
 static enum err request_check(const struct batch_rules *r, struct slice bytes, struct batch_checked *out)
 {
@@ -333,16 +341,20 @@ static enum err request_check(const struct batch_rules *r, struct slice bytes, s
         return invalid(out, "a produce request must have a record batch per partition");
     if (err == E_UNSUPPORTED_FOR_MESSAGE_FORMAT)
         return invalid(out, "a produce request may only hold record batches of magic 2");
+    if (err && whole_head(bytes))
+        return invalid(out, "a batch from a client must begin at offset 0 and hold a record");
     if (err)
         return err;
     if (batch_codec(&out->batch) == CODEC_ZSTD && r->produce_version < 7) {
         out->why = "zstd needs version 7 of the produce request";
         return E_UNSUPPORTED_COMPRESSION_TYPE;
     }
-    if (batch_codec(&out->batch) > CODEC_ZSTD)
-        return E_UNSUPPORTED_COMPRESSION_TYPE;
+    if (batch_codec(&out->batch) > CODEC_ZSTD) {
+        out->why = "there is no such codec";
+        return E_UNKNOWN_SERVER_ERROR;
+    }
     err = batch_next(&rest, &second);
-    if (!err)
+    if (!err || err == E_UNSUPPORTED_FOR_MESSAGE_FORMAT)
         return invalid(out, "a produce request may only hold one record batch per partition");
     return err == E_EOF || err == E_TRUNCATED ? E_OK : E_CORRUPT_MESSAGE;
 }
@@ -395,6 +407,10 @@ enum err batch_check(const struct batch_rules *rules, struct codec_cache *cache,
     err = records_check(rules, &k, out);
     if (k.stream)
         codec_close(k.stream);
+    if (err == E_CORRUPT_MESSAGE && batch_codec(v) != CODEC_GZIP) {
+        out->why = "the batch can't be decompressed";
+        return E_UNKNOWN_SERVER_ERROR; /* Kafka's code for it, and one that clients don't try again after */
+    }
     if (err)
         return err;
     if (rules->append_time) {

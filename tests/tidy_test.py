@@ -34,6 +34,13 @@ LONG = "int f(void)\n{\n" + "    g();\n" * 70 + "}\n"
 
 # rule, files, what must be found: a part of each problem, in any order
 CASES = [
+    (tidy.check_settings, {"broker/config.def": 'BROKER(a, "a", INT, "1", LOW, READ_ONLY, ANY, WORKS, "A.")\n'
+                                                'BROKER(b, "b", INT, "1", LOW, READ_ONLY, ANY, WORKS, "B.")\n'
+                                                'BROKER(c, "c", INT, "1", LOW, READ_ONLY, ANY, LATER("x"), NULL)\n'
+                                                'BROKER(d, "d", INT, "1", LOW, READ_ONLY, ANY, WORKS, "D.")\n'
+                                                'TOPIC(d, "d", INT, "1", LOW, DYNAMIC, ANY, WORKS, "D.")\n'
+                                                'SYNONYM(T_d, C_d, 1)\n',
+                           "broker/x.c": "x = config_int(c, C_a) + TOPIC_INT(d);\n"}, ["b is said to work"]),
     (tidy.check_directions, {"base/a.c": '#include "proto/wire.h"\n'}, ["base stands below proto"]),
     (tidy.check_directions, {"log/a.c": '#include "metadata/image.h"\n'}, ["log stands below metadata"]),
     (tidy.check_directions, {"quorum/a.c": '#include "broker/node.h"\n'}, ["quorum stands below broker"]),

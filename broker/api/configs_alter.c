@@ -147,6 +147,8 @@ static bool logger_change_ok(struct altering *x, struct alter *a, const struct c
 
     if (c->op == APPEND_ || c->op == SUBTRACT_)
         refuse(a, E_INVALID_REQUEST, "A logger's level can be set and deleted, no more");
+    else if (c->op == DELETE_ && slice_eq(c->name, SLICE("root")))
+        refuse(a, E_INVALID_REQUEST, "The level of the root logger can't be deleted");
     else if (logger_find(c->name) < 0)
         refuse(a, E_INVALID_CONFIG,
                arena_printf(&x->r->arena, "There is no logger %.*s", (int)c->name.len, c->name.p));

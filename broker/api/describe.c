@@ -1,6 +1,7 @@
 /* DescribeProducers and DescribeLogDirs: what lies on the DISK loops, told as it is. */
 #include "broker/api/handlers.h"
 #include "broker/api/partition_call.h"
+#include "broker/api/topic_name.h"
 #include "broker/replica/manager.h"
 #include "proto_gen.h"
 #include <stdlib.h>
@@ -80,8 +81,11 @@ void describe_producers(struct request *r)
             enum err err;
             p->out = &out->topics.v[i].partitions.v[j];
             p->item.partition = p->out->partition_index = t->partition_indexes.v[j];
-            err = partition_resolve(r, t->name, OP_READ, &p->item);
+            err = topic_name_ok(t->name) ? partition_resolve(r, t->name, OP_READ, &p->item)
+                                         : E_INVALID_TOPIC_EXCEPTION;
             p->out->error_code = err_wire(err);
+            if (err)
+                p->out->error_message = SLICE(err_text(err));
             if (!err)
                 scatter_add(s, &p->item);
         }

@@ -72,7 +72,7 @@ static enum err part_diverges(struct partition *p, struct fetch_part *part)
 
     if (w->last_fetched_epoch < 0)
         return E_OK;
-    end = log_epoch_end(p->log, w->last_fetched_epoch);
+    end = partition_epoch_end(p, w->last_fetched_epoch);
     if (end.epoch < 0)
         return E_OFFSET_OUT_OF_RANGE;
     if (end.epoch < w->last_fetched_epoch || end.end < w->offset)
@@ -80,15 +80,21 @@ static enum err part_diverges(struct partition *p, struct fetch_part *part)
     return E_OK;
 }
 
-static enum err part_read(struct partitions *ps, struct fetch_part *part, bool first)
+static bool isolation_known(const struct FetchRequest *in)
 {
-    struct log_limits limits = {.max_bytes = (size_t)(part->wish->max_bytes < 0 ? 0 : part->wish->max_bytes),
-                                .min_one = first};
+    return in->isolation_level == 0 || in->isolation_level == 1;
+}
+
+static enum err part_read(struct partitions *ps, const struct fetch *f, struct fetch_part *part)
+{
+    struct log_limits limits = {.max_bytes = (size_t)part->wish->max_bytes, .min_one = true};
     struct partition *p;
     enum err err = partition_find(ps, &part->item.topic_id, part->item.partition, &p);
 
     if (err)
         return err;
+    if (part->wish->max_bytes < 0 || f->max_bytes < 0 || !isolation_known(f->in))
+        return E_UNKNOWN_SERVER_ERROR; /* Kafka's code for them */
     part->hw = p->hw;
     part->log_start = log_start(p->log);
     part->leader_epoch = p->leader_epoch;
@@ -131,7 +137,7 @@ static void fetch_visit(struct lane *lane)
     fl->watches = false;
     for (struct scatter_item *it = lane->first; it && !f->leaving; it = it->next) {
         struct fetch_part *part = container_of(it, struct fetch_part, item);
-        it->err = part_read(ps, part, true);
+        it->err = part_read(ps, f, part);
         found += (int64_t)part->range.len;
         error |= it->err != E_OK || part->diverging.epoch >= 0;
     }
@@ -226,7 +232,8 @@ static void part_fill(struct fetch *f, struct fetch_part *p, struct FetchRespons
 
     out->partition_index = p->item.partition;
     out->error_code = part_error(p);
-    out->aborted_transactions.n = -1;
+    /* None where it didn't come to reading, as in Kafka. */
+    out->aborted_transactions.n = p->error || !isolation_known(f->in) ? 0 : -1;
     out->high_watermark = -1;
     out->records = SLICE(""); /* empty, not null: clients of before 2.0 know no null */
     if (out->error_code == 0 || out->error_code == err_wire(E_OFFSET_OUT_OF_RANGE)) {
@@ -235,8 +242,8 @@ static void part_fill(struct fetch *f, struct fetch_part *p, struct FetchRespons
     }
     if (out->error_code == err_wire(E_OFFSET_OUT_OF_RANGE))
         out->high_watermark = out->last_stable_offset = out->log_start_offset = -1;
-    if (out->error_code == err_wire(E_NOT_LEADER_OR_FOLLOWER) ||
-        out->error_code == err_wire(E_FENCED_LEADER_EPOCH)) {
+    if (r->version >= 12 && (out->error_code == err_wire(E_NOT_LEADER_OR_FOLLOWER) ||
+                             out->error_code == err_wire(E_FENCED_LEADER_EPOCH))) {
         out->current_leader.leader_id = p->leader;
         out->current_leader.leader_epoch = p->leader_epoch;
     }
@@ -514,6 +521,11 @@ void fetch(struct request *r)
     new_id = (new_id & INT32_MAX) | 1;
     err = fetch_session_open(r->net->sessions, f->in, r->version, new_id, loop_now(r->net->loop) / 1000000,
                              &f->session);
+    if (!err && r->version >= 7 && !isolation_known(f->in)) {
+        if (f->session)
+            fetch_session_close(r->net->sessions, f->session);
+        err = E_UNKNOWN_SERVER_ERROR;
+    }
     if (err) {
         r->gone = NULL;
         out->error_code = err_wire(err);

@@ -71,7 +71,7 @@ void fetch_wish_of(const struct FetchRequest_FetchTopic *topic, const struct Fet
     *out = (struct fetch_wish){.topic_id = topic->topic_id,
                                .topic = topic->topic,
                                .partition = p->partition,
-                               .leader_epoch = p->current_leader_epoch,
+                               .leader_epoch = p->current_leader_epoch < 0 ? -1 : p->current_leader_epoch,
                                .last_fetched_epoch = p->last_fetched_epoch,
                                .max_bytes = p->partition_max_bytes,
                                .offset = p->fetch_offset,

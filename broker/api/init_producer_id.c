@@ -116,6 +116,10 @@ void init_producer_id(struct request *r)
         answer(r, E_CLUSTER_AUTHORIZATION_FAILED, -1);
         return;
     }
+    if (r->version >= 3 && (in->producer_id == -1) != (in->producer_epoch == -1)) {
+        answer(r, E_INVALID_REQUEST, -1);
+        return;
+    }
     w = arena_alloc(&r->arena, sizeof(*w));
     w->request = r;
     list_add(&ids->waiting, &w->link);

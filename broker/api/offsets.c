@@ -53,7 +53,8 @@ static enum err list_one(struct partition *p, struct list_part *part, int16_t ve
     case EARLIEST:
     case EARLIEST_LOCAL:
         at.offset = log_start(p->log);
-        at.leader_epoch = epochs_at(log_epochs(p->log), at.offset);
+        at.leader_epoch =
+            at.offset == log_end(p->log) ? p->leader_epoch : epochs_at(log_epochs(p->log), at.offset);
         break;
     case LATEST_TIERED:
     case EARLIEST_PENDING_UPLOAD:
@@ -106,6 +107,7 @@ static void list_topic(struct request *r, struct scatter *s,
                        const struct ListOffsetsRequest_ListOffsetsTopic *in,
                        struct ListOffsetsResponse_ListOffsetsTopicResponse *out)
 {
+    int8_t isolation = ((const struct ListOffsetsRequest *)r->in)->isolation_level;
     struct list_part *parts = arena_alloc(&r->arena, (size_t)in->partitions.n * sizeof(*parts));
 
     out->name = in->name;
@@ -123,6 +125,8 @@ static void list_topic(struct request *r, struct scatter *s,
             err = E_INVALID_REQUEST;
         else if (!err && !special_known(p->timestamp, r->version))
             err = E_UNSUPPORTED_VERSION;
+        else if (!err && (isolation < 0 || isolation > 1))
+            err = E_UNKNOWN_SERVER_ERROR; /* Kafka's code for it */
         p->out->error_code = err_wire(err);
         if (!err)
             scatter_add(s, &p->item);
@@ -161,7 +165,7 @@ static void epoch_visit(struct lane *lane)
             it->err = partition_epoch_check(p, part->current_leader_epoch);
         if (it->err)
             continue;
-        end = log_epoch_end(p->log, part->leader_epoch);
+        end = partition_epoch_end(p, part->leader_epoch);
         part->out->leader_epoch = end.epoch;
         part->out->end_offset = end.end;
     }

@@ -27,6 +27,7 @@ struct produce {
     const struct ProduceRequest *in;
     int64_t now_ms;
     int32_t node_id;
+    enum err refused; /* all of it */
     bool failed;
 };
 
@@ -72,6 +73,10 @@ static enum err batch_ready(struct request *r, struct produce_part *p, struct sl
         faults_tell(r, &rules, &checked, p->out);
         return err;
     }
+    if (checked.batch.attributes & BATCH_TRANSACTIONAL) {
+        p->out->error_message = SLICE("Transactions have no coordinator yet");
+        return E_NOT_ENOUGH_REPLICAS; /* Kafka's code where it can't verify one */
+    }
     p->batch = slice_of(checked.batch.p, checked.batch.len);
     if (!checked.recompress)
         return E_OK;
@@ -103,8 +108,10 @@ static enum err part_prepare(struct request *r, struct produce *s, const struct 
     if (s->in->acks < -1 || s->in->acks > 1)
         return E_INVALID_REQUIRED_ACKS;
     if (ip->leader != s->node_id) {
-        p->out->current_leader.leader_id = ip->leader;
-        p->out->current_leader.leader_epoch = ip->leader_epoch;
+        if (r->version >= 10) {
+            p->out->current_leader.leader_id = ip->leader;
+            p->out->current_leader.leader_epoch = ip->leader_epoch;
+        }
         return E_NOT_LEADER_OR_FOLLOWER;
     }
     p->item.topic_id = topic->id;
@@ -196,6 +203,19 @@ static void produce_done(struct scatter *sc)
         request_skip(r);
 }
 
+/* Some batch belongs to a transaction. */
+static bool has_transactional(const struct ProduceRequest *in)
+{
+    for (int32_t i = 0; i < in->topic_data.n; i++)
+        for (int32_t j = 0; j < in->topic_data.v[i].partition_data.n; j++) {
+            struct batch_view v;
+            if (batch_head(in->topic_data.v[i].partition_data.v[j].records, &v) == E_OK &&
+                v.attributes & BATCH_TRANSACTIONAL)
+                return true;
+        }
+    return false;
+}
+
 static void topic_prepare(struct request *r, struct scatter *sc,
                           const struct ProduceRequest_TopicProduceData *in,
                           struct ProduceResponse_TopicProduceResponse *out)
@@ -214,7 +234,7 @@ static void topic_prepare(struct request *r, struct scatter *sc,
         enum err err;
         p->out = &out->partition_responses.v[i];
         p->out->index = p->item.partition = in->partition_data.v[i].index;
-        err = part_prepare(r, s, topic, p, in->partition_data.v[i].records);
+        err = s->refused ? s->refused : part_prepare(r, s, topic, p, in->partition_data.v[i].records);
         if (err)
             part_fail(s, p, err);
         else
@@ -233,6 +253,8 @@ void produce(struct request *r)
     s->now_ms = io_wall_ms(r->net->node->io);
     s->node_id = r->net->node->id;
     sc->state = s;
+    if (!in->transactional_id.p && has_transactional(in))
+        s->refused = E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     PROTO_ARRAY_NEW(&r->arena, ProduceResponse_TopicProduceResponse, out->responses, in->topic_data.n);
     for (int32_t i = 0; i < in->topic_data.n; i++)
         topic_prepare(r, sc, &in->topic_data.v[i], &out->responses.v[i]);

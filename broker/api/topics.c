@@ -52,6 +52,19 @@ static struct change *change_new(struct request *r, ctl_decide_fn decide,
     return c;
 }
 
+/* A request whose time is over when it comes is not decided at all. */
+static void change_go(struct change *c, const void *ask, int32_t timeout_ms)
+{
+    c->call.in = ask;
+    c->call.timeout_ms = timeout_ms;
+    if (timeout_ms > 0) {
+        control_call(&c->call);
+        return;
+    }
+    c->call.err = E_REQUEST_TIMED_OUT;
+    c->call.done(&c->call);
+}
+
 /* ---- CreateTopics ---- */
 
 typedef struct CreateTopicsResponse_CreatableTopicResult created_topic;
@@ -128,9 +141,7 @@ void create_topics(struct request *r)
         else
             c->create.refused[c->n_refused++] = in->topics.v[i].name;
     }
-    c->call.in = ask;
-    c->call.timeout_ms = in->timeout_ms;
-    control_call(&c->call);
+    change_go(c, ask, in->timeout_ms);
 }
 
 /* ---- DeleteTopics ---- */
@@ -226,9 +237,7 @@ void delete_topics(struct request *r)
         else
             ask->topic_names.v[ask->topic_names.n++] = in->topic_names.v[i];
     }
-    c->call.in = ask;
-    c->call.timeout_ms = in->timeout_ms;
-    control_call(&c->call);
+    change_go(c, ask, in->timeout_ms);
 }
 
 /* ---- CreatePartitions ---- */
@@ -286,7 +295,5 @@ void create_partitions(struct request *r)
         else
             c->grow.refused[c->n_refused++] = in->topics.v[i].name;
     }
-    c->call.in = ask;
-    c->call.timeout_ms = in->timeout_ms;
-    control_call(&c->call);
+    change_go(c, ask, in->timeout_ms);
 }

@@ -38,6 +38,18 @@ out:
     heap_free(h, one);
 }
 
+static void listeners_of(const struct config *c, struct net_limits *out)
+{
+    int n, at = 0;
+    const struct config_listener *v = config_listeners(c, &n);
+
+    for (int i = 0; i < NET_LISTENERS_MAX; i++)
+        out->listeners[i] = (struct listener_limit){INT32_MAX, INT32_MAX};
+    for (int i = 0; i < n && at < NET_LISTENERS_MAX; i++)
+        if (!v[i].controller)
+            out->listeners[at++] = (struct listener_limit){v[i].connections_max, v[i].creation_rate};
+}
+
 void net_limits_of(struct io *io, struct heap *h, const struct config *c, struct net_limits *out)
 {
     int64_t idle_ms = config_int(c, C_connections_max_idle_ms);
@@ -52,6 +64,7 @@ void net_limits_of(struct io *io, struct heap *h, const struct config *c, struct
         .per_ip_max = (int32_t)config_int(c, C_max_connections_per_ip),
         .creation_rate = (int32_t)config_int(c, C_max_connection_creation_rate),
     };
+    listeners_of(c, out);
     while (at && *at) {
         size_t len = strcspn(at, ",");
         struct slice one = slice_of(at, len);

@@ -219,7 +219,7 @@ enum err listeners_open(struct net_shared *s, struct net_loop *acceptor, struct 
 {
     enum err err = E_OK;
 
-    ASSERT(s->n_doors == 0 && n > 0);
+    ASSERT(s->n_doors == 0 && n > 0 && n <= NET_LISTENERS_MAX);
     s->loop = acceptor->loop;
     s->doors = heap_alloc(s->heap, (size_t)n * sizeof(*s->doors));
     s->n_doors = n;
@@ -229,9 +229,11 @@ enum err listeners_open(struct net_shared *s, struct net_loop *acceptor, struct 
         d->shared = s;
         d->config = v[i].config;
         d->serve = v[i].serve;
-        d->connections_max = v[i].connections_max;
+        d->connections_max = s->limits.listeners[i].connections_max;
         d->listener.arrived = door_arrived;
-        rate_init(&d->rate, v[i].creation_rate);
+        d->listener.send_bytes = v[i].send_bytes;
+        d->listener.receive_bytes = v[i].receive_bytes;
+        rate_init(&d->rate, s->limits.listeners[i].creation_rate);
         list_init(&d->waiting);
         err = sock_listen(s->loop, &d->listener, &v[i].at);
         d->open = !err;
@@ -287,6 +289,12 @@ void net_limits_set(struct net_shared *s, const struct net_limits *limits)
     if (limits->creation_rate != s->limits.creation_rate)
         rate_init(&s->rate, limits->creation_rate);
     s->limits.creation_rate = limits->creation_rate;
+    for (int i = 0; i < s->n_doors; i++) {
+        s->doors[i].connections_max = limits->listeners[i].connections_max;
+        if (limits->listeners[i].creation_rate != s->limits.listeners[i].creation_rate)
+            rate_init(&s->doors[i].rate, limits->listeners[i].creation_rate);
+    }
+    memcpy(s->limits.listeners, limits->listeners, sizeof(s->limits.listeners));
     doors_work(s);
 }
 

@@ -28,16 +28,22 @@ struct ip_limit {
     int32_t max;
 };
 
+enum { NET_LISTENERS_MAX = 16 };
+
 /* What is allowed; from the settings whose names are beside. Those marked * may change while the node runs. */
 struct net_limits {
-    int32_t request_bytes_max;     /* socket.request.max.bytes */
-    int64_t queued_bytes_max;      /* queued.max.request.bytes, or ours where that is -1 */
-    int64_t idle_ns;               /* connections.max.idle.ms; 0: never */
-    int32_t backlog;               /* socket.listen.backlog.size: how many wait to be let in */
-    int32_t connections_max;       /* * max.connections */
-    int32_t per_ip_max;            /* * max.connections.per.ip */
-    int32_t creation_rate;         /* * max.connection.creation.rate, a second */
-    const struct ip_limit *per_ip; /* * lent until net_limits_set() gives another */
+    int32_t request_bytes_max; /* socket.request.max.bytes */
+    int64_t queued_bytes_max;  /* queued.max.request.bytes, or ours where that is -1 */
+    int64_t idle_ns;           /* connections.max.idle.ms; 0: never */
+    int32_t backlog;           /* socket.listen.backlog.size: how many wait to be let in */
+    int32_t connections_max;   /* * max.connections */
+    int32_t per_ip_max;        /* * max.connections.per.ip */
+    int32_t creation_rate;     /* * max.connection.creation.rate, a second */
+    struct listener_limit {
+        int32_t connections_max;
+        int32_t creation_rate;
+    } listeners[NET_LISTENERS_MAX]; /* * by their order in `listeners`, the controller's left out */
+    const struct ip_limit *per_ip;  /* * lent until net_limits_set() gives another */
     int n_per_ip;
 };
 
@@ -46,9 +52,9 @@ struct listener_open {
     const struct config_listener *config; /* lent; requests that come in here point to it */
     struct addr at;                       /* port 0 is filled in */
     const struct handler *(*serve)(
-        int16_t key);        /* what is served here: handler_find, or fewer; NULL: not here */
-    int32_t connections_max; /* listener.name.<name>.max.connections */
-    int32_t creation_rate;
+        int16_t key);      /* what is served here: handler_find, or fewer; NULL: not here */
+    int32_t send_bytes;    /* socket.send.buffer.bytes; -1: the kernel sizes it */
+    int32_t receive_bytes; /* socket.receive.buffer.bytes; -1 */
 };
 
 /* From a broker's settings. A DISK loop: the overrides may name hosts; what can't be resolved is left out and said.

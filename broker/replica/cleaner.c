@@ -113,6 +113,16 @@ static struct partition *choose(struct cleaner *c, struct clean_range *range)
     return of[best];
 }
 
+/* As Kafka shares it out: half to read into, half to write from, for each thread. A step is at most so long that others
+ * on the loop don't wait for it. */
+static int64_t step_bytes(const struct config *config)
+{
+    int64_t threads = config_int(config, C_log_cleaner_threads);
+    int64_t bytes = config_int(config, C_log_cleaner_io_buffer_size) / (threads > 0 ? threads : 1) / 2;
+
+    return bytes < CLEAN_STEP_BYTES ? bytes : CLEAN_STEP_BYTES;
+}
+
 static void cleaner_tick(struct timer *t)
 {
     struct cleaner *c = container_of(t, struct cleaner, timer);
@@ -120,6 +130,7 @@ static void cleaner_tick(struct timer *t)
     uint64_t map_bytes = (uint64_t)config_int(config, C_log_cleaner_dedupe_buffer_size) /
                          (uint64_t)c->ps->disk->disks->n_active;
     struct clean_range range;
+    struct clean *cleaning;
     struct partition *p;
 
     c->ticking = false;
@@ -130,7 +141,9 @@ static void cleaner_tick(struct timer *t)
     }
     c->busy = p;
     c->task.bytes_per_second = config_double(config, C_log_cleaner_io_max_bytes_per_second);
-    clean_task_start(&c->task, clean_new(p->log, &range, map_bytes, io_wall_ms(c->ps->io)));
+    cleaning = clean_new(p->log, &range, map_bytes, io_wall_ms(c->ps->io));
+    clean_tune(cleaning, config_double(config, C_log_cleaner_io_buffer_load_factor), step_bytes(config));
+    clean_task_start(&c->task, cleaning);
 }
 
 static void task_done(struct clean_task *t, enum err err)

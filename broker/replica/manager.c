@@ -211,6 +211,19 @@ enum err partition_epoch_check(const struct partition *p, int32_t current_leader
     return current_leader_epoch < p->leader_epoch ? E_FENCED_LEADER_EPOCH : E_UNKNOWN_LEADER_EPOCH;
 }
 
+struct epoch_end partition_epoch_end(const struct partition *p, int32_t epoch)
+{
+    int32_t written = epochs_latest(log_epochs(p->log));
+
+    if (epoch < -1) /* before all: Kafka repeats it */
+        return (struct epoch_end){.epoch = epoch, .end = log_start(p->log)};
+    if (epoch == p->leader_epoch)
+        return (struct epoch_end){.epoch = epoch, .end = log_end(p->log)};
+    if (epoch > written && epoch < p->leader_epoch)
+        return (struct epoch_end){.epoch = written >= 0 ? written : epoch, .end = log_end(p->log)};
+    return log_epoch_end(p->log, epoch);
+}
+
 void resting_forget(struct partitions *ps, struct resting *r)
 {
     map_remove(&ps->resting, r->name);

@@ -108,6 +108,9 @@ enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int3
 /* What a client believes of the epoch: -1 believes anything.
  * E_FENCED_LEADER_EPOCH: older than ours; E_UNKNOWN_LEADER_EPOCH: newer */
 enum err partition_epoch_check(const struct partition *p, int32_t current_leader_epoch);
+/* Where the records of an epoch end here. The leader's own epoch begins where it took over, though no record of it may
+ * be there yet. epoch -1: it isn't known. */
+struct epoch_end partition_epoch_end(const struct partition *p, int32_t epoch);
 
 /* ---- append and commit ---- */
 /* Appends; when it is to be on disk first, the lane is to be answered through partitions_commit(). */

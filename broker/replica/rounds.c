@@ -46,7 +46,9 @@ static void rows_drop(struct rounds *r)
 static void timer_again(struct rounds *r)
 {
     int64_t ms = config_int(r->home->config, C_log_flush_offset_checkpoint_interval_ms);
+    int64_t starts = config_int(r->home->config, C_log_flush_start_offset_checkpoint_interval_ms);
 
+    ms = starts < ms ? starts : ms;
     timer_set(r->home->loop, &r->timer, loop_now(r->home->loop) + ms * NS_PER_MS);
 }
 

@@ -144,6 +144,9 @@ PRODUCE = [
     ("unknown id", {**produce(batch()), "topicData": [{"topicId": SOME_ID, "partitionData": [{"records": batch()}]}]}),
     ("zero id", {**produce(batch()), "topicData": [{"topicId": ZERO_ID, "partitionData": [{"records": batch()}]}]}),
     ("groups' offsets", produce(batch(), name="__consumer_offsets")),
+    ("a lone replica of two", produce(batch(), name="{p}two")),
+    ("a lone replica of two, from the leader", produce(batch(), name="{p}two", acks=1)),
+    ("a transaction", produce(batch(attributes=0x10, producer=1, producer_epoch=0, sequence=0), transactionalId="x")),
     ("no topics", {"acks": 1, "topicData": []}),
     ("no partitions", {"acks": 1, "topicData": [{"name": "{p}w", "topicId": "$id:{p}w", "partitionData": []}]}),
     ("a partition twice", {"acks": 1, "topicData": [{"name": "{p}w", "topicId": "$id:{p}w", "partitionData": [

@@ -3,7 +3,7 @@
 
     run.py [--only NAME,…] [--self]
 
-Parts: each client of toolchain.py by its name; `tools`, `disk` (our segments under Kafka's tools and under a Kafka node,
+Parts: each client of toolchain.py by its name; `tools`, `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
 and the reverse), `wire` (the codec beside Kafka's classes). --self compares Kafka with Kafka, which tests the tests."""
 import argparse
 import os
@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import disk  # noqa: E402
+import errors  # noqa: E402
 import records  # noqa: E402
 import segment  # noqa: E402
 import toolchain  # noqa: E402
@@ -96,7 +97,7 @@ def main():
     ask.add_argument("--only", default="", help="only these clients and parts")
     ask.add_argument("--self", action="store_true", help="Kafka against itself")
     args = ask.parse_args()
-    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "disk", "wire"]
+    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "errors", "disk", "wire"]
     parts = args.only.split(",") if args.only else parts
     tally, began = Tally(), time.monotonic()
 
@@ -124,6 +125,9 @@ def main():
         if "tools" in parts:
             tools.compare(tally, ours, theirs)
             lap("tools")
+        if "errors" in parts:
+            errors.compare(tally, ours, theirs)
+            lap("errors")
         if "disk" in parts:
             written = disk.write(java, (ours, theirs))
     if "disk" in parts:

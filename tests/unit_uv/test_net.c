@@ -68,12 +68,13 @@ static void start(void *arg)
                                 .backlog = 5,
                                 .connections_max = 10,
                                 .per_ip_max = 10,
-                                .creation_rate = 100};
+                                .creation_rate = 100,
+                                .listeners[0] = {10, 100}};
 
     (void)arg;
     shared = net_shared_new(&node, &limits);
     net_loop.net = net_new(shared, &net_loop);
-    at = (struct listener_open){.serve = handler_find, .connections_max = 10, .creation_rate = 100};
+    at = (struct listener_open){.serve = handler_find};
     at.at.ip[10] = at.at.ip[11] = 0xff;
     at.at.ip[12] = 127;
     at.at.ip[15] = 1;

@@ -112,7 +112,8 @@ struct net_world *nw_make(uint64_t seed)
                                     .backlog = 50,
                                     .connections_max = INT32_MAX,
                                     .per_ip_max = INT32_MAX,
-                                    .creation_rate = INT32_MAX};
+                                    .creation_rate = INT32_MAX,
+                                    .listeners[0] = {INT32_MAX, INT32_MAX}};
     return w;
 }
 
@@ -120,11 +121,7 @@ static void start_run(struct loop *loop, void *arg)
 {
     static const struct config_listener plain = {.name = "PLAINTEXT"};
     struct net_world *w = arg;
-    struct listener_open at = {.config = &plain,
-                               .at = sim_addr(NW_NODE, NW_PORT),
-                               .serve = test_serve,
-                               .connections_max = INT32_MAX,
-                               .creation_rate = INT32_MAX};
+    struct listener_open at = {.config = &plain, .at = sim_addr(NW_NODE, NW_PORT), .serve = test_serve};
 
     w->acceptor = loop;
     w->node.io = w->io;

@@ -33,6 +33,7 @@ TEST(api_topics, metadata_follows_each_change_at_once)
         CHECK(!uuid_is_zero(id));
         grow = node_in(w, 0, API_CreatePartitions);
         PROTO_ARRAY_NEW(&w->asks[0].arena, CreatePartitionsRequest_CreatePartitionsTopic, grow->topics, 1);
+        grow->timeout_ms = 1000;
         grow->topics.v[0].name = SLICE(name);
         grow->topics.v[0].count = 3;
         grow->topics.v[0].assignments.n = -1;
@@ -41,6 +42,7 @@ TEST(api_topics, metadata_follows_each_change_at_once)
         CHECK_EQ(described(w, 0, 13, name, false)->partitions.n, 3);
         remove = node_in(w, 0, API_DeleteTopics);
         PROTO_ARRAY_NEW(&w->asks[0].arena, DeleteTopicsRequest_DeleteTopicState, remove->topics, 1);
+        remove->timeout_ms = 1000;
         remove->topics.v[0].topic_id = id;
         removed = node_ask(w, 0, 6, remove);
         CHECK(removed->responses.n == 1 && removed->responses.v[0].error_code == 0);
@@ -127,6 +129,7 @@ TEST(api_topics, disabled_deletion_is_refused)
         struct DeleteTopicsResponse *out;
         in->topic_names.v = &name;
         in->topic_names.n = 1;
+        in->timeout_ms = 1000;
         out = node_ask(w, 0, version, in);
         CHECK_EQ(out->responses.n, 1);
         CHECK_EQ(out->responses.v[0].error_code, version < 3 ? 42 : 73);

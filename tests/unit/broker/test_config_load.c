@@ -104,12 +104,63 @@ TEST(config, unknown_names_warn_with_the_nearest)
     heap_drop(w.heap);
 }
 
+/* A setting from which nothing follows is taken, with a warning where it isn't the default. */
+TEST(config, settings_without_effect_warn)
+{
+    struct small_world w;
+
+    small_world_init(&w);
+    CHECK(small_load(&w, "queued.max.requests=500\nbackground.threads=20\n"));
+    CHECK(small_said(&w.warned, "server.properties:2: background.threads=20 changes nothing: the loops do"));
+    CHECK(!small_said(&w.warned, "queued.max.requests"));
+    heap_drop(w.heap);
+}
+
+/* A listener's own limits are read by its name in any case, dynamic ones first; others are refused with the reason. */
+TEST(config, listeners_have_limits_of_their_own)
+{
+    struct small_world w;
+    struct config *c, *with;
+    struct config_entry own = {SLICE("listener.name.plaintext.max.connections"), SLICE("4")};
+    int n;
+
+    small_world_init(&w);
+    c = small_load(&w, "listener.name.PlainText.max.connections=7\n"
+                       "listener.name.plaintext.max.connection.creation.rate=3\n");
+    CHECK(c);
+    CHECK_EQ(config_listeners(c, &n)[0].connections_max, 7);
+    CHECK_EQ(config_listeners(c, &n)[0].creation_rate, 3);
+    with = config_with(c, NULL, 0, &own, 1);
+    CHECK_EQ(config_listeners(with, &n)[0].connections_max, 4);
+    config_drop(with);
+    CHECK(!small_load(&w, "listener.name.plaintext.max.connections=-1\n"));
+    CHECK(small_said(&w.why, "it must be a number from 0"));
+    CHECK(!small_load(&w, "listener.name.other.max.connections=1\n"));
+    CHECK(small_said(&w.why, "listener.name.other.max.connections: there is no such listener"));
+    CHECK(!small_load(&w, "listener.name.plaintext.num.network.threads=1\n"));
+    CHECK(small_said(&w.why, "the same threads serve every listener"));
+    heap_drop(w.heap);
+}
+
+/* node.id and broker.id are two names of one number, in values and in what is told. */
+TEST(config, node_and_broker_id_are_one)
+{
+    struct small_world w;
+    struct config *c;
+
+    small_world_init(&w);
+    c = small_load(&w, "");
+    CHECK(c && config_int(c, C_broker_id) == config_int(c, C_node_id));
+    heap_drop(w.heap);
+}
+
 /* A setting of a feature that isn't there stops the start unless it has its default or what is built in. */
 TEST(config, missing_features_stop_the_start)
 {
     static const char *const bad[] = {
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "group.max.size=5",
+        "replica.high.watermark.checkpoint.interval.ms=1",
         "remote.log.storage.system.enable=true",
         "ssl.keystore.location=/k",
         "metric.reporters=com.example.Reporter",
@@ -123,7 +174,7 @@ TEST(config, missing_features_stop_the_start)
         if (small_load(&w, bad[i]))
             test_fail(__FILE__, __LINE__, "loaded: %s", bad[i]);
     CHECK(small_load(
-        &w, "group.max.size=2147483647\n"
+        &w, "group.max.size=2147483647\ngroup.initial.rebalance.delay.ms=0\n"
             "metric.reporters=org.apache.kafka.common.metrics.JmxReporter\n"
             "principal.builder.class=org.apache.kafka.common.security.authenticator."
             "DefaultKafkaPrincipalBuilder\nsocket.receive.buffer.bytes=-1\n"

@@ -487,13 +487,15 @@ TEST(net, connections_are_spread_evenly)
     nw_drop(w);
 }
 
-/* max.connections: who comes too many waits, and comes in when another has left. */
-TEST(net, max_connections_makes_others_wait)
+static const bool of_listener_rows[] = {false, true};
+
+/* max.connections, of all or of a listener: who comes too many waits, and comes in when another has left. */
+TEST_EACH(net, max_connections_makes_others_wait, of_listener_rows)
 {
     struct net_world *w = nw_make(18);
     struct raw *r[3];
 
-    w->limits.connections_max = 2;
+    *(*row ? &w->limits.listeners[0].connections_max : &w->limits.connections_max) = 2;
     nw_start(w);
     for (int i = 0; i < 3; i++) {
         r[i] = raw_dial(w, 2);
@@ -538,12 +540,12 @@ TEST(net, connections_of_an_address_are_bounded)
 }
 
 /* max.connection.creation.rate: a second's worth may come at once, the others one by one. */
-TEST(net, connection_rate_is_bounded)
+TEST_EACH(net, connection_rate_is_bounded, of_listener_rows)
 {
     struct net_world *w = nw_make(20);
     struct raw *r[30];
 
-    w->limits.creation_rate = 10;
+    *(*row ? &w->limits.listeners[0].creation_rate : &w->limits.creation_rate) = 10;
     nw_start(w);
     for (int i = 0; i < 30; i++)
         r[i] = raw_dial(w, 2 + i % 4);

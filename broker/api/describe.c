@@ -1,7 +1,7 @@
 /* DescribeProducers and DescribeLogDirs: what lies on the DISK loops, told as it is. */
 #include "broker/api/handlers.h"
 #include "broker/api/partition_call.h"
-#include "broker/api/topic_name.h"
+#include "metadata/topic_name.h"
 #include "broker/replica/manager.h"
 #include "proto_gen.h"
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 #include "metadata/record.h"
 #include "proto/bigend.h"
 #include "tools/dump.h"
+#include "tools/utf8.h"
 #include <inttypes.h>
 
 /* ---- Control records ---- */
@@ -285,14 +286,20 @@ static void coordinator_payload(struct dump *d, const char *topic, const struct 
     }
 }
 
+static void text_add(struct bytes *out, const char *label, struct slice text)
+{
+    bytes_printf(out, "%s", label);
+    utf8_add(out, text);
+}
+
 void dump_payload(struct dump *d, const struct record *r, struct bytes *out)
 {
     switch (d->decoder) {
     case DUMP_STRINGS:
         if (r->key.p)
-            bytes_printf(out, " key: %.*s", (int)r->key.len, (char *)r->key.p);
+            text_add(out, " key: ", r->key);
         if (r->value.p)
-            bytes_printf(out, " payload: %.*s", (int)r->value.len, (char *)r->value.p);
+            text_add(out, " payload: ", r->value);
         break;
     case DUMP_METADATA:
         bytes_printf(out, " payload: ");

@@ -133,8 +133,8 @@ static void record_json(struct walk *w, struct json *j, const struct batch_view 
         json_text(j, "decoded", slice_of(text.p + 1, text.len - 1));
         bytes_drop(&text);
     } else if (w->d->data) {
-        json_text(j, "key", r->key);
-        json_text(j, "value", r->value);
+        json_bytes(j, "key", r->key);
+        json_bytes(j, "value", r->value);
     }
     json_close(j, '}');
 }

@@ -1,5 +1,6 @@
 #include "tools/table.h"
 #include "base/check.h"
+#include "tools/utf8.h"
 #include <inttypes.h>
 #include <stdarg.h>
 
@@ -112,6 +113,24 @@ void json_text(struct json *j, const char *name, struct slice text)
         quoted(j->out, text);
     else
         bytes_add(j->out, "null", 4);
+}
+
+void json_bytes(struct json *j, const char *name, struct slice bytes)
+{
+    struct bytes text;
+
+    if (!bytes.p || utf8_ok(bytes)) {
+        json_text(j, name, bytes);
+        return;
+    }
+    bytes_init(&text, j->out->heap);
+    utf8_add(&text, bytes);
+    json_text(j, name, bytes_slice(&text));
+    text.len = 0;
+    bytes_printf(&text, "\"%sBase64\":\"", name);
+    base64_add(&text, bytes);
+    bytes_printf(j->out, ",%.*s\"", (int)text.len, (const char *)text.p);
+    bytes_drop(&text);
 }
 
 void json_str(struct json *j, const char *name, const char *text)

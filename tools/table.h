@@ -25,6 +25,8 @@ struct json {
 void json_open(struct json *j, const char *name, char bracket);      /* '{' or '[' */
 void json_close(struct json *j, char bracket);                       /* '}' or ']' */
 void json_text(struct json *j, const char *name, struct slice text); /* null for a null slice */
+/* Text, and where it is no UTF-8 a second field, nameBase64, with the bytes as they are. */
+void json_bytes(struct json *j, const char *name, struct slice bytes);
 void json_str(struct json *j, const char *name, const char *text);
 void json_int(struct json *j, const char *name, int64_t number);
 void json_number(struct json *j, const char *name, double number, int digits);

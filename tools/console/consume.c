@@ -138,14 +138,14 @@ static void message_json(struct bytes *out, const rd_kafka_message_t *m)
     json_int(&j, "timestamp", rd_kafka_message_timestamp(m, &type));
     json_str(&j, "timestampType",
              type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? "LogAppendTime" : "CreateTime");
-    json_text(&j, "key", bytes_of(m->key, m->key_len));
-    json_text(&j, "value", bytes_of(m->payload, m->len));
+    json_bytes(&j, "key", bytes_of(m->key, m->key_len));
+    json_bytes(&j, "value", bytes_of(m->payload, m->len));
     json_open(&j, "headers", '[');
     if (!rd_kafka_message_headers(m, &headers))
         for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &len); i++) {
             json_open(&j, NULL, '{');
             json_str(&j, "key", name);
-            json_text(&j, "value", bytes_of(value, len));
+            json_bytes(&j, "value", bytes_of(value, len));
             json_close(&j, '}');
         }
     json_close(&j, ']');

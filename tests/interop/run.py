@@ -3,7 +3,7 @@
 
     run.py [--only NAME,…] [--self]
 
-Parts: each client of toolchain.py by its name; `tools`, `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
+Parts: each client of toolchain.py by its name; `tools`, `twins` (Kafka's console clients and tools beside our commands), `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
 and the reverse), `wire` (the codec beside Kafka's classes). --self compares Kafka with Kafka, which tests the tests."""
 import argparse
 import os
@@ -18,6 +18,7 @@ import records  # noqa: E402
 import segment  # noqa: E402
 import toolchain  # noqa: E402
 import tools  # noqa: E402
+import twins  # noqa: E402
 from kafka import BUILD, Kafka  # noqa: E402
 from nodes import ROOT, Weir, fresh  # noqa: E402
 from tally import Tally, checks, compare, run_client  # noqa: E402
@@ -97,7 +98,7 @@ def main():
     ask.add_argument("--only", default="", help="only these clients and parts")
     ask.add_argument("--self", action="store_true", help="Kafka against itself")
     args = ask.parse_args()
-    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "errors", "disk", "wire"]
+    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire"]
     parts = args.only.split(",") if args.only else parts
     tally, began = Tally(), time.monotonic()
 
@@ -125,6 +126,9 @@ def main():
         if "tools" in parts:
             tools.compare(tally, ours, theirs)
             lap("tools")
+        if "twins" in parts:
+            twins.compare(tally, ours)
+            lap("twins")
         if "errors" in parts:
             errors.compare(tally, ours, theirs)
             lap("errors")

@@ -1,8 +1,8 @@
 /* DescribeProducers and DescribeLogDirs: what lies on the DISK loops, told as it is. */
 #include "broker/api/handlers.h"
 #include "broker/api/partition_call.h"
-#include "metadata/topic_name.h"
 #include "broker/replica/manager.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
 #include <stdlib.h>
 

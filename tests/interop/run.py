@@ -126,12 +126,12 @@ def main():
         if "tools" in parts:
             tools.compare(tally, ours, theirs)
             lap("tools")
-        if "twins" in parts:
-            twins.compare(tally, ours)
-            lap("twins")
         if "errors" in parts:
             errors.compare(tally, ours, theirs)
             lap("errors")
+        if "twins" in parts:  # last: it changes ours alone
+            twins.compare(tally, ours)
+            lap("twins")
         if "disk" in parts:
             written = disk.write(java, (ours, theirs))
     if "disk" in parts:

@@ -6,10 +6,19 @@
  * 1. tip is sealed and equals the image of the newest batch in flight, or `image` if none is.
  * 2. `held` rises in `after`, and none of it has committed yet.
  * 3. flight[first …] in order of offsets; next_offset follows the last of them.
- * 4. `current` is the request whose records aren't all proposed; nothing else is decided meanwhile.
+ * 4. `current` is the request whose decision isn't complete or whose records aren't all in a batch; nothing else is
+ *    decided meanwhile. Between turns a batch is open (`filling`) only while there is one.
  * 5. A controller that doesn't lead has nothing waiting, held or in flight. */
 
 enum { DECISIONS_MAX = 64 }; /* a turn */
+
+/* A batch that is being filled. */
+struct filling {
+    struct image *draft; /* NULL: no record yet */
+    struct bytes values;
+    size_t ends[CTL_BATCH_MAX];
+    int n;
+};
 
 struct controller {
     struct heap *heap;
@@ -32,14 +41,7 @@ struct controller {
     struct ctl_out out; /* of current: records from `at` on aren't proposed */
     int at;
     struct arena work;
-};
-
-/* A batch that is being filled. */
-struct filling {
-    struct image *draft; /* NULL: no record yet */
-    struct bytes values;
-    size_t ends[CTL_BATCH_MAX];
-    int n;
+    struct filling filling;
 };
 
 struct controller *ctl_new(struct heap *h, const struct ctl_rules *rules, const struct ctl_ops *ops,
@@ -60,6 +62,7 @@ struct controller *ctl_new(struct heap *h, const struct ctl_rules *rules, const 
         c->flight[i].slot = i;
         bytes_init(&c->flight[i].bytes, h);
     }
+    bytes_init(&c->filling.values, h);
     c->image = image_new(&c->grave);
     image_seal(c->image);
     c->tip = image_ref(c->image);
@@ -75,6 +78,7 @@ void ctl_drop(struct controller *c)
         ;
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         bytes_drop(&c->flight[i].bytes);
+    bytes_drop(&c->filling.values);
     arena_drop(&c->work);
     heap_free(c->heap, c);
 }
@@ -145,6 +149,13 @@ static void fail_all(struct list *requests)
     }
 }
 
+static void filling_clear(struct filling *f)
+{
+    f->draft = NULL;
+    f->values.len = 0;
+    f->n = 0;
+}
+
 void ctl_lost(struct controller *c)
 {
     struct list failed;
@@ -156,6 +167,9 @@ void ctl_lost(struct controller *c)
     list_take(&failed, &c->waiting);
     c->leads = false;
     c->current = NULL;
+    if (c->filling.draft)
+        image_unref(c->filling.draft, &c->grave);
+    filling_clear(&c->filling);
     for (; c->n_flight > 0; c->n_flight--) {
         image_unref(c->flight[c->first].image, &c->grave);
         c->flight[c->first].busy = false;
@@ -228,26 +242,35 @@ static void release(struct controller *c)
     }
 }
 
-/* Decides the next request on the newest state. What it wrote waits in c->out. */
-static void decide_next(struct controller *c, const struct image *tip, int64_t next_offset, int64_t now_ms)
+/* The current decision's next step, on the newest state. What it writes waits in c->out. */
+static void decide_step(struct controller *c)
 {
-    struct ctl_request *r = list_first(&c->waiting, struct ctl_request, link);
+    struct ctl_request *r = c->current;
+    const struct image *tip = c->filling.draft ? c->filling.draft : c->tip;
     size_t limit = r->arena->max;
 
-    list_remove(&r->link);
     arena_reset(&c->work);
-    c->out = (struct ctl_out){.rules = c->rules,
-                              .arena = r->arena,
-                              .work = &c->work,
-                              .now_ms = now_ms,
-                              .base_offset = next_offset,
-                              .version = r->version};
-    c->ops->random(c->arg, c->out.seed);
+    c->out.base_offset = c->next_offset + c->filling.n;
+    c->out.records = NULL;
+    c->out.glued = NULL;
+    c->out.n = c->out.room = c->out.cost = 0;
+    c->out.more = false;
+    c->at = 0;
     r->arena->max = SIZE_MAX; /* the request was admitted; what it asks for bounds its reply */
     r->decide(tip, r->in, r->out, &c->out);
     r->arena->max = limit > r->arena->used ? limit : r->arena->used;
+}
+
+static void decide_next(struct controller *c, int64_t now_ms)
+{
+    struct ctl_request *r = list_first(&c->waiting, struct ctl_request, link);
+
+    list_remove(&r->link);
     c->current = r;
-    c->at = 0;
+    c->out = (struct ctl_out){
+        .rules = c->rules, .arena = r->arena, .work = &c->work, .now_ms = now_ms, .version = r->version};
+    c->ops->random(c->arg, c->out.seed);
+    decide_step(c);
 }
 
 /* How many of the current records fit into `room`, without parting what belongs together. */
@@ -261,8 +284,10 @@ static int cut(const struct controller *c, int room)
     return n;
 }
 
-static void fill(struct controller *c, struct filling *f, int n, int64_t now_ms)
+static void fill(struct controller *c, int n, int64_t now_ms)
 {
+    struct filling *f = &c->filling;
+
     if (n > 0 && !f->draft)
         f->draft = image_draft(c->tip, &c->grave);
     for (int i = 0; i < n; i++) {
@@ -280,8 +305,9 @@ static void fill(struct controller *c, struct filling *f, int n, int64_t now_ms)
     }
 }
 
-static void propose(struct controller *c, struct filling *f, int64_t now_ms)
+static void propose(struct controller *c, int64_t now_ms)
 {
+    struct filling *f = &c->filling;
     struct ctl_batch *b = &c->flight[(c->first + c->n_flight) % CTL_FLIGHT_MAX];
     struct batch_place at = {.base_offset = c->next_offset, .epoch = c->epoch, .now_ms = now_ms};
     struct arena a;
@@ -298,36 +324,51 @@ static void propose(struct controller *c, struct filling *f, int64_t now_ms)
     arena_drop(&a);
     replace(c, &c->tip, image_ref(f->draft));
     c->next_offset += f->n;
+    filling_clear(f);
     c->n_flight++;
     c->ops->propose(c->arg, b);
 }
 
-bool ctl_turn(struct controller *c, int64_t now_ms)
+/* Decides and fills the batch as far as one turn may. True: it is full. */
+static bool decide_turn(struct controller *c, int64_t now_ms)
 {
-    struct filling f = {0};
+    int work = 0;
 
-    if (!c->leads || c->n_flight == CTL_FLIGHT_MAX)
-        return false;
-    bytes_init(&f.values, c->heap);
-    for (int i = 0; i < DECISIONS_MAX; i++) {
+    for (int i = 0; i < DECISIONS_MAX && work < CTL_STEP_MAX; i++) {
         int n;
 
         if (!c->current) {
             if (list_empty(&c->waiting))
-                break;
-            decide_next(c, f.draft ? f.draft : c->tip, c->next_offset + f.n, now_ms);
+                return false;
+            decide_next(c, now_ms);
+        } else if (c->at == c->out.n) {
+            decide_step(c);
         }
-        n = cut(c, CTL_BATCH_MAX - f.n);
-        ASSERT(n > 0 || f.n > 0 || c->out.n == c->at); /* else a decision that no batch can hold */
-        fill(c, &f, n, now_ms);
-        if (c->at < c->out.n)
-            break; /* the batch is full */
-        hold(c, c->current, c->next_offset + f.n - 1);
+        n = cut(c, c->filling.n + CTL_STEP_MAX < CTL_BATCH_MAX ? CTL_STEP_MAX : CTL_BATCH_MAX - c->filling.n);
+        if (n == 0) /* what belongs together may be more than a step */
+            n = cut(c, CTL_BATCH_MAX - c->filling.n);
+        ASSERT(n > 0 || c->filling.n > 0 || c->out.n == c->at); /* else a decision that no batch can hold */
+        fill(c, n, now_ms);
+        if (n == 0 && c->at < c->out.n)
+            return true;
+        work += n + c->out.cost;
+        if (c->at < c->out.n || c->out.more)
+            continue;
+        hold(c, c->current, c->next_offset + c->filling.n - 1);
         c->current = NULL;
     }
-    if (f.draft)
-        propose(c, &f, now_ms);
-    bytes_drop(&f.values);
+    return c->filling.n == CTL_BATCH_MAX;
+}
+
+bool ctl_turn(struct controller *c, int64_t now_ms)
+{
+    bool full;
+
+    if (!c->leads || c->n_flight == CTL_FLIGHT_MAX)
+        return false;
+    full = decide_turn(c, now_ms);
+    if (c->filling.draft && (full || !c->current))
+        propose(c, now_ms);
     release(c);
     ASSERT(invariant(c));
     return c->n_flight < CTL_FLIGHT_MAX && (c->current || !list_empty(&c->waiting));

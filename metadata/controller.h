@@ -10,7 +10,8 @@
  * 3. At most CTL_FLIGHT_MAX batches are in flight; each keeps the image that it leads to, so a commit is a
  *    pointer move.
  * 4. A decision larger than a batch goes out in several, each complete in itself; nothing is decided between
- *    them.
+ *    them. One that may be large is made in steps, each on the tip that the ones before led to, and a turn takes one
+ *    (ctl_pause): so a turn ends within 2 ms.
  * 5. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
  *
  * Loop:   the control loop. Callbacks run inside ctl_turn(), ctl_committed(), ctl_lost() and must not call
@@ -20,7 +21,7 @@
 #include "base/list.h"
 #include "metadata/image.h"
 
-enum { CTL_FLIGHT_MAX = 4, CTL_BATCH_MAX = 1000 };
+enum { CTL_FLIGHT_MAX = 4, CTL_BATCH_MAX = 1000, CTL_STEP_MAX = 300 };
 
 struct ctl_out;
 struct ctl_request;
@@ -71,15 +72,26 @@ struct ctl_out {
     bool *glued; /* with the one before, in one batch */
     int n;
     int room;
+    int cost;    /* of this step beside its records, in records */
+    void *state; /* of a decision in steps, from `arena`: it is called again while it says `more` */
+    bool more;
 };
+/* Is this step long enough? Then the decision returns, and is called again with what it keeps in `state` and the tip that
+ * its records led to. Nothing else of it, of that tip or of `work` lasts. */
+static inline bool ctl_pause(struct ctl_out *o)
+{
+    o->more = o->n + o->cost >= CTL_STEP_MAX;
+    return o->more;
+}
 /* The next record, zeroed. glued: must be in the same batch as the one before it. Valid until the next call.
  */
 struct meta_record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued);
+void ctl_expect(struct ctl_out *o, int more); /* so many records come: their room is made once */
 uint64_t ctl_random(struct ctl_out *o);
 struct uuid ctl_uuid(struct ctl_out *o);
 
 /* Reads `tip` and `in` (a generated request), writes `out` (its response, defaults filled in) and records.
- * Pure. */
+ * Pure, also in steps: they may depend on the tip, never on how many there are. */
 typedef void (*ctl_decide_fn)(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 
 struct ctl_request {

@@ -116,6 +116,7 @@ static void describe_configs(const struct image *tip, struct ctl_out *o, const s
     while (o->rules->topic_config(o->rules->arg, count, &row))
         count++;
     PROTO_ARRAY_NEW(o->arena, CreateTopicsResponse_CreatableTopicConfigs, result->configs, count);
+    o->cost += count / 2;
     for (int i = 0; o->rules->topic_config(o->rules->arg, i, &row); i++) {
         struct CreateTopicsResponse_CreatableTopicConfigs *c = &result->configs.v[i];
 
@@ -189,6 +190,7 @@ static struct api_error place(const struct image *tip, struct ctl_out *o, struct
 
     if (e.err)
         return e;
+    ctl_expect(o, n);
     for (int i = 0; i < n; i++) {
         int32_t *replicas = arena_alloc(o->work, (size_t)factor * sizeof(*replicas));
 
@@ -294,48 +296,85 @@ static bool too_many(const struct CreateTopicsRequest *req, const struct ctl_out
     return sum > PARTITIONS_PER_REQUEST_MAX;
 }
 
+/* A decision topic by topic, in steps: how far it is, and how often each topic's name stands in the request; 0: it was
+ * answered. */
+struct by_topic {
+    int at;
+    bool excessive;
+    int grown; /* partitions that were added */
+    int *times;
+};
+
+static void by_topic_begin(struct ctl_out *o, struct by_topic *s, const struct slice *names, int n)
+{
+    struct tally t;
+
+    tally_init(&t, o, n);
+    s->times = arena_alloc(o->arena, ((size_t)n + 1) * sizeof(*s->times));
+    for (int i = 0; i < n; i++)
+        tally_add(&t, names[i]);
+    for (int i = 0; i < n; i++) {
+        int *count = tally_of(&t, names[i]);
+
+        s->times[i] = *count;
+        *count = 0; /* for those that come again */
+    }
+    map_drop(&t.map);
+    o->state = s;
+}
+
+static struct by_topic *create_begin(const struct CreateTopicsRequest *req, struct CreateTopicsResponse *resp,
+                                     struct ctl_out *o)
+{
+    struct by_topic *s = arena_alloc(o->arena, sizeof(*s));
+    struct slice *names = arena_alloc(o->work, ((size_t)req->topics.n + 1) * sizeof(*names));
+
+    for (int i = 0; i < req->topics.n; i++)
+        names[i] = req->topics.v[i].name;
+    by_topic_begin(o, s, names, req->topics.n);
+    s->excessive = too_many(req, o);
+    PROTO_ARRAY_NEW(o->arena, CreateTopicsResponse_CreatableTopicResult, resp->topics, req->topics.n);
+    resp->topics.n = 0;
+    return s;
+}
+
+static void create_one(const struct image *tip, const new_topic *t, int times, bool excessive,
+                       struct ctl_out *o, new_topic_result *result)
+{
+    int before = o->n;
+    struct api_error e;
+
+    result->name = t->name;
+    result->error_message = SLICE_NULL;
+    if (times > 1)
+        e = api_error(o, E_INVALID_REQUEST, "Duplicate topic name.");
+    else if (slice_eq(t->name, SLICE(METADATA_TOPIC)))
+        e = api_error(o, E_INVALID_REQUEST, "Creation of internal topic " METADATA_TOPIC " is prohibited.");
+    else if (excessive)
+        e = api_error(o, E_POLICY_VIOLATION, "Excessively large number of partitions per request.");
+    else
+        e = create_topic(tip, t, o, result);
+    if (e.err) {
+        o->n = before;
+        proto_defaults(&CreateTopicsResponse_CreatableTopicResult_type, result);
+        result->name = t->name;
+    }
+    api_error_set(e, &result->error_code, &result->error_message);
+}
+
 void decide_create_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
     const struct CreateTopicsRequest *req = in;
     struct CreateTopicsResponse *resp = out;
-    bool excessive = too_many(req, o);
-    struct tally names;
-    int n = 0;
+    struct by_topic *s = o->state ? o->state : create_begin(req, resp, o);
 
-    tally_init(&names, o, req->topics.n);
-    for (int i = 0; i < req->topics.n; i++)
-        tally_add(&names, req->topics.v[i].name);
-    PROTO_ARRAY_NEW(o->arena, CreateTopicsResponse_CreatableTopicResult, resp->topics, req->topics.n);
-    for (int i = 0; i < req->topics.n; i++) {
-        const new_topic *t = &req->topics.v[i];
-        new_topic_result *result = &resp->topics.v[n];
-        int *count = tally_of(&names, t->name), before = o->n;
-        struct api_error e;
+    while (s->at < req->topics.n && !ctl_pause(o)) {
+        int i = s->at++;
 
-        if (*count == 0)
-            continue; /* a duplicate that was answered */
-        result->name = t->name;
-        result->error_message = SLICE_NULL;
-        n++;
-        if (*count > 1)
-            e = api_error(o, E_INVALID_REQUEST, "Duplicate topic name.");
-        else if (slice_eq(t->name, SLICE(METADATA_TOPIC)))
-            e = api_error(o, E_INVALID_REQUEST,
-                          "Creation of internal topic " METADATA_TOPIC " is prohibited.");
-        else if (excessive)
-            e = api_error(o, E_POLICY_VIOLATION, "Excessively large number of partitions per request.");
-        else
-            e = create_topic(tip, t, o, result);
-        *count = 0;
-        if (e.err) {
-            o->n = before;
-            proto_defaults(&CreateTopicsResponse_CreatableTopicResult_type, result);
-            result->name = t->name;
-        }
-        api_error_set(e, &result->error_code, &result->error_message);
+        if (s->times[i] > 0)
+            create_one(tip, &req->topics.v[i], s->times[i], s->excessive, o,
+                       &resp->topics.v[resp->topics.n++]);
     }
-    resp->topics.n = n;
-    map_drop(&names.map);
     if (req->validate_only)
         o->n = 0;
 }
@@ -481,9 +520,11 @@ static struct api_error grow_by_hand(const struct image *tip, const struct image
     return API_OK;
 }
 
-static struct api_error grow_topic(const struct image *tip, const grown *g, struct ctl_out *o)
+/* total: partitions that this request has added so far. */
+static struct api_error grow_topic(const struct image *tip, const grown *g, int *total, struct ctl_out *o)
 {
     const struct image_topic *t = image_topic_by_name(tip, g->name);
+    struct api_error e;
     int count, factor;
 
     if (!t)
@@ -500,43 +541,53 @@ static struct api_error grow_topic(const struct image *tip, const grown *g, stru
             o, E_INVALID_REPLICA_ASSIGNMENT,
             "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.",
             g->count - count, g->assignments.n);
-    if (o->n + g->count - count > PARTITIONS_PER_REQUEST_MAX)
+    if (*total + g->count - count > PARTITIONS_PER_REQUEST_MAX)
         return api_error(o, E_POLICY_VIOLATION, "Unable to perform excessively large batch operation.");
     factor = image_partition(t, 0)->n_replicas;
-    if (g->assignments.n >= 0)
-        return grow_by_hand(tip, t, g, factor, o);
-    return place(tip, o, t->id, count, g->count - count, factor, false);
+    e = g->assignments.n >= 0 ? grow_by_hand(tip, t, g, factor, o)
+                              : place(tip, o, t->id, count, g->count - count, factor, false);
+    if (!e.err)
+        *total += g->count - count;
+    return e;
+}
+
+static struct by_topic *grow_begin(const struct CreatePartitionsRequest *req,
+                                   struct CreatePartitionsResponse *resp, struct ctl_out *o)
+{
+    struct by_topic *s = arena_alloc(o->arena, sizeof(*s));
+    struct slice *names = arena_alloc(o->work, ((size_t)req->topics.n + 1) * sizeof(*names));
+
+    for (int i = 0; i < req->topics.n; i++)
+        names[i] = req->topics.v[i].name;
+    by_topic_begin(o, s, names, req->topics.n);
+    PROTO_ARRAY_NEW(o->arena, CreatePartitionsResponse_CreatePartitionsTopicResult, resp->results,
+                    req->topics.n);
+    resp->results.n = 0;
+    return s;
 }
 
 void decide_create_partitions(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
     const struct CreatePartitionsRequest *req = in;
     struct CreatePartitionsResponse *resp = out;
-    struct tally names;
-    int n = 0;
+    struct by_topic *s = o->state ? o->state : grow_begin(req, resp, o);
 
-    tally_init(&names, o, req->topics.n);
-    for (int i = 0; i < req->topics.n; i++)
-        tally_add(&names, req->topics.v[i].name);
-    PROTO_ARRAY_NEW(o->arena, CreatePartitionsResponse_CreatePartitionsTopicResult, resp->results,
-                    req->topics.n);
-    for (int i = 0; i < req->topics.n; i++) {
-        const grown *g = &req->topics.v[i];
-        int *count = tally_of(&names, g->name), before = o->n;
+    while (s->at < req->topics.n && !ctl_pause(o)) {
+        const grown *g = &req->topics.v[s->at];
+        int times = s->times[s->at++], before = o->n;
+        struct CreatePartitionsResponse_CreatePartitionsTopicResult *result;
         struct api_error e;
 
-        if (*count == 0)
+        if (times == 0)
             continue;
-        e = *count > 1 ? api_error(o, E_INVALID_REQUEST, "Duplicate topic name.") : grow_topic(tip, g, o);
-        *count = 0;
+        e = times > 1 ? api_error(o, E_INVALID_REQUEST, "Duplicate topic name.")
+                      : grow_topic(tip, g, &s->grown, o);
         if (e.err)
             o->n = before;
-        resp->results.v[n].name = g->name;
-        api_error_set(e, &resp->results.v[n].error_code, &resp->results.v[n].error_message);
-        n++;
+        result = &resp->results.v[resp->results.n++];
+        result->name = g->name;
+        api_error_set(e, &result->error_code, &result->error_message);
     }
-    resp->results.n = n;
-    map_drop(&names.map);
     if (req->validate_only)
         o->n = 0;
 }

@@ -487,3 +487,68 @@ TEST(controller, new_incarnation_that_lost_nothing_leads_on)
 {
     new_incarnation(true);
 }
+
+/* A request for thousands of topics is decided in steps: no turn makes more records than a step may, batches hold 1,000
+ * at most and are complete in themselves, and the reply is as if it had been decided at once. */
+TEST(controller, a_large_decision_goes_in_steps)
+{
+    enum { TOPICS = 3000 };
+    struct CreateTopicsRequest req;
+    struct CreateTopicsResponse resp;
+    struct ctl_world w;
+    struct ctl_call call;
+    int64_t before;
+
+    ctl_world_start(&w);
+    ctl_world_broker(&w, 1, NULL);
+    before = ctl_tip(w.c)->offset;
+    proto_defaults(&CreateTopicsRequest_type, &req);
+    proto_defaults(&CreateTopicsResponse_type, &resp);
+    PROTO_ARRAY_NEW(&w.arena, CreateTopicsRequest_CreatableTopic, req.topics, TOPICS);
+    for (int i = 0; i < TOPICS; i++) { /* the last one's name stands there twice */
+        req.topics.v[i].name = SLICE(arena_printf(&w.arena, "t%d", i == TOPICS - 1 ? 0 : i));
+        req.topics.v[i].num_partitions = 2;
+        req.topics.v[i].replication_factor = 1;
+    }
+    ctl_world_submit(&w, &call, decide_create_topics, &req, &resp, 4);
+    for (int64_t offset = before, turns = 0; !call.done; turns++) {
+        bool more = ctl_turn(w.c, 0);
+        int64_t wrote = ctl_tip(w.c)->offset - offset;
+        CHECK(wrote <= CTL_BATCH_MAX && turns < 100);
+        offset += wrote;
+        if (!more)
+            ctl_world_commit(&w);
+    }
+    CHECK_EQ(resp.topics.n, TOPICS - 1);
+    CHECK_EQ(resp.topics.v[0].error_code, err_wire(E_INVALID_REQUEST));
+    for (int i = 1; i < TOPICS - 1; i++)
+        CHECK_EQ(resp.topics.v[i].error_code, 0);
+    CHECK_EQ(ctl_image(w.c)->n_partitions, 2 * (TOPICS - 2));
+    ctl_world_stop(&w);
+}
+
+/* Leadership that is lost between the steps of a decision ends it; what had committed stays, and nothing leaks. */
+TEST(controller, loses_leadership_between_steps)
+{
+    struct CreateTopicsRequest req;
+    struct CreateTopicsResponse resp;
+    struct ctl_world w;
+    struct ctl_call call;
+
+    ctl_world_start(&w);
+    ctl_world_broker(&w, 1, NULL);
+    proto_defaults(&CreateTopicsRequest_type, &req);
+    proto_defaults(&CreateTopicsResponse_type, &resp);
+    PROTO_ARRAY_NEW(&w.arena, CreateTopicsRequest_CreatableTopic, req.topics, 2000);
+    for (int i = 0; i < req.topics.n; i++) {
+        req.topics.v[i].name = SLICE(arena_printf(&w.arena, "t%d", i));
+        req.topics.v[i].num_partitions = 1;
+        req.topics.v[i].replication_factor = 1;
+    }
+    ctl_world_submit(&w, &call, decide_create_topics, &req, &resp, 4);
+    CHECK(ctl_turn(w.c, 0) && !call.done);
+    ctl_lost(w.c);
+    CHECK(call.done && call.err == E_NOT_CONTROLLER);
+    CHECK_EQ(ctl_tip(w.c)->n_partitions, 0);
+    ctl_world_stop(&w);
+}

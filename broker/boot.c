@@ -104,7 +104,7 @@ static void reserve_look(struct boot *b, const char *path)
     enum err err = log_reserve_look(b->io, path, &tight);
 
     if (err)
-        TRACE(b->io, checkpoint_failed, path, err_text(err));
+        TRACE(b->io, log_reserve_failed, path, err_text(err));
 }
 
 void boot_reserve(struct boot *b)

@@ -110,14 +110,22 @@ static void round_visit(struct msg *msg)
     }
 }
 
+/* A directory whose checkpoints can't be written has failed as one whose records can't; a full one is tried again. */
 static void rows_save(struct rounds *r)
 {
+    struct partitions *ps = r->home->partitions;
+
     for (int i = 0; i < r->boot->n; i++) {
-        enum err err = r->boot->dirs[i].offline ? E_KAFKA_STORAGE_ERROR : E_OK;
+        const char *path = r->boot->dirs[i].path;
+        enum err err = E_OK;
+        if (r->boot->dirs[i].offline || ps->dirs[i]->offline)
+            continue;
         for (int k = 0; k < KINDS && !err; k++)
-            err = checkpoint_save(&r->rows[i * KINDS + k], r->node->io, r->boot->dirs[i].path, names[k]);
-        if (err && !r->boot->dirs[i].offline)
-            TRACE(r->node->io, checkpoint_failed, r->boot->dirs[i].path, err_text(err));
+            err = checkpoint_save(&r->rows[i * KINDS + k], r->node->io, path, names[k]);
+        if (err == E_FULL)
+            TRACE(r->node->io, checkpoint_failed, path, err_text(err));
+        else if (err)
+            log_dir_fail(ps->env, ps->dirs[i], err, "saving checkpoints");
     }
 }
 

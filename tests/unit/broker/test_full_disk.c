@@ -268,3 +268,28 @@ TEST(full_disk, nobody_waits_for_ever)
                  err_wire(E_COORDINATOR_NOT_AVAILABLE));
     node_world_drop(w);
 }
+
+/* A directory whose checkpoints can't be written, or synced, is offline, as one whose records can't: nothing more is tried
+ * there as if all were well. */
+TEST(failing_disk, checkpoints_count_too)
+{
+    const char *sets[] = {"log.flush.offset.checkpoint.interval.ms=1000"};
+    int failed = 0;
+
+    for (int64_t nth = 1; nth <= 24; nth++) {
+        struct node_world *w = node_world_new((uint64_t)nth, 1, sets, 1);
+
+        CHECK_EQ(node_topic(w, "t", 1, durable, 1), 0);
+        CHECK_EQ(produced_to(w, "t", 10), 0);
+        sim_fail_at(w->sim, 1, nth, SIM_EIO);
+        node_run(w, 1500);
+        sim_fail_at(w->sim, 1, 0, SIM_EIO);
+        CHECK_EQ(trace_count(io_trace(w->whole->io), TR_checkpoint_failed), 0);
+        if (trace_count(io_trace(w->whole->io), TR_log_dir_failed) > 0) {
+            CHECK_EQ(produced_to(w, "t", 10), err_wire(E_KAFKA_STORAGE_ERROR));
+            failed++;
+        }
+        node_world_drop(w);
+    }
+    CHECK(failed >= 16);
+}

@@ -59,8 +59,10 @@ struct request {
 };
 
 /* A row per API that works (broker/api/handlers.def); ApiVersions announces just these. */
+enum served_on { ON_BROKER = 1, ON_CONTROLLER = 2, ON_BOTH = 3 };
 struct handler {
     int16_t key;
+    uint8_t on;          /* enum served_on */
     int16_t version_min; /* announced and served */
     int16_t version_max;
     const struct proto_type *in;

@@ -178,8 +178,6 @@ static enum err listeners_resolve(struct server *s)
         struct listener_open *o = &s->listeners[s->n_listeners];
         int found = 1;
         enum err err = E_OK;
-        if (v[i].controller)
-            continue; /* one node: nobody else asks its controller */
         if (v[i].host[0])
             err = addr_find(s->node.io, v[i].host, v[i].port, &o->at, 1, &found);
         if (err || found == 0) {
@@ -189,7 +187,7 @@ static enum err listeners_resolve(struct server *s)
         }
         o->at.port = v[i].port;
         o->config = &v[i];
-        o->serve = handler_find;
+        o->serve = v[i].controller ? handler_find_controller : handler_find;
         o->send_bytes = buffer_bytes(s->node.config, C_socket_send_buffer_bytes);
         o->receive_bytes = buffer_bytes(s->node.config, C_socket_receive_buffer_bytes);
         s->n_listeners++;

@@ -25,6 +25,7 @@ static bool software_ok(struct slice s)
 
 static void tell_apis(struct request *r, struct ApiVersionsResponse *out)
 {
+    const enum served_on here = r->listener && r->listener->controller ? ON_CONTROLLER : ON_BROKER;
     int n = 0;
 
     for (const struct handler *h = handler_next(NULL); h; h = handler_next(h))
@@ -32,8 +33,10 @@ static void tell_apis(struct request *r, struct ApiVersionsResponse *out)
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_ApiVersion, out->api_keys, n);
     n = 0;
     for (const struct handler *h = handler_next(NULL); h; h = handler_next(h))
-        out->api_keys.v[n++] = (struct ApiVersionsResponse_ApiVersion){
-            .api_key = h->key, .min_version = h->version_min, .max_version = h->version_max};
+        if (h->on & here)
+            out->api_keys.v[n++] = (struct ApiVersionsResponse_ApiVersion){
+                .api_key = h->key, .min_version = h->version_min, .max_version = h->version_max};
+    out->api_keys.n = n;
 }
 
 static void tell_features(struct request *r, struct ApiVersionsResponse *out)

@@ -3,12 +3,12 @@
 #pragma once
 #include "broker/request.h"
 
-#define X(name, min, max, function) void function(struct request *r);
+#define X(name, min, max, on, function) void function(struct request *r);
 #include "broker/api/handlers.def"
 #undef X
 
 enum handler_row {
-#define X(name, min, max, function) HANDLER_##name,
+#define X(name, min, max, on, function) HANDLER_##name,
 #include "broker/api/handlers.def"
 #undef X
 };

@@ -114,6 +114,8 @@ static enum err part_prepare(struct request *r, struct produce *s, const struct 
         }
         return E_NOT_LEADER_OR_FOLLOWER;
     }
+    if (ip->n_replicas > 1)
+        return E_NOT_ENOUGH_REPLICAS; /* until data is replicated, one copy is never taken for several */
     p->item.topic_id = topic->id;
     p->rules = topic_rules_get(r->net->rules, r->net, topic);
     p->append_time = p->rules->log.append_time;

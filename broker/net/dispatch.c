@@ -7,10 +7,11 @@
  * fattest struct that it becomes some hundred. */
 enum { DECODE_FACTOR = 64, DECODE_LEAST = 64 * 1024, DECODE_MOST = 256 * 1024 * 1024 };
 
-#define HANDLER(name, min, max, function)                                                                    \
+#define HANDLER(name, min, max, where, function)                                                             \
     {.key = API_##name,                                                                                      \
      .version_min = (min),                                                                                   \
      .version_max = (max),                                                                                   \
+     .on = (where),                                                                                          \
      .in = &name##Request_type,                                                                              \
      .out = &name##Response_type,                                                                            \
      .run = (function)},
@@ -23,16 +24,26 @@ enum { HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
 
 /* Row by key, plus one; 0: none. The generated keys keep it dense. */
 static const uint8_t by_key[] = {
-#define X(name, min, max, function) [API_##name] = 1 + HANDLER_##name,
+#define X(name, min, max, on, function) [API_##name] = 1 + HANDLER_##name,
 #include "broker/api/handlers.def"
 #undef X
 };
 
-const struct handler *handler_find(int16_t key)
+static const struct handler *find(int16_t key, enum served_on on)
 {
     if (key < 0 || (size_t)key >= sizeof(by_key) || by_key[key] == 0)
         return NULL;
-    return &handlers[by_key[key] - 1];
+    return handlers[by_key[key] - 1].on & on ? &handlers[by_key[key] - 1] : NULL;
+}
+
+const struct handler *handler_find(int16_t key)
+{
+    return find(key, ON_BROKER);
+}
+
+const struct handler *handler_find_controller(int16_t key)
+{
+    return find(key, ON_CONTROLLER);
 }
 
 const struct handler *handler_next(const struct handler *h)

@@ -52,7 +52,7 @@ struct listener_open {
     const struct config_listener *config; /* lent; requests that come in here point to it */
     struct addr at;                       /* port 0 is filled in */
     const struct handler *(*serve)(
-        int16_t key);      /* what is served here: handler_find, or fewer; NULL: not here */
+        int16_t key);      /* what is served here: handler_find, handler_find_controller; NULL: not here */
     int32_t send_bytes;    /* socket.send.buffer.bytes; -1: the kernel sizes it */
     int32_t receive_bytes; /* socket.receive.buffer.bytes; -1 */
 };
@@ -83,5 +83,6 @@ void net_limits_set(struct net_shared *s, const struct net_limits *limits); /* w
 int64_t net_budget_used(const struct net_shared *s);                        /* any thread */
 
 /* Dispatch (dispatch.c): the handlers in key order, as ApiVersions announces them. */
-const struct handler *handler_find(int16_t key);             /* NULL: unknown here */
+const struct handler *handler_find(int16_t key);             /* NULL: unknown to clients */
+const struct handler *handler_find_controller(int16_t key);  /* on the controller's own listener */
 const struct handler *handler_next(const struct handler *h); /* NULL: from the first; after the last, NULL */

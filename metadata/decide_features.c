@@ -190,12 +190,11 @@ static struct api_error check_downgrade(const struct image *tip, const struct Up
         return check_lost(tip, req, name, level, type, o);
     if (!loses_metadata(now, level))
         return API_OK;
-    return api_error(o, E_INVALID_UPDATE_VERSION, "Unsupported metadata.version downgrade from %s to %s. %s",
-                     metadata_version_name(now), metadata_version_name(level),
-                     type == UNSAFE_DOWNGRADE
-                         ? "Unsafe metadata downgrade is not supported in this version."
-                         : "Refusing to perform the requested downgrade because it might "
-                           "delete metadata information.");
+    return api_error(
+        o, E_INVALID_UPDATE_VERSION, "Unsupported metadata.version downgrade from %d to %d. %s", now, level,
+        type == UNSAFE_DOWNGRADE ? "Unsafe metadata downgrade is not supported in this version."
+                                 : "Refusing to perform the requested downgrade because it might "
+                                   "delete metadata information.");
 }
 
 /* ---- records ---- */

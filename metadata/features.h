@@ -30,4 +30,3 @@ struct feature_row {
 enum { FEATURE_COUNT = 3 };
 extern const struct feature_row FEATURES[FEATURE_COUNT];
 const struct feature_row *feature_find(struct slice name); /* NULL: nobody here knows it */
-const char *metadata_version_name(int level);              /* "4.3-IV0"; NULL: no such level */

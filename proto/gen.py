@@ -177,6 +177,7 @@ class Message(Struct):
 class Schema:
     def __init__(self):
         self.apis, self.records, self.messages = [], [], []
+        self.metadata = []  # (key, message) of Kafka's metadata records
 
     def read(self, path):
         with open(path, encoding='utf-8') as file:
@@ -219,6 +220,8 @@ class Schema:
         else:
             raise Bad(f'what is {what!r}?')
         self.messages.append(Message(name, attributes))
+        if 'metadata' in attributes:
+            self.metadata.append((int(attributes['metadata']), self.messages[-1]))
         return row, self.messages[-1]
 
     def field(self, text, message, stack):
@@ -296,6 +299,9 @@ def write_header(schema, out):
                    f'{FOREVER if flexible == NEVER else flexible[0]}, {on}) \\')
     out.append('\n/* X(topic, type, name) */\n#define PROTO_RECORDS(X) \\')
     out += [f'    X("{r["topic"]}", {r["type"]}, {r["name"]}) \\' for r in schema.records]
+    out.append('\n/* Kafka\'s metadata records */\nenum proto_metadata_key {')
+    out += [f'    METADATA_{m.c_name} = {key},' for key, m in schema.metadata]
+    out.append('};')
     out.append('\nenum proto_api_key {')
     out += [f'    API_{a["name"]} = {a["key"]},' for a in schema.apis]
     out.append('};')
@@ -326,7 +332,10 @@ def write_tables(schema, out):
     out.append('#define RECORD_ROW(on, id, nm) \\\n    {.topic = on, .type = id, .name = #nm, .key = &nm##Key_type, '
                '.value = &nm##Value_type},')
     out.append('const struct proto_record proto_records[] = {\n    PROTO_RECORDS(RECORD_ROW)\n};')
-    out.append('const int proto_records_n = sizeof(proto_records) / sizeof(proto_records[0]);')
+    out.append('const int proto_records_n = sizeof(proto_records) / sizeof(proto_records[0]);\n')
+    out.append('const struct proto_metadata proto_metadata[] = {')
+    out += [f'    {{{key}, &{m.c_name}_type}},' for key, m in schema.metadata]
+    out.append('};\nconst int proto_metadata_n = sizeof(proto_metadata) / sizeof(proto_metadata[0]);')
 
 
 def main():
@@ -339,6 +348,7 @@ def main():
         for name in sorted(os.listdir(folder)):
             if name.endswith('.msg'):
                 schema.read(os.path.join(folder, name))
+    schema.metadata.sort(key=lambda row: row[0])
     schema.apis.sort(key=lambda a: int(a['key']))
     schema.records.sort(key=lambda r: (r['topic'], int(r['type'])))
     if len({a['key'] for a in schema.apis}) != len(schema.apis):

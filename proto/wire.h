@@ -88,10 +88,18 @@ struct proto_record {
     const struct proto_type *key, *value;
 };
 
+/* A record of Kafka's own metadata log (proto/records); ours are protobuf, metadata/record.h. */
+struct proto_metadata {
+    int16_t key;
+    const struct proto_type *type;
+};
+
 extern const struct proto_api proto_apis[]; /* by key */
 extern const int proto_apis_n;
 extern const struct proto_record proto_records[]; /* by topic and type */
 extern const int proto_records_n;
+extern const struct proto_metadata proto_metadata[]; /* by key */
+extern const int proto_metadata_n;
 extern const struct proto_type *const proto_types[]; /* every message */
 extern const int proto_types_n;
 

@@ -87,6 +87,8 @@ enum err dump_batch(struct dump_reader *r, int64_t at, struct batch_view *v)
         err = batch_head(bytes, v);
     if (!err && (int64_t)v->len > r->size - at)
         err = E_TRUNCATED;
+    if (!err && r->batch_max && v->len > r->batch_max)
+        err = E_NOMEM;
     if (!err)
         err = window(r, at, v->len, &bytes);
     return err ? err : batch_view(bytes, v);
@@ -143,10 +145,12 @@ void cmd_dump(struct tool *t)
     d.data = flag_given(&t->flags, "print-data-log") || d.decoder != DUMP_STRINGS;
     d.deep = d.data || flag_given(&t->flags, "deep-iteration");
     d.codecs = codec_cache_new(t->heap);
+    arena_init(&d.arena, t->heap, SIZE_MAX);
     t->world->interruptible(t->world->arg);
     rest = arena_str(&t->arena, SLICE(files));
     while ((path = strsep(&rest, ",")))
         one_file(&d, path + strspn(path, " "));
+    arena_drop(&d.arena);
     codec_cache_drop(d.codecs);
     t->exit = d.faults ? EXIT_FAILED : EXIT_OK;
 }

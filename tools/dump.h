@@ -2,6 +2,7 @@
  * Loop:   the main thread, before any loop.
  * Memory: of one batch, and one index. Files are read in pieces. */
 #pragma once
+#include "metadata/record.h"
 #include "proto/batch.h"
 #include "tools/tool.h"
 
@@ -15,6 +16,7 @@ struct dump {
     int64_t max_bytes; /* of a log */
     size_t max_record;
     struct codec_cache *codecs;
+    struct arena arena; /* of one batch */
     int faults; /* found: the exit code says so */
 };
 
@@ -23,6 +25,7 @@ struct dump_reader {
     struct heap *heap;
     struct file *file;
     int64_t size;
+    size_t batch_max; /* a longer one is E_NOMEM; 0: no limit */
     struct bytes buf; /* the file's bytes from buf_at on */
     int64_t buf_at;
 };
@@ -42,6 +45,8 @@ void dump_snapshot(struct dump *d, const char *path);
 void dump_fault(struct dump *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Key and value as the decoder reads them, behind " key: " and " payload: ". */
 void dump_payload(struct dump *d, const struct record *r, struct bytes *out);
-void dump_control(struct dump *d, const struct record *r,
+void dump_control(struct slice key, struct slice value, struct arena *a,
                   struct bytes *out); /* a control record, behind a blank */
-void dump_metadata(struct arena *a, struct slice value, struct bytes *out); /* a metadata record as JSON */
+/* A metadata record as JSON, type and content, ours or Kafka's; of ours, the content alone. */
+void dump_metadata(struct arena *a, struct slice value, struct bytes *out);
+void dump_record_data(const struct meta_record *r, struct bytes *out);

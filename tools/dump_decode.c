@@ -1,5 +1,5 @@
 /* What keys and values mean: control records, records of coordinators, metadata records. */
-#include "metadata/record.h"
+#include "metadata/kafka_records.h"
 #include "proto/bigend.h"
 #include "tools/dump.h"
 #include "tools/utf8.h"
@@ -18,19 +18,19 @@ enum {
     CONTROL_KRAFT_VOTERS
 };
 
-static void message_json(struct dump *d, const char *name, struct slice value, struct bytes *out)
+static void message_json(const char *name, struct slice value, struct arena *a, struct bytes *out)
 {
     const struct proto_type *type = proto_type_find(SLICE(name));
     int16_t version = value.len >= 2 ? (int16_t)get_be16(value.p) : 0;
-    void *message = type ? proto_new(type, &d->t->arena, 1) : NULL;
+    void *message = type ? proto_new(type, a, 1) : NULL;
 
-    if (!message || proto_decode(type, version, value, &d->t->arena, message))
+    if (!message || proto_decode(type, version, value, a, message))
         bytes_printf(out, "(not readable)");
     else
         proto_json(type, version, message, out);
 }
 
-void dump_control(struct dump *d, const struct record *r, struct bytes *out)
+void dump_control(struct slice key, struct slice value, struct arena *a, struct bytes *out)
 {
     static const struct {
         const char *before, *message;
@@ -41,14 +41,14 @@ void dump_control(struct dump *d, const struct record *r, struct bytes *out)
         [CONTROL_KRAFT_VERSION] = {" KRaftVersion ", "KRaftVersionRecord"},
         [CONTROL_KRAFT_VOTERS] = {" KRaftVoters ", "VotersRecord"},
     };
-    int kind = r->key.len == 4 ? get_be16(r->key.p + 2) : -1;
+    int kind = key.len == 4 ? get_be16(key.p + 2) : -1;
 
-    if ((kind == CONTROL_ABORT || kind == CONTROL_COMMIT) && r->value.len >= 6) {
+    if ((kind == CONTROL_ABORT || kind == CONTROL_COMMIT) && value.len >= 6) {
         bytes_printf(out, " endTxnMarker: %s coordinatorEpoch: %d",
-                     kind == CONTROL_ABORT ? "ABORT" : "COMMIT", (int32_t)get_be32(r->value.p + 2));
+                     kind == CONTROL_ABORT ? "ABORT" : "COMMIT", (int32_t)get_be32(value.p + 2));
     } else if (kind >= CONTROL_LEADER_CHANGE && kind <= CONTROL_KRAFT_VOTERS) {
         bytes_printf(out, "%s", kinds[kind].before);
-        message_json(d, kinds[kind].message, r->value, out);
+        message_json(kinds[kind].message, value, a, out);
     } else {
         bytes_printf(out, " controlType: UNKNOWN(%d)", kind);
     }
@@ -236,22 +236,36 @@ static void data_json(struct json *j, const struct meta_record *r)
     }
 }
 
+void dump_record_data(const struct meta_record *r, struct bytes *out)
+{
+    struct json j = {.out = out};
+
+    json_open(&j, NULL, '{');
+    data_json(&j, r);
+    json_close(&j, '}');
+}
+
 void dump_metadata(struct arena *a, struct slice value, struct bytes *out)
 {
+    struct kafka_record k;
     struct meta_record r;
-    struct json j = {.out = out};
-    enum err err = record_decode(value, a, &r);
+    bool kafkas = kafka_record_is(value);
+    enum err err = kafkas ? kafka_record_decode(value, a, &k) : record_decode(value, a, &r);
 
     if (err) {
         bytes_printf(out, "(not readable: %s)", err_text(err));
         return;
     }
-    json_open(&j, NULL, '{');
-    json_str(&j, "type", arena_printf(a, "%s_RECORD", record_name(r.type)));
-    json_open(&j, "data", '{');
-    data_json(&j, &r);
-    json_close(&j, '}');
-    json_close(&j, '}');
+    bytes_printf(out, "{\"type\":\"");
+    if (kafkas) {
+        kafka_record_name(&k, out);
+        bytes_printf(out, "\",\"version\":%d,\"data\":", k.version);
+        proto_json(k.type, k.version, k.msg, out);
+    } else {
+        bytes_printf(out, "%s_RECORD\",\"data\":", record_name(r.type));
+        dump_record_data(&r, out);
+    }
+    bytes_printf(out, "}");
 }
 
 /* ---- Records of coordinators ---- */
@@ -259,7 +273,7 @@ void dump_metadata(struct arena *a, struct slice value, struct bytes *out)
 static void coordinator_payload(struct dump *d, const char *topic, const struct record *r, struct bytes *out)
 {
     const struct proto_record *kind;
-    struct arena *a = &d->t->arena;
+    struct arena *a = &d->arena;
     void *key, *value;
 
     if (proto_record_type(SLICE(topic), r->key, &kind)) {
@@ -303,7 +317,7 @@ void dump_payload(struct dump *d, const struct record *r, struct bytes *out)
         break;
     case DUMP_METADATA:
         bytes_printf(out, " payload: ");
-        dump_metadata(&d->t->arena, r->value, out);
+        dump_metadata(&d->arena, r->value, out);
         break;
     case DUMP_OFFSETS:
         coordinator_payload(d, "__consumer_offsets", r, out);

@@ -101,7 +101,7 @@ static void record_print(struct walk *w, const struct batch_view *v, const struc
         header_keys(r, out);
         bytes_printf(out, "]");
         if (control)
-            dump_control(w->d, r, out);
+            dump_control(r->key, r->value, &w->d->arena, out);
     } else if (w->d->data && !control) {
         bytes_printf(out, "|");
     }
@@ -122,7 +122,7 @@ static void record_json(struct walk *w, struct json *j, const struct batch_view 
         struct bytes text;
 
         bytes_init(&text, w->d->t->heap);
-        dump_control(w->d, r, &text);
+        dump_control(r->key, r->value, &w->d->arena, &text);
         json_text(j, "control", slice_of(text.p + 1, text.len - 1));
         bytes_drop(&text);
     } else if (w->d->decoder != DUMP_STRINGS) {
@@ -171,6 +171,7 @@ static void batch_walk(struct walk *w, const struct batch_view *v)
     bool valid = batch_crc_ok(v);
     struct json j = tool_json(w->d->t);
 
+    arena_reset(&w->d->arena);
     if (w->d->t->json)
         batch_json(w, &j, v, valid);
     else

@@ -1,0 +1,22 @@
+/* What must hold of metadata that others wrote, said in words: image_replay() asserts what decide promises, so records
+ * from files that may hold anything are asked here first.
+ * Loop: any. Memory: sentences come from the arena. */
+#pragma once
+#include "metadata/image.h"
+
+/* NULL: image_replay() takes the record; else the reason why it makes no sense on this image. */
+const char *image_refuses(const struct image *i, const struct meta_record *r, struct arena *a);
+
+/* What an accepted record breaks of the order in which a controller writes: broker epochs, leader epochs, partition
+ * epochs and producer ids only grow, features have a level above 0. NULL: nothing. */
+const char *image_backwards(const struct image *i, const struct meta_record *r, struct arena *a);
+
+/* Every sentence that isn't true of the image, one call each, lent for the call:
+ *  1. replicas, ISR, ELR, adding and removing name no broker twice; replicas aren't empty
+ *  2. ISR, ELR, last known ELR, adding and removing lie within the replicas; ISR and ELR share no broker
+ *  3. the leader is registered and in the ISR; if it is fenced or about to shut down, nobody else there could lead
+ *  4. of a partition without a leader, no broker in the ISR could lead: registered, unfenced, not about to shut down
+ *  5. epochs aren't negative; partitions are 0 .. n-1, and a topic has at least one
+ *  6. settings of topics belong to topics that exist */
+typedef void (*image_fault_fn)(void *arg, const char *sentence);
+void image_faults(const struct image *i, struct heap *h, image_fault_fn each, void *arg);

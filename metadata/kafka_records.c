@@ -1,0 +1,318 @@
+#include "metadata/kafka_records.h"
+#include "base/check.h"
+#include "proto/varint.h"
+#include "proto_gen.h"
+
+/* ---- reading ---- */
+
+static bool head_read(struct slice value, uint64_t head[3], size_t *used)
+{
+    const uint8_t *p = value.p, *end = value.p + value.len;
+
+    for (int i = 0; i < 3; i++)
+        if (!varint64_read(&p, end, &head[i]))
+            return false;
+    *used = (size_t)(p - value.p);
+    return true;
+}
+
+bool kafka_record_is(struct slice value)
+{
+    uint64_t head[3];
+    size_t used;
+
+    return head_read(value, head, &used) && head[2] <= KAFKA_RECORD_VERSION_MAX;
+}
+
+enum err kafka_record_decode(struct slice value, struct arena *a, struct kafka_record *out)
+{
+    uint64_t head[3]; /* frame, type, version */
+    size_t used;
+    void *msg;
+
+    if (!head_read(value, head, &used))
+        return E_MALFORMED;
+    *out = (struct kafka_record){.version = (int16_t)head[2]};
+    for (int i = 0; i < proto_metadata_n && head[0] == RECORD_FRAME; i++) {
+        if (proto_metadata[i].key == (int64_t)head[1]) {
+            out->key = proto_metadata[i].key;
+            out->type = proto_metadata[i].type;
+        }
+    }
+    if (!out->type || head[2] > KAFKA_RECORD_VERSION_MAX)
+        return E_UNSUPPORTED_VERSION;
+    msg = proto_new(out->type, a, 1);
+    if (!msg)
+        return E_NOMEM;
+    out->msg = msg;
+    return proto_decode(out->type, out->version, slice_of(value.p + used, value.len - used), a, msg);
+}
+
+void kafka_record_name(const struct kafka_record *r, struct bytes *out)
+{
+    for (const char *c = r->type->name; *c; c++) {
+        bool upper = *c >= 'A' && *c <= 'Z';
+        char up = (char)(upper ? *c : *c - 'a' + 'A');
+
+        if (upper && c != r->type->name)
+            bytes_add(out, "_", 1);
+        bytes_add(out, &up, 1);
+    }
+}
+
+/* ---- as ours ---- */
+
+#define IDS(list)         ((struct ids){.v = (list).v, .n = (list).n > 0 ? (list).n : 0})
+#define IDS_MAYBE(list)   ((struct ids){.v = (list).v, .n = (list).n})
+#define UUIDS(list)       ((struct uuids){.v = (list).v, .n = (list).n > 0 ? (list).n : 0})
+#define UUIDS_MAYBE(list) ((struct uuids){.v = (list).v, .n = (list).n})
+
+/* Before directories were recorded, or where a record leaves them out: Kafka's DirectoryId.MIGRATING, all zeros. */
+static struct uuids dirs_of(struct uuids dirs, int32_t replicas, struct arena *a)
+{
+    struct uuid *v;
+
+    if (dirs.n > 0)
+        return dirs;
+    v = arena_alloc(a, (size_t)replicas * sizeof(*v));
+    return (struct uuids){.v = v, .n = v ? replicas : 0};
+}
+
+static void of_register_broker(const struct RegisterBrokerRecord *m, struct meta_record *r, struct arena *a)
+{
+    struct endpoint *e = arena_alloc(a, (size_t)m->end_points.n * sizeof(*e));
+    struct feature_range *f = arena_alloc(a, (size_t)m->features.n * sizeof(*f));
+
+    for (int i = 0; i < m->end_points.n; i++)
+        e[i] = (struct endpoint){.name = m->end_points.v[i].name,
+                                 .host = m->end_points.v[i].host,
+                                 .port = m->end_points.v[i].port,
+                                 .security_protocol = m->end_points.v[i].security_protocol};
+    for (int i = 0; i < m->features.n; i++)
+        f[i] = (struct feature_range){.name = m->features.v[i].name,
+                                      .min = m->features.v[i].min_supported_version,
+                                      .max = m->features.v[i].max_supported_version};
+    r->type = RECORD_REGISTER_BROKER;
+    r->register_broker = (struct record_register_broker){.id = m->broker_id,
+                                                         .incarnation = m->incarnation_id,
+                                                         .epoch = m->broker_epoch,
+                                                         .endpoints = e,
+                                                         .n_endpoints = m->end_points.n,
+                                                         .features = f,
+                                                         .n_features = m->features.n,
+                                                         .rack = m->rack,
+                                                         .fenced = m->fenced,
+                                                         .in_controlled_shutdown = m->in_controlled_shutdown,
+                                                         .dirs = UUIDS(m->log_dirs),
+                                                         .cordoned = UUIDS(m->cordoned_log_dirs)};
+}
+
+static void of_partition(const struct PartitionRecord *m, struct meta_record *r, struct arena *a)
+{
+    r->type = RECORD_PARTITION;
+    r->partition = (struct record_partition){.topic = m->topic_id,
+                                             .index = m->partition_id,
+                                             .leader = m->leader,
+                                             .leader_epoch = m->leader_epoch,
+                                             .partition_epoch = m->partition_epoch,
+                                             .recovering = m->leader_recovery_state != 0,
+                                             .replicas = IDS(m->replicas),
+                                             .isr = IDS(m->isr),
+                                             .removing = IDS(m->removing_replicas),
+                                             .adding = IDS(m->adding_replicas),
+                                             .elr = IDS(m->eligible_leader_replicas),
+                                             .last_elr = IDS(m->last_known_elr),
+                                             .dirs = dirs_of(UUIDS(m->directories), m->replicas.n, a)};
+}
+
+static void of_partition_change(const struct PartitionChangeRecord *m, struct meta_record *r, struct arena *a)
+{
+    r->type = RECORD_PARTITION_CHANGE;
+    r->partition_change = (struct record_partition_change){.topic = m->topic_id,
+                                                           .index = m->partition_id,
+                                                           .leader = m->leader,
+                                                           .recovering = m->leader_recovery_state,
+                                                           .replicas = IDS_MAYBE(m->replicas),
+                                                           .isr = IDS_MAYBE(m->isr),
+                                                           .removing = IDS_MAYBE(m->removing_replicas),
+                                                           .adding = IDS_MAYBE(m->adding_replicas),
+                                                           .elr = IDS_MAYBE(m->eligible_leader_replicas),
+                                                           .last_elr = IDS_MAYBE(m->last_known_elr),
+                                                           .dirs = UUIDS_MAYBE(m->directories)};
+    if (m->replicas.n >= 0 && m->directories.n < 0)
+        r->partition_change.dirs = dirs_of((struct uuids){.n = -1}, m->replicas.n, a);
+}
+
+static void of_broker_change(const struct BrokerRegistrationChangeRecord *m, struct meta_record *r)
+{
+    r->type = RECORD_BROKER_CHANGE;
+    r->broker_change = (struct record_broker_change){.id = m->broker_id,
+                                                     .epoch = m->broker_epoch,
+                                                     .fenced = m->fenced,
+                                                     .in_controlled_shutdown = m->in_controlled_shutdown,
+                                                     .dirs = m->log_dirs.n > 0 ? UUIDS(m->log_dirs) : UUIDS_SAME,
+                                                     .cordoned = UUIDS_MAYBE(m->cordoned_log_dirs)};
+}
+
+/* Before there were registration changes. */
+static void of_fencing(int32_t id, int64_t epoch, int8_t fenced, struct meta_record *r)
+{
+    r->type = RECORD_BROKER_CHANGE;
+    r->broker_change = (struct record_broker_change){
+        .id = id, .epoch = epoch, .fenced = fenced, .dirs = UUIDS_SAME, .cordoned = UUIDS_SAME};
+}
+
+static void of_config(const struct ConfigRecord *m, struct meta_record *r)
+{
+    r->type = RECORD_CONFIG;
+    r->config = (struct record_config){.resource_type = m->resource_type,
+                                       .resource = m->resource_name,
+                                       .name = m->name,
+                                       .value = m->value};
+}
+
+static void of_producer_ids(const struct ProducerIdsRecord *m, struct meta_record *r)
+{
+    r->type = RECORD_PRODUCER_IDS;
+    r->producer_ids = (struct record_producer_ids){
+        .broker_id = m->broker_id, .broker_epoch = m->broker_epoch, .next = m->next_producer_id};
+}
+
+/* ClearElr: the lists of a topic's partitions, or of all, become empty. */
+struct clearing {
+    struct arena *arena;
+    struct meta_record *v;
+    int n, room;
+};
+
+static void clear_topic(struct clearing *c, const struct image_topic *t)
+{
+    struct image_partitions w = image_partitions_from(t, 0);
+    const struct image_partition *p;
+
+    while ((p = image_partitions_next(&w))) {
+        struct meta_record *r;
+
+        if (p->n_elr == 0 && p->n_last_elr == 0)
+            continue;
+        if (c->n == c->room) {
+            struct meta_record *more;
+
+            c->room = c->room ? c->room * 2 : 16;
+            more = arena_alloc(c->arena, (size_t)c->room * sizeof(*more));
+            if (c->n)
+                memcpy(more, c->v, (size_t)c->n * sizeof(*more));
+            c->v = more;
+        }
+        r = &c->v[c->n++];
+        r->type = RECORD_PARTITION_CHANGE;
+        r->partition_change = (struct record_partition_change){.topic = t->id,
+                                                               .index = partition_index(p),
+                                                               .leader = LEADER_SAME,
+                                                               .recovering = -1,
+                                                               .replicas = IDS_SAME,
+                                                               .isr = IDS_SAME,
+                                                               .removing = IDS_SAME,
+                                                               .adding = IDS_SAME,
+                                                               .dirs = UUIDS_SAME};
+    }
+}
+
+static void of_clear_elr(const struct ClearElrRecord *m, const struct image *i, struct clearing *c)
+{
+    struct image_topics w = image_topics_from(i, SLICE_NULL);
+    const struct image_topic *t = m->topic_name.len ? image_topic_by_name(i, m->topic_name) : NULL;
+
+    if (t)
+        clear_topic(c, t);
+    while (m->topic_name.len == 0 && (t = image_topics_next(&w)))
+        clear_topic(c, t);
+}
+
+/* Records that stand for one of ours. false: another kind. */
+static bool one_of_ours(const struct kafka_record *k, struct meta_record *r, struct arena *a)
+{
+    switch (k->key) {
+    case METADATA_RegisterBrokerRecord:
+        of_register_broker(k->msg, r, a);
+        return true;
+    case METADATA_UnregisterBrokerRecord: {
+        const struct UnregisterBrokerRecord *m = k->msg;
+
+        r->type = RECORD_UNREGISTER_BROKER;
+        r->unregister_broker = (struct record_unregister_broker){.id = m->broker_id, .epoch = m->broker_epoch};
+        return true;
+    }
+    case METADATA_TopicRecord: {
+        const struct TopicRecord *m = k->msg;
+
+        r->type = RECORD_TOPIC;
+        r->topic = (struct record_topic){.name = m->name, .id = m->topic_id};
+        return true;
+    }
+    case METADATA_PartitionRecord:
+        of_partition(k->msg, r, a);
+        return true;
+    case METADATA_ConfigRecord:
+        of_config(k->msg, r);
+        return true;
+    case METADATA_PartitionChangeRecord:
+        of_partition_change(k->msg, r, a);
+        return true;
+    case METADATA_FenceBrokerRecord:
+        of_fencing(((const struct FenceBrokerRecord *)k->msg)->id,
+                   ((const struct FenceBrokerRecord *)k->msg)->epoch, 1, r);
+        return true;
+    case METADATA_UnfenceBrokerRecord:
+        of_fencing(((const struct UnfenceBrokerRecord *)k->msg)->id,
+                   ((const struct UnfenceBrokerRecord *)k->msg)->epoch, -1, r);
+        return true;
+    case METADATA_RemoveTopicRecord:
+        r->type = RECORD_REMOVE_TOPIC;
+        r->remove_topic.id = ((const struct RemoveTopicRecord *)k->msg)->topic_id;
+        return true;
+    case METADATA_FeatureLevelRecord: {
+        const struct FeatureLevelRecord *m = k->msg;
+
+        r->type = RECORD_FEATURE;
+        r->feature = (struct record_feature){.name = m->name, .level = m->feature_level};
+        return true;
+    }
+    case METADATA_ProducerIdsRecord:
+        of_producer_ids(k->msg, r);
+        return true;
+    case METADATA_BrokerRegistrationChangeRecord:
+        of_broker_change(k->msg, r);
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum kafka_meaning kafka_record_ours(const struct kafka_record *k, const struct image *i, struct arena *a,
+                                     const struct meta_record **out, int *n)
+{
+    struct meta_record *r = arena_alloc(a, sizeof(*r));
+    struct clearing c = {.arena = a};
+
+    *n = 0;
+    *out = r;
+    switch (k->key) {
+    case METADATA_NoOpRecord:
+        return KAFKA_CHANGES;
+    case METADATA_BeginTransactionRecord:
+        return KAFKA_BEGINS;
+    case METADATA_EndTransactionRecord:
+        return KAFKA_ENDS;
+    case METADATA_AbortTransactionRecord:
+        return KAFKA_ABORTS;
+    case METADATA_ClearElrRecord:
+        of_clear_elr(k->msg, i, &c);
+        *out = c.v;
+        *n = c.n;
+        return KAFKA_CHANGES;
+    default:
+        *n = one_of_ours(k, r, a);
+        return *n ? KAFKA_CHANGES : KAFKA_ELSEWHERE;
+    }
+}

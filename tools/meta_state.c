@@ -1,0 +1,124 @@
+#include "tools/meta_state.h"
+#include "proto_gen.h"
+
+enum { GRAVE_STEP = 1000 };
+
+void meta_state_init(struct meta_state *s, struct heap *h)
+{
+    *s = (struct meta_state){0};
+    grave_init(&s->grave, h);
+    s->draft = image_new(&s->grave);
+}
+
+void meta_state_drop(struct meta_state *s)
+{
+    image_unref(s->draft, &s->grave);
+    if (s->begin)
+        image_unref(s->begin, &s->grave);
+    while (grave_step(&s->grave, GRAVE_STEP))
+        ;
+}
+
+/* What there is becomes a value of its own; the draft goes on from it. */
+static struct image *split(struct meta_state *s)
+{
+    struct image *now = s->draft;
+
+    image_seal(now);
+    s->draft = image_draft(now, &s->grave);
+    return now;
+}
+
+struct image *meta_state_image(struct meta_state *s)
+{
+    return s->begin ? image_ref(s->begin) : split(s);
+}
+
+/* ---- transactions ---- */
+
+static const char *begin(struct meta_state *s)
+{
+    if (s->begin)
+        return "a transaction begins inside another";
+    s->begin = split(s);
+    return NULL;
+}
+
+static const char *end(struct meta_state *s, bool abort)
+{
+    if (!s->begin)
+        return "a transaction ends that hasn't begun";
+    if (abort) {
+        image_unref(s->draft, &s->grave);
+        s->draft = image_draft(s->begin, &s->grave);
+    }
+    image_unref(s->begin, &s->grave);
+    s->begin = NULL;
+    return NULL;
+}
+
+/* ---- records ---- */
+
+static const char *replay(struct meta_state *s, const struct meta_record *v, int n, struct arena *a)
+{
+    for (int i = 0; i < n; i++) {
+        const char *why = image_refuses(s->draft, &v[i], a);
+
+        if (why)
+            return why;
+        image_replay(s->draft, &s->grave, &v[i]);
+    }
+    return NULL;
+}
+
+static const char *apply_kafka(struct meta_state *s, const struct meta_item *i, struct arena *a)
+{
+    const struct meta_record *v;
+    int n;
+
+    switch (kafka_record_ours(&i->kafka, s->draft, a, &v, &n)) {
+    case KAFKA_CHANGES:
+        return replay(s, v, n, a);
+    case KAFKA_BEGINS:
+        return begin(s);
+    case KAFKA_ENDS:
+        return end(s, false);
+    case KAFKA_ABORTS:
+        return end(s, true);
+    case KAFKA_ELSEWHERE:
+        s->elsewhere++;
+        return NULL;
+    }
+    return NULL;
+}
+
+/* A checkpoint says when its last record was written. */
+static const char *apply_control(struct meta_state *s, const struct meta_item *i, struct arena *a)
+{
+    struct SnapshotHeaderRecord head;
+
+    if (meta_control_type(i) == CONTROL_SNAPSHOT_FOOTER)
+        s->footer = true;
+    if (meta_control_type(i) != CONTROL_SNAPSHOT_HEADER)
+        return NULL;
+    if (proto_decode(&SnapshotHeaderRecord_type, 0, i->value, a, &head))
+        return "the snapshot's header can't be decoded";
+    s->header = true;
+    s->header_ms = head.last_contained_log_timestamp;
+    return NULL;
+}
+
+const char *meta_state_apply(struct meta_state *s, const struct meta_item *i, struct arena *a)
+{
+    const char *why = i->is_control ? apply_control(s, i, a)
+                      : i->is_kafka ? apply_kafka(s, i, a)
+                                    : replay(s, &i->record, 1, a);
+
+    if (why)
+        return why;
+    s->draft->offset = i->offset;
+    s->draft->epoch = i->epoch;
+    s->draft->append_ms = i->time_ms;
+    (void)grave_step(&s->grave, GRAVE_STEP);
+    return NULL;
+}

@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 
 BUILD_PACKAGES := gcc libc6-dev make python3 pkg-config libuv1-dev libraft-dev libzstd-dev liblz4-dev libsnappy-dev \
-	zlib1g-dev libisal-dev libprotobuf-c-dev protobuf-c-compiler librdkafka-dev libjansson-dev
+	zlib1g-dev libisal-dev libprotobuf-c-dev protobuf-c-compiler librdkafka-dev libjansson-dev libedit-dev
 TEST_PACKAGES := kcat python3-confluent-kafka clang-format clang libclang-rt-14-dev iproute2 e2fsprogs
 
 V ?= opt
@@ -25,7 +25,7 @@ ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -isystem $(GEN) $(WARN) $(WERROR) $(C
 	-ffunction-sections -fdata-sections $(CFLAGS)
 ALL_LDFLAGS := $(LDFLAGS.$(V)) -pthread -Wl,--gc-sections $(LDFLAGS)
 LIBS := -luv -lzstd -llz4 -lsnappy -lz -lisal -lprotobuf-c -ljansson -lm
-CONSOLE_LIBS := -lrdkafka
+CONSOLE_LIBS := -lrdkafka -ledit
 
 # Sources: what lies in a product folder is built; nothing else needs to know.
 LIB_SRC := $(sort $(shell find base proto log metadata quorum broker tools -name '*.c' \
@@ -65,7 +65,7 @@ $(LIB): $(call obj,$(LIB_SRC) $(GEN_SRC))
 	@ar rcs $@ $^
 $(B)/weir: $(B)/tools/weir.o $(call obj,$(UV_SRC)) $(LIB)
 	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
-$(B)/weir-console: $(call obj,$(CONSOLE_SRC)) $(LIB)
+$(B)/weir-console: $(call obj,$(CONSOLE_SRC) $(UV_SRC)) $(LIB)
 	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(CONSOLE_LIBS) $(LIBS)
 $(B)/unit: $(call obj,$(UNIT_SRC) $(SIM_SRC) tests/check.c) $(LIB)
 	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)

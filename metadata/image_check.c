@@ -17,7 +17,8 @@ static const char *id_text(struct uuid id, struct arena *a)
 
 static const char *refuse_register_broker(const struct image *i, const struct meta_record *r, struct arena *a)
 {
-    return r->register_broker.id < 0 ? arena_printf(a, "broker %d is registered", r->register_broker.id) : NULL;
+    return r->register_broker.id < 0 ? arena_printf(a, "broker %d is registered", r->register_broker.id)
+                                     : NULL;
 }
 
 static const char *refuse_unregister_broker(const struct image *i, const struct meta_record *r,
@@ -25,7 +26,8 @@ static const char *refuse_unregister_broker(const struct image *i, const struct 
 {
     int32_t id = r->unregister_broker.id;
 
-    return image_broker(i, id) ? NULL : arena_printf(a, "broker %d, which isn't registered, is unregistered", id);
+    return image_broker(i, id) ? NULL
+                               : arena_printf(a, "broker %d, which isn't registered, is unregistered", id);
 }
 
 static const char *refuse_broker_change(const struct image *i, const struct meta_record *r, struct arena *a)
@@ -48,7 +50,8 @@ static const char *refuse_topic(const struct image *i, const struct meta_record 
     if (t->name.len == 0 || t->name.len >= NAME_KEY_MAX / 2)
         return arena_printf(a, "a topic's name has %zu bytes", t->name.len);
     if (image_topic_by_id(i, t->id))
-        return arena_printf(a, "topic id %s is given to %.*s, but it is in use", id_text(t->id, a), TEXT(t->name));
+        return arena_printf(a, "topic id %s is given to %.*s, but it is in use", id_text(t->id, a),
+                            TEXT(t->name));
     if (image_topic_by_name(i, t->name))
         return arena_printf(a, "topic %.*s is created, but it exists", TEXT(t->name));
     return NULL;
@@ -58,18 +61,21 @@ static const char *refuse_remove_topic(const struct image *i, const struct meta_
 {
     struct uuid id = r->remove_topic.id;
 
-    return image_topic_by_id(i, id) ? NULL
-                                    : arena_printf(a, "topic id %s, which doesn't exist, is removed", id_text(id, a));
+    return image_topic_by_id(i, id)
+               ? NULL
+               : arena_printf(a, "topic id %s, which doesn't exist, is removed", id_text(id, a));
 }
 
 /* Lists as the image can hold them. */
-static const char *refuse_lists(const struct image_topic *t, const struct record_partition *p, struct arena *a)
+static const char *refuse_lists(const struct image_topic *t, const struct record_partition *p,
+                                struct arena *a)
 {
     const struct ids lists[] = {p->replicas, p->isr, p->removing, p->adding, p->elr, p->last_elr};
 
     for (size_t n = 0; n < sizeof(lists) / sizeof(lists[0]); n++)
         if (lists[n].n < 0 || lists[n].n > UINT16_MAX)
-            return arena_printf(a, "%.*s-%d names %d brokers in one list", TEXT(t->name), p->index, lists[n].n);
+            return arena_printf(a, "%.*s-%d names %d brokers in one list", TEXT(t->name), p->index,
+                                lists[n].n);
     if (p->dirs.n != p->replicas.n)
         return arena_printf(a, "%.*s-%d has %d replicas and %d directories", TEXT(t->name), p->index,
                             p->replicas.n, p->dirs.n);
@@ -87,12 +93,13 @@ static const char *refuse_partition(const struct image *i, const struct meta_rec
     if (p->index < 0 || (uint32_t)p->index > t->partitions.count)
         return arena_printf(a, "partition %d of %.*s comes where %u is the next", p->index, TEXT(t->name),
                             t->partitions.count);
-    return r->unknown.len > UINT16_MAX
-               ? arena_printf(a, "%.*s-%d has %zu bytes of unknown fields", TEXT(t->name), p->index, r->unknown.len)
-               : refuse_lists(t, p, a);
+    return r->unknown.len > UINT16_MAX ? arena_printf(a, "%.*s-%d has %zu bytes of unknown fields",
+                                                      TEXT(t->name), p->index, r->unknown.len)
+                                       : refuse_lists(t, p, a);
 }
 
-static const char *refuse_partition_change(const struct image *i, const struct meta_record *r, struct arena *a)
+static const char *refuse_partition_change(const struct image *i, const struct meta_record *r,
+                                           struct arena *a)
 {
     const struct record_partition_change *c = &r->partition_change;
     const struct image_topic *t = image_topic_by_id(i, c->topic);
@@ -167,7 +174,8 @@ const char *image_refuses(const struct image *i, const struct meta_record *r, st
 
 /* ---- does it go back? ---- */
 
-static const char *partition_backwards(const struct image *i, const struct record_partition *r, struct arena *a)
+static const char *partition_backwards(const struct image *i, const struct record_partition *r,
+                                       struct arena *a)
 {
     const struct image_topic *t = image_topic_by_id(i, r->topic);
     const struct image_partition *p = t ? image_partition(t, r->index) : NULL;
@@ -176,8 +184,8 @@ static const char *partition_backwards(const struct image *i, const struct recor
         return arena_printf(a, "the leader epoch of %.*s-%d goes back from %d to %d", TEXT(t->name), r->index,
                             p->leader_epoch, r->leader_epoch);
     if (p && r->partition_epoch < p->partition_epoch)
-        return arena_printf(a, "the partition epoch of %.*s-%d goes back from %d to %d", TEXT(t->name), r->index,
-                            p->partition_epoch, r->partition_epoch);
+        return arena_printf(a, "the partition epoch of %.*s-%d goes back from %d to %d", TEXT(t->name),
+                            r->index, p->partition_epoch, r->partition_epoch);
     return NULL;
 }
 
@@ -209,17 +217,24 @@ struct faults {
     int32_t index;
 };
 
-#define FAULT(f, fmt, ...)                                                                                   \
-    (f)->each((f)->arg, arena_printf(&(f)->arena, "%.*s-%d: " fmt, TEXT((f)->topic->name), (f)->index, __VA_ARGS__))
+#define FAULT(f, fmt, ...) tell(f, false, arena_printf(&(f)->arena, fmt, __VA_ARGS__))
+#define NOTE(f, fmt, ...)  tell(f, true, arena_printf(&(f)->arena, fmt, __VA_ARGS__))
 
-static void check_list(struct faults *f, const char *name, struct ids ids, struct ids replicas)
+static void tell(struct faults *f, bool note, const char *what)
+{
+    f->each(f->arg, arena_printf(&f->arena, "%.*s-%d: %s", TEXT(f->topic->name), f->index, what), note);
+}
+
+static void check_list(struct faults *f, const char *name, struct ids ids, struct ids replicas, bool kafkas)
 {
     for (int n = 0; n < ids.n; n++) {
         struct ids before = {.v = ids.v, .n = n};
 
         if (ids_has(before, ids.v[n]))
             FAULT(f, "%s names broker %d twice", name, ids.v[n]);
-        if (!ids_has(replicas, ids.v[n]))
+        if (!ids_has(replicas, ids.v[n]) && kafkas)
+            NOTE(f, "%s names broker %d, which is no replica", name, ids.v[n]);
+        else if (!ids_has(replicas, ids.v[n]))
             FAULT(f, "%s names broker %d, which is no replica", name, ids.v[n]);
     }
 }
@@ -248,7 +263,8 @@ static void check_leader(struct faults *f, const struct record_partition *p)
     if (!image_broker(f->image, p->leader))
         FAULT(f, "its leader %d isn't registered", p->leader);
     else if (!could_lead(f->image, p->leader) && better >= 0)
-        FAULT(f, "its leader %d is fenced or about to shut down, but broker %d could lead", p->leader, better);
+        FAULT(f, "its leader %d is fenced or about to shut down, but broker %d could lead", p->leader,
+              better);
 }
 
 static void check_partition(struct faults *f, const struct image_partition *p)
@@ -259,12 +275,12 @@ static void check_partition(struct faults *f, const struct image_partition *p)
     partition_record(f->topic, p, &all);
     if (r->replicas.n == 0)
         FAULT(f, "it has %d replicas", r->replicas.n);
-    check_list(f, "the list of replicas", r->replicas, r->replicas);
-    check_list(f, "the ISR", r->isr, r->replicas);
-    check_list(f, "the list of eligible leaders", r->elr, r->replicas);
-    check_list(f, "the last known list of eligible leaders", r->last_elr, r->replicas);
-    check_list(f, "the list of those being added", r->adding, r->replicas);
-    check_list(f, "the list of those being removed", r->removing, r->replicas);
+    check_list(f, "the list of replicas", r->replicas, r->replicas, false);
+    check_list(f, "the ISR", r->isr, r->replicas, false);
+    check_list(f, "the list of eligible leaders", r->elr, r->replicas, true);
+    check_list(f, "the last known list of eligible leaders", r->last_elr, r->replicas, true);
+    check_list(f, "the list of those being added", r->adding, r->replicas, false);
+    check_list(f, "the list of those being removed", r->removing, r->replicas, false);
     for (int n = 0; n < r->elr.n; n++)
         if (ids_has(r->isr, r->elr.v[n]))
             FAULT(f, "broker %d is in the ISR and eligible besides", r->elr.v[n]);
@@ -285,7 +301,7 @@ static void check_topic(struct faults *f)
         arena_reset(&f->arena);
     }
     if (f->index == 0)
-        f->each(f->arg, arena_printf(&f->arena, "topic %.*s has no partition", TEXT(f->topic->name)));
+        f->each(f->arg, arena_printf(&f->arena, "topic %.*s has no partition", TEXT(f->topic->name)), false);
 }
 
 void image_faults(const struct image *i, struct heap *h, image_fault_fn each, void *arg)
@@ -300,7 +316,9 @@ void image_faults(const struct image *i, struct heap *h, image_fault_fn each, vo
         check_topic(&f);
     for (; (c = image_configs_next(&configs)); arena_reset(&f.arena))
         if (c->type == CONFIG_TOPIC && !image_topic_by_name(i, c->resource))
-            each(arg, arena_printf(&f.arena, "%.*s is set on topic %.*s, which doesn't exist", TEXT(c->name),
-                                   TEXT(c->resource)));
+            each(arg,
+                 arena_printf(&f.arena, "%.*s is set on topic %.*s, which doesn't exist", TEXT(c->name),
+                              TEXT(c->resource)),
+                 false);
     arena_drop(&f.arena);
 }

@@ -13,10 +13,11 @@ const char *image_backwards(const struct image *i, const struct meta_record *r, 
 
 /* Every sentence that isn't true of the image, one call each, lent for the call:
  *  1. replicas, ISR, ELR, adding and removing name no broker twice; replicas aren't empty
- *  2. ISR, ELR, last known ELR, adding and removing lie within the replicas; ISR and ELR share no broker
+ *  2. ISR, adding and removing lie within the replicas; ISR and ELR share no broker. ELR and last known ELR should
+ *     too, but that is only a note: Kafka 4.3.1 leaves a replica there that a reassignment has removed
  *  3. the leader is registered and in the ISR; if it is fenced or about to shut down, nobody else there could lead
  *  4. of a partition without a leader, no broker in the ISR could lead: registered, unfenced, not about to shut down
  *  5. epochs aren't negative; partitions are 0 .. n-1, and a topic has at least one
  *  6. settings of topics belong to topics that exist */
-typedef void (*image_fault_fn)(void *arg, const char *sentence);
+typedef void (*image_fault_fn)(void *arg, const char *sentence, bool note);
 void image_faults(const struct image *i, struct heap *h, image_fault_fn each, void *arg);

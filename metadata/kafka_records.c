@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "proto/varint.h"
 #include "proto_gen.h"
+#include <stdlib.h>
 
 /* ---- reading ---- */
 
@@ -78,6 +79,17 @@ static struct uuids dirs_of(struct uuids dirs, int32_t replicas, struct arena *a
     return (struct uuids){.v = v, .n = v ? replicas : 0};
 }
 
+/* Kafka keeps endpoints and feature ranges in hash maps, so they come in any order; in ours they have one. */
+static int endpoint_order(const void *a, const void *b)
+{
+    return slice_cmp(((const struct endpoint *)a)->name, ((const struct endpoint *)b)->name);
+}
+
+static int feature_order(const void *a, const void *b)
+{
+    return slice_cmp(((const struct feature_range *)a)->name, ((const struct feature_range *)b)->name);
+}
+
 static void of_register_broker(const struct RegisterBrokerRecord *m, struct meta_record *r, struct arena *a)
 {
     struct endpoint *e = arena_alloc(a, (size_t)m->end_points.n * sizeof(*e));
@@ -92,6 +104,8 @@ static void of_register_broker(const struct RegisterBrokerRecord *m, struct meta
         f[i] = (struct feature_range){.name = m->features.v[i].name,
                                       .min = m->features.v[i].min_supported_version,
                                       .max = m->features.v[i].max_supported_version};
+    qsort(e, (size_t)m->end_points.n, sizeof(*e), endpoint_order);
+    qsort(f, (size_t)m->features.n, sizeof(*f), feature_order);
     r->type = RECORD_REGISTER_BROKER;
     r->register_broker = (struct record_register_broker){.id = m->broker_id,
                                                          .incarnation = m->incarnation_id,
@@ -146,12 +160,13 @@ static void of_partition_change(const struct PartitionChangeRecord *m, struct me
 static void of_broker_change(const struct BrokerRegistrationChangeRecord *m, struct meta_record *r)
 {
     r->type = RECORD_BROKER_CHANGE;
-    r->broker_change = (struct record_broker_change){.id = m->broker_id,
-                                                     .epoch = m->broker_epoch,
-                                                     .fenced = m->fenced,
-                                                     .in_controlled_shutdown = m->in_controlled_shutdown,
-                                                     .dirs = m->log_dirs.n > 0 ? UUIDS(m->log_dirs) : UUIDS_SAME,
-                                                     .cordoned = UUIDS_MAYBE(m->cordoned_log_dirs)};
+    r->broker_change =
+        (struct record_broker_change){.id = m->broker_id,
+                                      .epoch = m->broker_epoch,
+                                      .fenced = m->fenced,
+                                      .in_controlled_shutdown = m->in_controlled_shutdown,
+                                      .dirs = m->log_dirs.n > 0 ? UUIDS(m->log_dirs) : UUIDS_SAME,
+                                      .cordoned = UUIDS_MAYBE(m->cordoned_log_dirs)};
 }
 
 /* Before there were registration changes. */
@@ -165,10 +180,8 @@ static void of_fencing(int32_t id, int64_t epoch, int8_t fenced, struct meta_rec
 static void of_config(const struct ConfigRecord *m, struct meta_record *r)
 {
     r->type = RECORD_CONFIG;
-    r->config = (struct record_config){.resource_type = m->resource_type,
-                                       .resource = m->resource_name,
-                                       .name = m->name,
-                                       .value = m->value};
+    r->config = (struct record_config){
+        .resource_type = m->resource_type, .resource = m->resource_name, .name = m->name, .value = m->value};
 }
 
 static void of_producer_ids(const struct ProducerIdsRecord *m, struct meta_record *r)
@@ -240,7 +253,8 @@ static bool one_of_ours(const struct kafka_record *k, struct meta_record *r, str
         const struct UnregisterBrokerRecord *m = k->msg;
 
         r->type = RECORD_UNREGISTER_BROKER;
-        r->unregister_broker = (struct record_unregister_broker){.id = m->broker_id, .epoch = m->broker_epoch};
+        r->unregister_broker =
+            (struct record_unregister_broker){.id = m->broker_id, .epoch = m->broker_epoch};
         return true;
     }
     case METADATA_TopicRecord: {

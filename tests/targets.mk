@@ -90,7 +90,8 @@ test: packages ## unit tests, simulation, Debian's clients, all with sanitizers
 	@tests/results.sh real tests/real/run.py
 	@tests/results.sh dump tests/tools/test_dump.sh build/asan/weir
 	@tests/results.sh tools tests/tools/test_tools.py build/asan
-	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients real dump tools)
+	@tests/results.sh metadata tests/tools/test_metadata.py build/asan
+	@python3 tests/clients/tally.py $(addprefix $(OUT)/,unit unit_uv sim repeat clients real dump tools metadata)
 
 tidy: packages ## directions, seams, calls to the outside, globals, lengths, dead files, formatting
 	@$(MAKE) --no-print-directory V=opt build/opt/weir
@@ -113,6 +114,7 @@ fmt: ## formats every source as make tidy wants it
 tools-test: all ## commands against a real node, and dump against Kafka's own text
 	tests/tools/test_dump.sh build/opt/weir
 	tests/tools/test_tools.py build/opt
+	tests/tools/test_metadata.py build/opt
 
 .PHONY: tools-test
 

@@ -30,7 +30,7 @@ SEAMS = [(r"uv\.h|uv/.*", r"base/io_uv\w*\.[ch]"),
          (r"protobuf-c/.*|records\.pb-c\.h", r"metadata/record\.c"),
          (r"zstd\w*\.h|lz4\w*\.h|snappy\S*\.h|zlib\.h|isa-l\.h|isa-l/.*|igzip\w*\.h|crc\.h", r"base/codec\w*\.c"),
          (r"openssl/.*", r"broker/net/.*"),
-         (r"librdkafka/.*", r"tools/console/.*"),
+         (r"librdkafka/.*|histedit\.h", r"tools/console/.*"),
          (r"pthread\.h|threads\.h|sys/socket\.h|netinet/.*|fcntl\.h|sys/mman\.h|sys/stat\.h|sys/epoll\.h|dirent\.h",
           r"base/io_uv\w*\.[ch]|tools/.*|tests/.*")]
 

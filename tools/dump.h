@@ -17,7 +17,7 @@ struct dump {
     size_t max_record;
     struct codec_cache *codecs;
     struct arena arena; /* of one batch */
-    int faults; /* found: the exit code says so */
+    int faults;         /* found: the exit code says so */
 };
 
 /* A log file, batch after batch. */

@@ -24,8 +24,9 @@ static bool fail(struct meta_reader *r, const char *what, enum err err)
     struct arena *a = &r->t->arena;
 
     r->torn = err == E_TRUNCATED && !r->in_batch;
-    r->why = arena_printf(a, "%s, position %" PRId64 ": %s%s%s", r->batch.where ? r->batch.where : "the source",
-                          r->batch.position, what, err ? ": " : "", err ? err_text(err) : "");
+    r->why =
+        arena_printf(a, "%s, position %" PRId64 ": %s%s%s", r->batch.where ? r->batch.where : "the source",
+                     r->batch.position, what, err ? ": " : "", err ? err_text(err) : "");
     return false;
 }
 
@@ -97,7 +98,9 @@ bool meta_reader_next(struct meta_reader *r, struct meta_item *out)
                               .value = rec.value};
     err = item_decode(r, out);
     if (err)
-        return fail(r, arena_printf(&r->t->arena, "the record at offset %" PRId64 " can't be decoded", rec.offset), err);
+        return fail(
+            r, arena_printf(&r->t->arena, "the record at offset %" PRId64 " can't be decoded", rec.offset),
+            err);
     return true;
 }
 

@@ -85,8 +85,8 @@ static int64_t load_oldest(struct meta_walk *w)
     return -1;
 }
 
-bool meta_walk_open(struct meta_walk *w, struct tool *t, const struct meta_place *place, struct meta_point point,
-                    bool oldest)
+bool meta_walk_open(struct meta_walk *w, struct tool *t, const struct meta_place *place,
+                    struct meta_point point, bool oldest)
 {
     int64_t first = place->n_logs ? place->logs[0].offset : -1, from = -1;
 
@@ -97,10 +97,11 @@ bool meta_walk_open(struct meta_walk *w, struct tool *t, const struct meta_place
     if (from < 0)
         from = 0;
     meta_reader_open(&w->reader, t, meta_files(t, place->logs, place->n_logs, from));
-    if (first > from || (first < 0 && w->state.draft->offset < 0 && !w->state.header))
-        tool_fail(t, "%s: no snapshot can be read that reaches the log's first offset, %" PRId64
-                     ", or lies before the point in question",
-                  place->path, first);
+    if (first < 0 && !w->state.header)
+        tool_fail(t, "%s: no snapshot can be read that isn't later than that", place->path);
+    else if (first > from)
+        tool_fail(t, "%s: the log begins at offset %" PRId64 ", and no snapshot leads to it", place->path,
+                  first);
     if (t->ended)
         meta_walk_close(w);
     return !t->ended;
@@ -114,20 +115,27 @@ void meta_walk_close(struct meta_walk *w)
 
 /* ---- going on ---- */
 
+static void ended_badly(struct meta_walk *w)
+{
+    const char *last = w->place->n_logs ? w->place->logs[w->place->n_logs - 1].path : "";
+
+    if (w->reader.torn && strcmp(last, w->reader.batch.where) == 0)
+        tool_warn(w->t, "%s (being written at this moment, or cut off)", w->reader.why);
+    else
+        tool_fail(w->t, "%s", w->reader.why);
+}
+
 const struct meta_item *meta_walk_peek(struct meta_walk *w, struct meta_point point)
 {
-    while (!w->holds) {
-        if (!meta_reader_next(&w->reader, &w->held)) {
-            if (w->reader.why && w->reader.torn && w->reader.batch.file == w->place->n_logs - 1)
-                tool_warn(w->t, "%s (being written at this moment, or cut off)", w->reader.why);
-            else if (w->reader.why)
-                tool_fail(w->t, "%s", w->reader.why);
-            w->reader.torn = false;
-            return NULL;
-        }
-        w->holds = w->held.offset > w->state.draft->offset; /* the checkpoint may end inside a batch */
+    while (!w->holds && !w->ended) {
+        w->ended = !meta_reader_next(&w->reader, &w->held);
+        w->holds =
+            !w->ended && w->held.offset > w->state.draft->offset; /* a checkpoint may end inside a batch */
+        if (w->ended && w->reader.why)
+            ended_badly(w);
     }
-    if (point.kind == META_OFFSET ? w->held.offset > point.value : w->held.time_ms > point.value)
+    if (w->ended ||
+        (point.kind == META_OFFSET ? w->held.offset > point.value : w->held.time_ms > point.value))
         return NULL;
     return &w->held;
 }

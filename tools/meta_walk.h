@@ -12,17 +12,18 @@ struct meta_walk {
     struct meta_state state;
     struct meta_reader reader;
     struct meta_item held; /* read and not applied yet */
-    bool holds;
+    bool holds, ended;
 };
 /* Where the walk begins: at the newest checkpoint that isn't behind `point`, or (oldest) with all history that is
  * left. A damaged checkpoint is passed over, with a warning. */
-bool meta_walk_open(struct meta_walk *w, struct tool *t, const struct meta_place *place, struct meta_point point,
-                    bool oldest);
+bool meta_walk_open(struct meta_walk *w, struct tool *t, const struct meta_place *place,
+                    struct meta_point point, bool oldest);
 /* The next record up to `point`, not applied yet; NULL: none, or after tool_fail(). The end of a file inside a batch
  * is only a warning where it is the last one: it may be written at this moment. */
 const struct meta_item *meta_walk_peek(struct meta_walk *w, struct meta_point point);
 bool meta_walk_apply(struct meta_walk *w); /* what was peeked at happens; false after tool_fail() */
-struct image *meta_walk_to(struct meta_walk *w, struct meta_point point); /* meta_state_image(); NULL: it failed */
+struct image *meta_walk_to(struct meta_walk *w,
+                           struct meta_point point); /* meta_state_image(); NULL: it failed */
 void meta_walk_close(struct meta_walk *w);
 
 /* All of one checkpoint onto an empty state. NULL, or why it isn't whole. */

@@ -1,6 +1,7 @@
 /* weir-console: the commands that need librdkafka. `weir` runs it in its own place; the first word names the command. */
 #include "base/check.h"
 #include "tools/console/console.h"
+#include "tools/console/shell.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <time.h>
@@ -110,6 +111,9 @@ static int command_run(struct console *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "metadata-shell") == 0)
+        return console_metadata_shell(argc - 2, argv + 2);
+
     struct heap *heap = heap_new(false);
     struct console c = {.heap = heap};
     struct sigaction action = {.sa_handler = on_signal};

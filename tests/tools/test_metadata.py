@@ -96,7 +96,7 @@ def damaged():
         good = f.read()
     with tempfile.TemporaryDirectory() as d:
         path = os.path.join(d, os.path.basename(LOG))
-        for at in range(0, len(good), 211):
+        for at in range(0, len(good), 601):
             for bad in (good[:at] + bytes([good[at] ^ 0x41]) + good[at + 1:], good[:at]):
                 with open(path, "wb") as f:
                     f.write(bad)

@@ -153,6 +153,20 @@ static const char *refuse_no_op(const struct image *i, const struct meta_record 
     return NULL;
 }
 
+static const char *refuse_register_controller(const struct image *i, const struct meta_record *r,
+                                              struct arena *a)
+{
+    int32_t id = r->register_controller.id;
+
+    return id < 0 ? arena_printf(a, "controller %d is registered", id) : NULL;
+}
+
+/* Of a topic that doesn't exist: Kafka takes that too. */
+static const char *refuse_clear_elr(const struct image *i, const struct meta_record *r, struct arena *a)
+{
+    return NULL;
+}
+
 static const char *refuse_cluster(const struct image *i, const struct meta_record *r, struct arena *a)
 {
     size_t len = r->cluster.id.len;

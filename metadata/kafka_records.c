@@ -90,35 +90,56 @@ static int feature_order(const void *a, const void *b)
     return slice_cmp(((const struct feature_range *)a)->name, ((const struct feature_range *)b)->name);
 }
 
+/* Brokers and controllers have structs of the same shape for both. */
+#define SORTED_ENDPOINTS(a, list, out)                                                                       \
+    struct endpoint *out = arena_alloc(a, (size_t)(list).n * sizeof(*out));                                  \
+    for (int k = 0; k < (list).n; k++)                                                                       \
+        out[k] = (struct endpoint){.name = (list).v[k].name,                                                 \
+                                   .host = (list).v[k].host,                                                 \
+                                   .port = (list).v[k].port,                                                 \
+                                   .security_protocol = (list).v[k].security_protocol};                      \
+    qsort(out, (size_t)(list).n, sizeof(*out), endpoint_order)
+#define SORTED_FEATURES(a, list, out)                                                                        \
+    struct feature_range *out = arena_alloc(a, (size_t)(list).n * sizeof(*out));                             \
+    for (int k = 0; k < (list).n; k++)                                                                       \
+        out[k] = (struct feature_range){.name = (list).v[k].name,                                            \
+                                        .min = (list).v[k].min_supported_version,                            \
+                                        .max = (list).v[k].max_supported_version};                           \
+    qsort(out, (size_t)(list).n, sizeof(*out), feature_order)
+
 static void of_register_broker(const struct RegisterBrokerRecord *m, struct meta_record *r, struct arena *a)
 {
-    struct endpoint *e = arena_alloc(a, (size_t)m->end_points.n * sizeof(*e));
-    struct feature_range *f = arena_alloc(a, (size_t)m->features.n * sizeof(*f));
+    SORTED_ENDPOINTS(a, m->end_points, endpoints);
+    SORTED_FEATURES(a, m->features, features);
 
-    for (int i = 0; i < m->end_points.n; i++)
-        e[i] = (struct endpoint){.name = m->end_points.v[i].name,
-                                 .host = m->end_points.v[i].host,
-                                 .port = m->end_points.v[i].port,
-                                 .security_protocol = m->end_points.v[i].security_protocol};
-    for (int i = 0; i < m->features.n; i++)
-        f[i] = (struct feature_range){.name = m->features.v[i].name,
-                                      .min = m->features.v[i].min_supported_version,
-                                      .max = m->features.v[i].max_supported_version};
-    qsort(e, (size_t)m->end_points.n, sizeof(*e), endpoint_order);
-    qsort(f, (size_t)m->features.n, sizeof(*f), feature_order);
     r->type = RECORD_REGISTER_BROKER;
     r->register_broker = (struct record_register_broker){.id = m->broker_id,
                                                          .incarnation = m->incarnation_id,
                                                          .epoch = m->broker_epoch,
-                                                         .endpoints = e,
+                                                         .endpoints = endpoints,
                                                          .n_endpoints = m->end_points.n,
-                                                         .features = f,
+                                                         .features = features,
                                                          .n_features = m->features.n,
                                                          .rack = m->rack,
                                                          .fenced = m->fenced,
                                                          .in_controlled_shutdown = m->in_controlled_shutdown,
                                                          .dirs = UUIDS(m->log_dirs),
                                                          .cordoned = UUIDS(m->cordoned_log_dirs)};
+}
+
+static void of_register_controller(const struct RegisterControllerRecord *m, struct meta_record *r,
+                                   struct arena *a)
+{
+    SORTED_ENDPOINTS(a, m->end_points, endpoints);
+    SORTED_FEATURES(a, m->features, features);
+
+    r->type = RECORD_REGISTER_CONTROLLER;
+    r->register_controller = (struct record_register_controller){.id = m->controller_id,
+                                                                 .incarnation = m->incarnation_id,
+                                                                 .endpoints = endpoints,
+                                                                 .n_endpoints = m->end_points.n,
+                                                                 .features = features,
+                                                                 .n_features = m->features.n};
 }
 
 static void of_partition(const struct PartitionRecord *m, struct meta_record *r, struct arena *a)
@@ -191,57 +212,6 @@ static void of_producer_ids(const struct ProducerIdsRecord *m, struct meta_recor
         .broker_id = m->broker_id, .broker_epoch = m->broker_epoch, .next = m->next_producer_id};
 }
 
-/* ClearElr: the lists of a topic's partitions, or of all, become empty. */
-struct clearing {
-    struct arena *arena;
-    struct meta_record *v;
-    int n, room;
-};
-
-static void clear_topic(struct clearing *c, const struct image_topic *t)
-{
-    struct image_partitions w = image_partitions_from(t, 0);
-    const struct image_partition *p;
-
-    while ((p = image_partitions_next(&w))) {
-        struct meta_record *r;
-
-        if (p->n_elr == 0 && p->n_last_elr == 0)
-            continue;
-        if (c->n == c->room) {
-            struct meta_record *more;
-
-            c->room = c->room ? c->room * 2 : 16;
-            more = arena_alloc(c->arena, (size_t)c->room * sizeof(*more));
-            if (c->n)
-                memcpy(more, c->v, (size_t)c->n * sizeof(*more));
-            c->v = more;
-        }
-        r = &c->v[c->n++];
-        r->type = RECORD_PARTITION_CHANGE;
-        r->partition_change = (struct record_partition_change){.topic = t->id,
-                                                               .index = partition_index(p),
-                                                               .leader = LEADER_SAME,
-                                                               .recovering = -1,
-                                                               .replicas = IDS_SAME,
-                                                               .isr = IDS_SAME,
-                                                               .removing = IDS_SAME,
-                                                               .adding = IDS_SAME,
-                                                               .dirs = UUIDS_SAME};
-    }
-}
-
-static void of_clear_elr(const struct ClearElrRecord *m, const struct image *i, struct clearing *c)
-{
-    struct image_topics w = image_topics_from(i, SLICE_NULL);
-    const struct image_topic *t = m->topic_name.len ? image_topic_by_name(i, m->topic_name) : NULL;
-
-    if (t)
-        clear_topic(c, t);
-    while (m->topic_name.len == 0 && (t = image_topics_next(&w)))
-        clear_topic(c, t);
-}
-
 /* Records that stand for one of ours. false: another kind. */
 static bool one_of_ours(const struct kafka_record *k, struct meta_record *r, struct arena *a)
 {
@@ -298,35 +268,32 @@ static bool one_of_ours(const struct kafka_record *k, struct meta_record *r, str
     case METADATA_BrokerRegistrationChangeRecord:
         of_broker_change(k->msg, r);
         return true;
+    case METADATA_RegisterControllerRecord:
+        of_register_controller(k->msg, r, a);
+        return true;
+    case METADATA_ClearElrRecord:
+        r->type = RECORD_CLEAR_ELR;
+        r->clear_elr.topic = ((const struct ClearElrRecord *)k->msg)->topic_name;
+        return true;
     default:
         return false;
     }
 }
 
-enum kafka_meaning kafka_record_ours(const struct kafka_record *k, const struct image *i, struct arena *a,
-                                     const struct meta_record **out, int *n)
+enum kafka_meaning kafka_record_ours(const struct kafka_record *k, struct arena *a, struct meta_record *out)
 {
-    struct meta_record *r = arena_alloc(a, sizeof(*r));
-    struct clearing c = {.arena = a};
-
-    *n = 0;
-    *out = r;
+    memset(out, 0, sizeof(*out));
     switch (k->key) {
-    case METADATA_NoOpRecord:
-        return KAFKA_CHANGES;
     case METADATA_BeginTransactionRecord:
         return KAFKA_BEGINS;
     case METADATA_EndTransactionRecord:
         return KAFKA_ENDS;
     case METADATA_AbortTransactionRecord:
         return KAFKA_ABORTS;
-    case METADATA_ClearElrRecord:
-        of_clear_elr(k->msg, i, &c);
-        *out = c.v;
-        *n = c.n;
+    case METADATA_NoOpRecord:
+        out->type = RECORD_NO_OP;
         return KAFKA_CHANGES;
     default:
-        *n = one_of_ours(k, r, a);
-        return *n ? KAFKA_CHANGES : KAFKA_ELSEWHERE;
+        return one_of_ours(k, out, a) ? KAFKA_CHANGES : KAFKA_ELSEWHERE;
     }
 }

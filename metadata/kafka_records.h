@@ -31,12 +31,11 @@ void kafka_record_name(const struct kafka_record *r, struct bytes *out);
 
 /* What a record means to an image. */
 enum kafka_meaning {
-    KAFKA_CHANGES, /* the records of ours that it stands for: *n of them, perhaps none */
+    KAFKA_CHANGES, /* the record of ours that it stands for */
     KAFKA_BEGINS,  /* a transaction: what follows counts only once it has ended */
     KAFKA_ENDS,
     KAFKA_ABORTS,    /* what came since the begin never happened */
-    KAFKA_ELSEWHERE, /* the image has no place for it: credentials, quotas, ACLs, tokens, controllers */
+    KAFKA_ELSEWHERE, /* the image has no place for it: credentials, quotas, ACLs, tokens */
 };
-/* `i`: the image before the record. Lists of ours are lent by the message and the image. */
-enum kafka_meaning kafka_record_ours(const struct kafka_record *r, const struct image *i, struct arena *a,
-                                     const struct meta_record **out, int *n);
+/* *out, with KAFKA_CHANGES: lent by the message and the arena. */
+enum kafka_meaning kafka_record_ours(const struct kafka_record *r, struct arena *a, struct meta_record *out);

@@ -36,10 +36,12 @@ static void json_image(struct tool *t, const struct image *i, const char *topic)
     struct json j = tool_json(t);
     struct image_features features = image_features_all(i);
     struct image_brokers brokers = image_brokers_all(i);
+    struct image_controllers controllers = image_controllers_all(i);
     struct image_topics topics = image_topics_from(i, SLICE_NULL);
     struct image_configs configs = image_configs_all(i);
     const struct image_feature *f;
     const struct image_broker *b;
+    const struct image_controller *r;
     const struct image_topic *each;
     const struct image_config *c;
 
@@ -56,6 +58,10 @@ static void json_image(struct tool *t, const struct image *i, const char *topic)
     json_open(&j, "brokers", '[');
     while ((b = image_brokers_next(&brokers)))
         meta_json_broker(&j, NULL, b);
+    json_close(&j, ']');
+    json_open(&j, "controllers", '[');
+    while ((r = image_controllers_next(&controllers)))
+        meta_json_controller(&j, NULL, r);
     json_close(&j, ']');
     json_open(&j, "topics", '[');
     while ((each = image_topics_next(&topics)))
@@ -75,8 +81,10 @@ static void text_head(struct tool *t, const struct image *i)
 {
     struct image_features features = image_features_all(i);
     struct image_brokers brokers = image_brokers_all(i);
+    struct image_controllers controllers = image_controllers_all(i);
     const struct image_feature *f;
     const struct image_broker *b;
+    const struct image_controller *r;
 
     bytes_printf(&t->out, "%s\n", meta_image_place(i, &t->arena));
     if (i->cluster_id[0])
@@ -90,6 +98,9 @@ static void text_head(struct tool *t, const struct image *i)
         meta_text_broker(b, &t->out);
         bytes_printf(&t->out, "\n");
     }
+    while ((r = image_controllers_next(&controllers)))
+        bytes_printf(&t->out, "controller %d: %s\n", r->reg.id,
+                     meta_endpoints(r->reg.endpoints, r->reg.n_endpoints, &t->arena));
 }
 
 static void text_topic(struct tool *t, const struct image *i, const struct image_topic *topic)

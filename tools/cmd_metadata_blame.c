@@ -23,6 +23,8 @@ static void print(void *arg, const struct meta_change *c)
     int32_t epoch = b->item ? b->item->epoch : b->image->epoch;
     char time[META_TIME_LEN + 1];
 
+    if (strcmp(c->kind, "partition") == 0 && !meta_names_partition(&b->target, c->subject))
+        return; /* the record changed others besides */
     b->told++;
     if (t->json) {
         struct json j = tool_json(t);
@@ -48,19 +50,9 @@ static void print(void *arg, const struct meta_change *c)
 
 static bool concerns(struct blame *b, struct meta_walk *w, const struct meta_item *i)
 {
-    const struct meta_record *v;
-    int n;
+    struct meta_record r;
 
-    if (i->is_control)
-        return false;
-    if (!i->is_kafka)
-        return meta_concerns(&b->target, w->state.draft, &i->record);
-    if (kafka_record_ours(&i->kafka, w->state.draft, &w->reader.arena, &v, &n) != KAFKA_CHANGES)
-        return false;
-    for (int k = 0; k < n; k++)
-        if (meta_concerns(&b->target, w->state.draft, &v[k]))
-            return true;
-    return false;
+    return meta_item_record(i, &w->reader.arena, &r) && meta_concerns(&b->target, w->state.draft, &r);
 }
 
 /* The draft before and after one record: what it did is what differs. */

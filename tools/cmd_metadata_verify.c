@@ -124,18 +124,11 @@ static void check_batch(struct verify *v, const struct meta_item *i, struct aren
 
 static void backwards(struct verify *v, const struct meta_item *i, struct arena *a)
 {
-    const struct meta_record *r = &i->record;
-    int n = 1;
+    struct meta_record r;
+    const char *why = meta_item_record(i, a, &r) ? image_backwards(v->state.draft, &r, a) : NULL;
 
-    if (i->is_control ||
-        (i->is_kafka && kafka_record_ours(&i->kafka, v->state.draft, a, &r, &n) != KAFKA_CHANGES))
-        return;
-    for (int k = 0; k < n; k++) {
-        const char *why = image_backwards(v->state.draft, &r[k], a);
-
-        if (why)
-            fault(v, meta_item_where(i, a), why, false);
-    }
+    if (why)
+        fault(v, meta_item_where(i, a), why, false);
 }
 
 static void check_record(struct verify *v, const struct meta_item *i, struct arena *a)

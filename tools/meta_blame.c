@@ -41,6 +41,13 @@ static bool config_of(const struct meta_target *t, const struct record_config *c
     return t->broker >= 0 && slice_eq(t->name, c->resource);
 }
 
+bool meta_names_partition(const struct meta_target *t, const char *partition)
+{
+    struct meta_target p = meta_target(partition);
+
+    return slice_eq(t->name, p.name) || (p.topic.p && slice_eq(t->name, p.topic));
+}
+
 bool meta_concerns(const struct meta_target *t, const struct image *i, const struct meta_record *r)
 {
     const struct image_topic *topic;
@@ -52,6 +59,10 @@ bool meta_concerns(const struct meta_target *t, const struct image *i, const str
         return r->unregister_broker.id == t->broker;
     case RECORD_BROKER_CHANGE:
         return r->broker_change.id == t->broker;
+    case RECORD_REGISTER_CONTROLLER:
+        return r->register_controller.id == t->broker;
+    case RECORD_CLEAR_ELR:
+        return r->clear_elr.topic.len == 0 || topic_of(t, r->clear_elr.topic);
     case RECORD_TOPIC:
         return topic_of(t, r->topic.name);
     case RECORD_REMOVE_TOPIC:
@@ -66,7 +77,10 @@ bool meta_concerns(const struct meta_target *t, const struct image *i, const str
         return config_of(t, &r->config);
     case RECORD_FEATURE:
         return slice_eq(t->name, r->feature.name);
-    default:
+    case RECORD_PRODUCER_IDS:
+    case RECORD_NO_OP:
+    case RECORD_CLUSTER:
         return false;
     }
+    return false;
 }

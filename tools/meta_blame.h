@@ -13,5 +13,6 @@ struct meta_target {
     int32_t broker; /* -1: not a number */
 };
 struct meta_target meta_target(const char *word);
+bool meta_names_partition(const struct meta_target *t, const char *partition); /* "orders-0" */
 /* `i`: the image before the record. */
 bool meta_concerns(const struct meta_target *t, const struct image *i, const struct meta_record *r);

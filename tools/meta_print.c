@@ -43,6 +43,43 @@ void meta_json_feature(struct json *j, const char *name, const struct image_feat
     json_close(j, '}');
 }
 
+static void json_endpoints(struct json *j, const struct endpoint *v, int32_t n)
+{
+    json_open(j, "endpoints", '[');
+    for (int i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_text(j, "name", v[i].name);
+        json_text(j, "host", v[i].host);
+        json_int(j, "port", v[i].port);
+        json_int(j, "securityProtocol", v[i].security_protocol);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void json_features(struct json *j, const struct feature_range *v, int32_t n)
+{
+    json_open(j, "features", '[');
+    for (int i = 0; i < n; i++) {
+        json_open(j, NULL, '{');
+        json_text(j, "name", v[i].name);
+        json_int(j, "min", v[i].min);
+        json_int(j, "max", v[i].max);
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+void meta_json_controller(struct json *j, const char *name, const struct image_controller *c)
+{
+    json_open(j, name, '{');
+    json_int(j, "id", c->reg.id);
+    json_uuid(j, "incarnationId", c->reg.incarnation);
+    json_endpoints(j, c->reg.endpoints, c->reg.n_endpoints);
+    json_features(j, c->reg.features, c->reg.n_features);
+    json_close(j, '}');
+}
+
 void meta_json_broker(struct json *j, const char *name, const struct image_broker *b)
 {
     const struct record_register_broker *r = &b->reg;
@@ -54,25 +91,8 @@ void meta_json_broker(struct json *j, const char *name, const struct image_broke
     json_bool(j, "inControlledShutdown", r->in_controlled_shutdown);
     json_text(j, "rack", r->rack);
     json_uuid(j, "incarnationId", r->incarnation);
-    json_open(j, "endpoints", '[');
-    for (int i = 0; i < r->n_endpoints; i++) {
-        json_open(j, NULL, '{');
-        json_text(j, "name", r->endpoints[i].name);
-        json_text(j, "host", r->endpoints[i].host);
-        json_int(j, "port", r->endpoints[i].port);
-        json_int(j, "securityProtocol", r->endpoints[i].security_protocol);
-        json_close(j, '}');
-    }
-    json_close(j, ']');
-    json_open(j, "features", '[');
-    for (int i = 0; i < r->n_features; i++) {
-        json_open(j, NULL, '{');
-        json_text(j, "name", r->features[i].name);
-        json_int(j, "min", r->features[i].min);
-        json_int(j, "max", r->features[i].max);
-        json_close(j, '}');
-    }
-    json_close(j, ']');
+    json_endpoints(j, r->endpoints, r->n_endpoints);
+    json_features(j, r->features, r->n_features);
     json_uuids(j, "logDirs", r->dirs);
     json_uuids(j, "cordonedLogDirs", r->cordoned);
     json_close(j, '}');
@@ -190,6 +210,6 @@ void meta_text_broker(const struct image_broker *b, struct bytes *out)
                  r->in_controlled_shutdown ? ", about to shut down" : "");
     if (r->rack.p)
         bytes_printf(out, "  rack %.*s", TEXT(r->rack));
-    bytes_printf(out, "  epoch %" PRId64 "  %s", r->epoch, meta_endpoints(r, &a));
+    bytes_printf(out, "  epoch %" PRId64 "  %s", r->epoch, meta_endpoints(r->endpoints, r->n_endpoints, &a));
     arena_drop(&a);
 }

@@ -7,6 +7,7 @@
 /* One object each, closed. name: as in table.h. */
 void meta_json_feature(struct json *j, const char *name, const struct image_feature *f);
 void meta_json_broker(struct json *j, const char *name, const struct image_broker *b);
+void meta_json_controller(struct json *j, const char *name, const struct image_controller *c);
 void meta_json_partition(struct json *j, const char *name, const struct image *i,
                          const struct image_partition *p);
 void meta_json_config(struct json *j, const char *name, const struct image_config *c);

@@ -106,6 +106,16 @@ bool meta_reader_next(struct meta_reader *r, struct meta_item *out)
 
 /* ---- in words ---- */
 
+bool meta_item_record(const struct meta_item *i, struct arena *a, struct meta_record *out)
+{
+    if (i->is_control)
+        return false;
+    if (i->is_kafka)
+        return kafka_record_ours(&i->kafka, a, out) == KAFKA_CHANGES;
+    *out = i->record;
+    return true;
+}
+
 enum control_type meta_control_type(const struct meta_item *i)
 {
     return (enum control_type)get_be16(i->key.p + 2);

@@ -39,6 +39,8 @@ void meta_reader_open(struct meta_reader *r, struct tool *t, struct meta_source 
 bool meta_reader_next(struct meta_reader *r, struct meta_item *out); /* false: the end, or `why` */
 void meta_reader_close(struct meta_reader *r);
 
+/* The change of the image that it is, as a record of ours; false: none. */
+bool meta_item_record(const struct meta_item *i, struct arena *a, struct meta_record *out);
 enum control_type meta_control_type(const struct meta_item *i);
 /* "…/0….log, position 1234, offset 56" */
 const char *meta_item_where(const struct meta_item *i, struct arena *a);

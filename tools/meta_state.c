@@ -59,26 +59,22 @@ static const char *end(struct meta_state *s, bool abort)
 
 /* ---- records ---- */
 
-static const char *replay(struct meta_state *s, const struct meta_record *v, int n, struct arena *a)
+static const char *replay(struct meta_state *s, const struct meta_record *r, struct arena *a)
 {
-    for (int i = 0; i < n; i++) {
-        const char *why = image_refuses(s->draft, &v[i], a);
+    const char *why = image_refuses(s->draft, r, a);
 
-        if (why)
-            return why;
-        image_replay(s->draft, &s->grave, &v[i]);
-    }
-    return NULL;
+    if (!why)
+        image_replay(s->draft, &s->grave, r);
+    return why;
 }
 
 static const char *apply_kafka(struct meta_state *s, const struct meta_item *i, struct arena *a)
 {
-    const struct meta_record *v;
-    int n;
+    struct meta_record r;
 
-    switch (kafka_record_ours(&i->kafka, s->draft, a, &v, &n)) {
+    switch (kafka_record_ours(&i->kafka, a, &r)) {
     case KAFKA_CHANGES:
-        return replay(s, v, n, a);
+        return replay(s, &r, a);
     case KAFKA_BEGINS:
         return begin(s);
     case KAFKA_ENDS:
@@ -112,7 +108,7 @@ const char *meta_state_apply(struct meta_state *s, const struct meta_item *i, st
 {
     const char *why = i->is_control ? apply_control(s, i, a)
                       : i->is_kafka ? apply_kafka(s, i, a)
-                                    : replay(s, &i->record, 1, a);
+                                    : replay(s, &i->record, a);
 
     if (why)
         return why;

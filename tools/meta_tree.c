@@ -13,7 +13,8 @@ enum kind {
     LOCAL,
     CLUSTER,
     BROKERS,
-    FEATURES,
+    CONTROLLERS,
+    FEATURE_DIR,
     TOPICS,
     BY_NAME,
     BY_ID,
@@ -30,6 +31,7 @@ enum kind {
     TOPIC_ID,
     PARTITION,
     BROKER,
+    CONTROLLER,
     FEATURE,
     CONFIG
 };
@@ -44,11 +46,12 @@ static const struct {
              {LOCAL, "version", VERSION},
              {IMAGE, "cluster", CLUSTER},
              {IMAGE, "configs", CONFIGS},
-             {IMAGE, "features", FEATURES},
+             {IMAGE, "features", FEATURE_DIR},
              {IMAGE, "producerIds", PRODUCER_IDS},
              {IMAGE, "provenance", PROVENANCE},
              {IMAGE, "topics", TOPICS},
              {CLUSTER, "brokers", BROKERS},
+             {CLUSTER, "controllers", CONTROLLERS},
              {CLUSTER, "id", CLUSTER_ID},
              {TOPICS, "byId", BY_ID},
              {TOPICS, "byName", BY_NAME},
@@ -160,6 +163,16 @@ static void list_brokers(struct listing *l)
             return;
 }
 
+static void list_controllers(struct listing *l)
+{
+    struct image_controllers w = image_controllers_all(l->image);
+    struct tree_node n = node(CONTROLLER);
+
+    while ((n.controller = image_controllers_next(&w)))
+        if (!tell_number(l, n.controller->reg.id, n))
+            return;
+}
+
 static void list_features(struct listing *l)
 {
     struct image_features w = image_features_all(l->image);
@@ -206,7 +219,10 @@ static void list_own(struct listing *l, const struct tree_node *dir)
     case BROKERS:
         list_brokers(l);
         break;
-    case FEATURES:
+    case CONTROLLERS:
+        list_controllers(l);
+        break;
+    case FEATURE_DIR:
         list_features(l);
         break;
     case BY_NAME:
@@ -368,6 +384,8 @@ static void cat_json(const struct tree *t, const struct tree_node *f, struct byt
 
     if (f->kind == PARTITION)
         meta_json_partition(&j, NULL, t->image, f->partition);
+    else if (f->kind == CONTROLLER)
+        meta_json_controller(&j, NULL, f->controller);
     else
         meta_json_broker(&j, NULL, f->broker);
     bytes_printf(out, "\n");
@@ -401,6 +419,7 @@ void tree_cat(const struct tree *t, const struct tree_node *f, struct bytes *out
         break;
     case PARTITION:
     case BROKER:
+    case CONTROLLER:
         cat_json(t, f, out);
         break;
     case FEATURE:

@@ -1,9 +1,9 @@
 /* An image as a tree of files, laid out as in Kafka's metadata shell. Pure.
  *
- *     /image/cluster/id                     /image/topics/byName/<topic>/{id,<partition>…}
- *     /image/cluster/brokers/<id>           /image/topics/byId/<topic id>/{name,<partition>…}
- *     /image/features/<name>                /image/configs/<TOPIC:orders, BROKER, …>/<setting>
- *     /image/producerIds/nextProducerId     /image/provenance      /local/version
+ *     /image/cluster/id                           /image/topics/byName/<topic>/{id,<partition>…}
+ *     /image/cluster/{brokers,controllers}/<id>   /image/topics/byId/<topic id>/{name,<partition>…}
+ *     /image/features/<name>                      /image/configs/<TOPIC:orders, BROKER, …>/<setting>
+ *     /image/producerIds/nextProducerId           /image/provenance      /local/version
  *
  * Loop:   any. Memory: nodes are values that borrow the image; names are lent for a callback.
  * Names:  a '/' inside one is written %2F, a '%' %25. */
@@ -16,6 +16,7 @@ struct tree_node {
     const struct image_topic *topic;
     const struct image_partition *partition;
     const struct image_broker *broker;
+    const struct image_controller *controller;
     const struct image_feature *feature;
     const struct image_config *config; /* of a resource: any one of its settings */
 };

@@ -40,13 +40,13 @@ const char *meta_resource(int8_t type, struct slice name, struct arena *a)
                 : arena_printf(a, "resource %d %.*s", type, TEXT(name));
 }
 
-const char *meta_endpoints(const struct record_register_broker *r, struct arena *a)
+const char *meta_endpoints(const struct endpoint *v, int32_t n, struct arena *a)
 {
     const char *text = "no endpoint";
 
-    for (int i = 0; i < r->n_endpoints; i++)
-        text = arena_printf(a, "%s%s%.*s://%.*s:%u", i ? text : "", i ? "," : "", TEXT(r->endpoints[i].name),
-                            TEXT(r->endpoints[i].host), r->endpoints[i].port);
+    for (int i = 0; i < n; i++)
+        text = arena_printf(a, "%s%s%.*s://%.*s:%u", i ? text : "", i ? "," : "", TEXT(v[i].name),
+                            TEXT(v[i].host), v[i].port);
     return text;
 }
 
@@ -106,6 +106,11 @@ static void feature(void *arg, const struct image_feature *before, const struct 
 
 /* ---- brokers ---- */
 
+static const char *endpoints_of(const struct record_register_broker *r, struct arena *a)
+{
+    return meta_endpoints(r->endpoints, r->n_endpoints, a);
+}
+
 static void broker_flags(struct words *w, const char *id, const struct record_register_broker *was,
                          const struct record_register_broker *is)
 {
@@ -148,8 +153,8 @@ static void broker_changed(struct words *w, const char *id, const struct record_
              arena_printf(a, "registered again, epoch %" PRId64 " -> %" PRId64 "%s", was->epoch, is->epoch,
                           uuid_eq(was->incarnation, is->incarnation) ? "" : " (a new process)"));
     broker_flags(w, id, was, is);
-    from = meta_endpoints(was, a);
-    to = meta_endpoints(is, a);
+    from = endpoints_of(was, a);
+    to = endpoints_of(is, a);
     if (strcmp(from, to) != 0)
         tell_change(w, "broker", id, "endpoints", from, to);
     if (!slice_eq(was->rack, is->rack))
@@ -169,13 +174,33 @@ static void broker(void *arg, const struct image_broker *before, const struct im
     if (before && after)
         broker_changed(w, id, &before->reg, &after->reg);
     else if (after)
-        tell(w, "broker", id, "created", NULL, meta_endpoints(&after->reg, a),
-             arena_printf(a, "registered at %s, rack %s, epoch %" PRId64 "%s", meta_endpoints(&after->reg, a),
+        tell(w, "broker", id, "created", NULL, endpoints_of(&after->reg, a),
+             arena_printf(a, "registered at %s, rack %s, epoch %" PRId64 "%s", endpoints_of(&after->reg, a),
                           text_or(after->reg.rack, "none", a), after->reg.epoch,
                           after->reg.fenced ? ", fenced" : ""));
     else
-        tell(w, "broker", id, "deleted", meta_endpoints(&before->reg, a), NULL,
+        tell(w, "broker", id, "deleted", endpoints_of(&before->reg, a), NULL,
              arena_printf(a, "unregistered (epoch %" PRId64 ")", before->reg.epoch));
+    arena_reset(a);
+}
+
+static void controller(void *arg, const struct image_controller *before, const struct image_controller *after)
+{
+    struct words *w = arg;
+    struct arena *a = &w->arena;
+    const char *id = arena_printf(a, "%d", before ? before->reg.id : after->reg.id);
+    const char *was = before ? meta_endpoints(before->reg.endpoints, before->reg.n_endpoints, a) : NULL;
+    const char *is = after ? meta_endpoints(after->reg.endpoints, after->reg.n_endpoints, a) : NULL;
+
+    if (!was)
+        tell(w, "controller", id, "created", NULL, is, arena_printf(a, "registered at %s", is));
+    else if (!is)
+        tell(w, "controller", id, "deleted", was, NULL, "unregistered");
+    else if (strcmp(was, is) != 0)
+        tell_change(w, "controller", id, "endpoints", was, is);
+    else if (!uuid_eq(before->reg.incarnation, after->reg.incarnation))
+        tell(w, "controller", id, "incarnation", id_text(before->reg.incarnation, a),
+             id_text(after->reg.incarnation, a), "registered again (a new process)");
     arena_reset(a);
 }
 
@@ -326,6 +351,7 @@ void meta_changes(const struct image *before, const struct image *after, struct 
     struct words w = {.before = before, .after = after, .each = each, .arg = arg};
     const struct image_diff ops = {.feature = feature,
                                    .broker = broker,
+                                   .controller = controller,
                                    .topic = topic,
                                    .partition = partition,
                                    .config = config,

@@ -10,7 +10,7 @@
 #include "metadata/image.h"
 
 struct meta_change {
-    const char *kind;           /* cluster feature broker topic partition config producer-ids */
+    const char *kind;           /* cluster feature broker controller topic partition config producer-ids */
     const char *subject;        /* "orders-0", "2", "topic orders" */
     const char *what;           /* leader isr fenced … created deleted */
     const char *before, *after; /* NULL: there was, there is none */
@@ -24,4 +24,4 @@ void meta_changes(const struct image *before, const struct image *after, struct 
 const char *meta_ids(struct ids ids, struct arena *a); /* 1,2,3; "none" */
 const char *meta_resource(int8_t type, struct slice name,
                           struct arena *a); /* "topic orders", "all brokers" */
-const char *meta_endpoints(const struct record_register_broker *r, struct arena *a);
+const char *meta_endpoints(const struct endpoint *v, int32_t n, struct arena *a);

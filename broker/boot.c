@@ -1,6 +1,7 @@
 #include "boot.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "broker/dirs.h"
 #include "broker/replica/cleaner.h"
 #include "broker/replica/manager.h"
 #include "log/reserve.h"
@@ -210,6 +211,7 @@ static void leftover_end(struct finding *f, const struct leftover *l)
 static void found_one(void *arg, const char *name, enum log_dir_kind kind, struct slice topic, int32_t index)
 {
     struct finding *f = arg;
+    const struct uuid *id = &f->boot->dirs[f->dir].meta.directory_id;
     const struct image_topic *t;
     struct partitions *ps;
     int64_t start, hw, cleaned, recovery;
@@ -228,11 +230,16 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
     start = checkpoint_get(&f->start, topic, index);
     hw = checkpoint_get(&f->hw, topic, index);
     cleaned = checkpoint_get(&f->cleaned, topic, index);
-    if (!partitions_found(ps, f->dir, SLICE(name), recovery < 0 ? 0 : recovery, start, hw < 0 ? 0 : hw))
-        leftover_note(f, name, false); /* the same partition lies in another directory too */
-    else if (cleaned >= 0)
-        cleaner_found(ps->cleaner, SLICE(name), cleaned);
     f->n_found++;
+    if (!partitions_found(ps, f->dir, SLICE(name), recovery < 0 ? 0 : recovery, start, hw < 0 ? 0 : hw)) {
+        leftover_note(f, name, false); /* the same partition lies in another directory too */
+        return;
+    }
+    if (cleaned >= 0)
+        cleaner_found(ps->cleaner, SLICE(name), cleaned);
+    if (!uuid_eq(partition_dir_of(image_partition(t, index), f->node->id), *id))
+        dirs_chose(f->node->dirs, &t->id, index,
+                   id); /* somebody moved it, or the last process couldn't tell */
 }
 
 static void checkpoint_open(struct finding *f, struct checkpoint *c, const char *name)

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 struct control;
+struct dirs;
 struct partitions;
 struct topic_rules_cache;
 struct producer_ids;
@@ -95,6 +96,7 @@ struct node {
     char cluster_id[64];
     const struct config *config; /* as started: what is dynamic is read from a loop's own */
     struct control *control;
+    struct dirs *dirs; /* dirs.h */
     struct net_loop **net;
     int n_net;
     struct disk_table *disks; /* the control loop's own: others have theirs */

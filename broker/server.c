@@ -132,6 +132,7 @@ static void on_registered(void *arg, int64_t broker_epoch)
     if (s->phase != STARTING)
         return;
     s->phase = RUNNING;
+    dirs_registered(s->node.dirs, broker_epoch);
     on_configured(s, control_config(s->node.control)); /* now the connections that wait come in */
     for (int i = 0; i < s->n_listeners; i++)
         bound[i] = s->listeners[i].at;
@@ -287,6 +288,7 @@ struct node *server_start(struct io *io, const struct server_options *options)
     s->options = *options;
     arena_init(&s->arena, n->heap, SIZE_MAX);
     s->control_loop = loop_start(io, LOOP_DISK, "control");
+    n->dirs = dirs_new(n, s->control_loop);
     s->begin.run = server_begin;
     s->stop.run = stop_asked;
     s->signal.run = signal_came;

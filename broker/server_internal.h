@@ -5,6 +5,7 @@
 #include "base/trace.h"
 #include "broker/boot.h"
 #include "broker/control.h"
+#include "broker/dirs.h"
 #include "broker/net/net.h"
 #include "broker/replica/manager.h"
 #include "broker/replica/rounds.h"

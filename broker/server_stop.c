@@ -202,6 +202,7 @@ void stop_begin(struct server *s)
     if (s->phase == STOPPING)
         return;
     s->phase = STOPPING;
+    dirs_stop(s->node.dirs);
     TRACE(s->node.io, server_stopping, s->why ? s->why_text : "asked to");
     if (!s->node.control) {
         s->step.run = control_stopped;

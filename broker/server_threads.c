@@ -37,22 +37,22 @@ struct disk_loop *disk_loop_start(struct server *s, int index)
 {
     struct node *n = &s->node;
     struct disk_loop *d = heap_alloc(n->heap, sizeof(*d));
-    struct log_dir_past *past = heap_alloc(n->heap, (size_t)s->boot.n * sizeof(*past));
+    struct dir_told *dirs = heap_alloc(n->heap, (size_t)s->boot.n * sizeof(*dirs));
     char name[24];
 
     for (int i = 0; i < s->boot.n; i++)
-        past[i] = s->boot.dirs[i].past;
+        dirs[i] = (struct dir_told){.past = s->boot.dirs[i].past, .id = s->boot.dirs[i].meta.directory_id};
     snprintf(name, sizeof(name), "disk-%d", index);
     d->node = n;
     d->index = index;
     d->config = n->config;
     d->disks = n->disks;
     d->loop = loop_start(n->io, LOOP_DISK, name);
-    d->partitions = partitions_new(d, past, s->boot.n);
+    d->partitions = partitions_new(d, dirs, s->boot.n);
     for (int i = 0; i < s->boot.n; i++)
         if (s->boot.dirs[i].offline)
             partitions_unlisted(d->partitions, i);
-    heap_free(n->heap, past);
+    heap_free(n->heap, dirs);
     return d;
 }
 
@@ -104,6 +104,7 @@ void loops_free(struct server *s)
         rounds_drop(s->rounds);
     if (n->net_shared)
         net_shared_drop(n->net_shared);
+    dirs_drop(n->dirs);
 }
 
 /* ---- num.network.threads changes: new connections go to so many loops; those that are there stay where they are, so a loop

@@ -162,6 +162,16 @@ struct uuids partition_dirs(const struct image_partition *p)
     return (struct uuids){.v = (const struct uuid *)(const void *)(p->ids + n), .n = p->n_replicas};
 }
 
+struct uuid partition_dir_of(const struct image_partition *p, int32_t broker)
+{
+    struct uuids dirs = partition_dirs(p);
+
+    for (int i = 0; i < p->n_replicas && i < dirs.n; i++)
+        if (p->ids[i] == broker)
+            return dirs.v[i];
+    return (struct uuid){{0}};
+}
+
 static struct ids next_ids(const int32_t **at, int n)
 {
     struct ids ids = {.v = *at, .n = n};

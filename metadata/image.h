@@ -175,6 +175,7 @@ static inline struct ids partition_elr(const struct image_partition *p)
     return (struct ids){p->ids + p->n_replicas + p->n_isr + p->n_removing + p->n_adding, p->n_elr};
 }
 struct uuids partition_dirs(const struct image_partition *p);
+struct uuid partition_dir_of(const struct image_partition *p, int32_t broker); /* zero: it has no replica */
 /* All of it; the lists are lent by the image. */
 void partition_record(const struct image_topic *t, const struct image_partition *p, struct meta_record *out);
 bool ids_has(struct ids ids, int32_t id);

@@ -135,16 +135,19 @@ static void found_add(struct partitions *ps, const struct DescribeLogDirsRequest
     struct found *f = &list->v[list->n];
     enum log_dir_kind kind;
     struct slice topic;
-    struct partition *p;
+    struct partition *p = NULL;
     int32_t index;
 
     if (!log_dir_parse((const char *)r->name.p, &kind, &topic, &index) || !wanted(in, topic, index))
         return;
-    p = partition_of_name(ps, r);
-    if (!p)
+    if (r->loaded || !r->fresh) /* else it is empty */
+        p = partition_of_name(ps, r);
+    if (!p && !r->fresh)
         return;
-    *f = (struct found){
-        .topic = arena_copy(&list->arena, topic), .index = index, .dir = r->dir, .size = log_size(p->log)};
+    *f = (struct found){.topic = arena_copy(&list->arena, topic),
+                        .index = index,
+                        .dir = r->dir,
+                        .size = p ? log_size(p->log) : 0};
     list->n++;
 }
 

@@ -449,7 +449,7 @@ static enum err part_resolve(struct request *r, struct fetch_part *p)
     p->item.topic_id = topic->id;
     p->leader = ip->leader;
     p->leader_epoch = ip->leader_epoch;
-    return ip->leader == r->net->node->id ? E_OK : E_NOT_LEADER_OR_FOLLOWER;
+    return partition_led(ip, r->net->node->id);
 }
 
 static void part_add(struct fetch *f, struct fetch_wish *wish)

@@ -1,4 +1,5 @@
 #include "partition_call.h"
+#include "broker/replica/manager.h"
 
 enum err partition_resolve(const struct request *r, struct slice name, enum acl_operation op,
                            struct scatter_item *item)
@@ -12,7 +13,7 @@ enum err partition_resolve(const struct request *r, struct slice name, enum acl_
     if (!p)
         return E_UNKNOWN_TOPIC_OR_PARTITION;
     item->topic_id = topic->id;
-    return p->leader == r->net->node->id ? E_OK : E_NOT_LEADER_OR_FOLLOWER;
+    return partition_led(p, r->net->node->id);
 }
 
 bool topic_is_internal(struct slice name)

@@ -95,6 +95,7 @@ static enum err part_prepare(struct request *r, struct produce *s, const struct 
                              struct produce_part *p, struct slice records)
 {
     const struct image_partition *ip = topic ? image_partition(topic, p->item.partition) : NULL;
+    enum err err;
 
     if (!topic)
         return r->version >= 13 ? E_UNKNOWN_TOPIC_ID : E_UNKNOWN_TOPIC_OR_PARTITION;
@@ -107,12 +108,13 @@ static enum err part_prepare(struct request *r, struct produce *s, const struct 
         return E_INVALID_TOPIC_EXCEPTION;
     if (s->in->acks < -1 || s->in->acks > 1)
         return E_INVALID_REQUIRED_ACKS;
-    if (ip->leader != s->node_id) {
+    err = partition_led(ip, s->node_id);
+    if (err) {
         if (r->version >= 10) {
             p->out->current_leader.leader_id = ip->leader;
             p->out->current_leader.leader_epoch = ip->leader_epoch;
         }
-        return E_NOT_LEADER_OR_FOLLOWER;
+        return err;
     }
     if (ip->n_replicas > 1)
         return E_NOT_ENOUGH_REPLICAS; /* until data is replicated, one copy is never taken for several */

@@ -38,7 +38,9 @@ static void partition_gone(struct partitions *ps, const struct image_topic *topi
     bytes_printf(&name, "%.*s-%d", (int)topic->name.len, (const char *)topic->name.p, index);
     r = map_get(&ps->resting, bytes_slice(&name));
     bytes_drop(&name);
-    if (r && partition_make(ps, topic, 0, index, &p) == E_OK)
+    if (r && r->fresh)
+        resting_forget(ps, r);
+    else if (r && partition_make(ps, topic, 0, index, &p) == E_OK)
         partition_delete(ps, p);
 }
 
@@ -52,11 +54,14 @@ static void partition_changed(void *arg, const struct image_topic *topic,
         partition_gone(ps, topic, partition_index(before));
         return;
     }
-    if (!before && ps->unlisted && disk_of(ps->disk->disks, &topic->id, partition_index(after)) == ps->disk)
-        partition_place(ps, topic->name, partition_index(after));
+    if (!before && ps->n_dirs > 1 && after->leader == ps->disk->node->id &&
+        disk_of(ps->disk->disks, &topic->id, partition_index(after)) == ps->disk)
+        (void)partition_place(ps, topic, partition_index(after), true);
     p = partition_loaded(ps, &topic->id, partition_index(after));
-    if (p)
+    if (p) {
         p->leader_epoch = after->leader_epoch;
+        p->leads = after->leader == ps->disk->node->id;
+    }
 }
 
 /* Who turns log.durable on finds everything durable that clients may read. */

@@ -26,7 +26,8 @@ static void dir_failed(void *arg, struct log_dir *dir)
 
     while (ps->dirs[index] != dir)
         index++;
-    atomic_flag_test_and_set(&ps->down[index].told);
+    if (!atomic_flag_test_and_set(&ps->down[index].told))
+        dirs_lost(ps->disk->node->dirs, &ps->dir_ids[index]);
     for (int i = 0; i < t->n; i++) {
         struct dir_down *d = &t->v[i]->partitions->down[index];
         if (!atomic_flag_test_and_set(&d->told))
@@ -37,7 +38,7 @@ static void dir_failed(void *arg, struct log_dir *dir)
             partition_tell(p, INT64_MAX);
 }
 
-struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_past *past, int n_dirs)
+struct partitions *partitions_new(struct disk_loop *disk, const struct dir_told *dirs, int n_dirs)
 {
     struct node *node = disk->node;
     struct partitions *ps = heap_alloc(node->heap, sizeof(*ps));
@@ -64,10 +65,13 @@ struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_p
     ps->upkeep = upkeep_new(ps);
     ps->cleaner = cleaner_new(ps);
     ps->dirs = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(struct log_dir *));
-    ps->past = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*past));
-    memcpy(ps->past, past, (size_t)n_dirs * sizeof(*past));
+    ps->past = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*ps->past));
+    ps->dir_ids = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*ps->dir_ids));
+    ps->dir_counts = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*ps->dir_counts));
     ps->down = heap_alloc(ps->heap, (size_t)n_dirs * sizeof(*ps->down));
     for (int i = 0; i < n_dirs; i++) {
+        ps->past[i] = dirs[i].past;
+        ps->dir_ids[i] = dirs[i].id;
         ps->dirs[i] = log_env_dir(ps->env, config_log_dirs(node->config).v[i]);
         ps->down[i] =
             (struct dir_down){.partitions = ps, .dir = i, .msg.run = dir_down_run, .told = ATOMIC_FLAG_INIT};
@@ -89,7 +93,7 @@ bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t
     r->recovery_point = recovery_point;
     r->start = start;
     r->hw = hw;
-    map_put(&ps->resting, r->name, r);
+    resting_put(ps, r);
     return true;
 }
 
@@ -110,7 +114,8 @@ void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *re
         enum log_dir_kind kind;
         struct slice topic;
         int32_t index;
-        if (r->dir != dir || !log_dir_parse((const char *)r->name.p, &kind, &topic, &index))
+        if (r->dir != dir || (r->fresh && !p) ||
+            !log_dir_parse((const char *)r->name.p, &kind, &topic, &index))
             continue;
         if (p) /* said before it is saved: a cut that follows must think of the larger promise */
             log_checkpointed(p->log, log_recovery_point(p->log));
@@ -163,7 +168,7 @@ static void close_run(struct msg *msg)
         return;
     }
     map_each (struct resting, r, &ps->resting) /* what a crash left is unscanned until it is loaded */
-        if (!r->loaded && !ps->past[r->dir].clean)
+        if (!r->loaded && !r->fresh && !ps->past[r->dir].clean)
             ps->dir_ok[r->dir] = false;
     map_each (struct partition, p, &ps->loaded)
         close_one(ps, p, ps->dir_ok);
@@ -193,6 +198,8 @@ void partitions_drop(struct partitions *ps)
     log_env_drop(ps->env);
     codec_cache_drop(ps->codecs);
     heap_free(ps->heap, ps->dirs);
+    heap_free(ps->heap, ps->dir_ids);
+    heap_free(ps->heap, ps->dir_counts);
     heap_free(ps->heap, ps->down);
     heap_free(ps->heap, ps->past);
     heap_free(ps->heap, ps);

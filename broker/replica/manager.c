@@ -16,6 +16,13 @@ struct disk_loop *disk_of(const struct disk_table *t, const struct uuid *topic_i
     return t->v[h % (uint32_t)t->n_active];
 }
 
+enum err partition_led(const struct image_partition *ip, int32_t node_id)
+{
+    if (ip->leader == node_id || (ip->leader < 0 && ids_has(partition_replicas(ip), node_id)))
+        return E_OK;
+    return E_NOT_LEADER_OR_FOLLOWER;
+}
+
 bool partition_invariant(const struct partition *p)
 {
     return log_start(p->log) <= p->hw && p->hw <= log_end(p->log) &&
@@ -46,40 +53,58 @@ void partition_configure(struct partitions *ps, struct partition *p, struct slic
 static int dir_choose(const struct partitions *ps)
 {
     int best = -1;
-    uint32_t counts[LOG_DIRS_MAX] = {0};
 
-    map_each (struct resting, r, &ps->resting)
-        counts[r->dir]++;
     for (int i = 0; i < ps->n_dirs; i++) {
         int at = (ps->disk->index + i) % ps->n_dirs;
-        if (!ps->dirs[at]->offline && (best < 0 || counts[at] < counts[best]))
+        if (!ps->dirs[at]->offline && (best < 0 || ps->dir_counts[at] < ps->dir_counts[best]))
             best = at;
     }
     return best;
 }
 
-/* Where it lies, or, if it is new, shall lie. NULL: no directory works, or it may lie in one that couldn't be listed. */
-static struct resting *place_of(struct partitions *ps, struct slice topic, int32_t index, bool is_new)
+/* Of the metadata's choice; -1: it made none, or of a directory that isn't here. */
+static int dir_assigned(const struct partitions *ps, const struct image_partition *ip)
 {
-    struct resting *r;
-    struct bytes name;
-    int dir;
+    struct uuid dir = partition_dir_of(ip, ps->disk->node->id);
 
-    bytes_init(&name, ps->heap);
-    bytes_printf(&name, "%.*s-%d", (int)topic.len, (const char *)topic.p, index);
-    r = map_get(&ps->resting, bytes_slice(&name));
-    if (!r && is_new) {
+    for (int i = 0; i < ps->n_dirs && !uuid_is_zero(dir); i++)
+        if (uuid_eq(ps->dir_ids[i], dir))
+            return i;
+    return -1;
+}
+
+static struct resting *place_new(struct partitions *ps, const struct image_topic *topic, int32_t index,
+                                 bool fresh, struct slice name)
+{
+    const struct image_partition *ip = image_partition(topic, index);
+    int dir = ip ? dir_assigned(ps, ip) : -1;
+    bool told = dir >= 0;
+    struct resting *r;
+
+    if (dir < 0 && (fresh || !ps->unlisted))
         dir = dir_choose(ps);
-        if (dir >= 0 && partitions_found(ps, dir, bytes_slice(&name), 0, -1, 0))
-            r = map_get(&ps->resting, bytes_slice(&name));
-    }
-    bytes_drop(&name);
+    if (dir < 0 || !partitions_found(ps, dir, name, 0, -1, 0))
+        return NULL;
+    r = map_get(&ps->resting, name);
+    r->fresh = true;
+    if (!told)
+        dirs_chose(ps->disk->node->dirs, &topic->id, index, &ps->dir_ids[dir]);
     return r;
 }
 
-void partition_place(struct partitions *ps, struct slice topic, int32_t index)
+struct resting *partition_place(struct partitions *ps, const struct image_topic *topic, int32_t index,
+                                bool fresh)
 {
-    (void)place_of(ps, topic, index, true); /* where none works, loading says so */
+    struct resting *r;
+    struct bytes name;
+
+    bytes_init(&name, ps->heap);
+    bytes_printf(&name, "%.*s-%d", (int)topic->name.len, (const char *)topic->name.p, index);
+    r = map_get(&ps->resting, bytes_slice(&name));
+    if (!r)
+        r = place_new(ps, topic, index, fresh, bytes_slice(&name));
+    bytes_drop(&name);
+    return r;
 }
 
 /* The directory has the name but another topic's id: it is set aside for the operator, and this topic begins empty. */
@@ -117,15 +142,15 @@ static enum err recovered_sync(struct partition *p)
     return err;
 }
 
-static enum err partition_load(struct partitions *ps, struct partition *p, struct slice topic)
+static enum err partition_load(struct partitions *ps, struct partition *p, const struct image_topic *topic)
 {
-    struct resting *r = place_of(ps, topic, p->index, !ps->unlisted);
+    struct resting *r = partition_place(ps, topic, p->index, false);
     const struct log_config *config;
     enum err err;
 
     if (!r)
         return E_KAFKA_STORAGE_ERROR;
-    partition_configure(ps, p, topic, &config);
+    partition_configure(ps, p, topic->name, &config);
     err = partition_open(ps, p, r, config);
     if (err == E_MALFORMED) {
         err = stray_set_aside(ps, r);
@@ -162,11 +187,12 @@ enum err partition_make(struct partitions *ps, const struct image_topic *topic, 
     p->topic_id = topic->id;
     p->index = index;
     p->leader_epoch = leader_epoch;
+    p->leads = true;
     key_of(p->key, &topic->id, index);
     list_init(&p->watchers);
     list_init(&p->unsynced);
     list_init(&p->dirty);
-    err = partition_load(ps, p, topic->name);
+    err = partition_load(ps, p, topic);
     if (err) {
         TRACE(ps->io, partition_not_loaded, (int)topic->name.len, (const char *)topic->name.p, index,
               err_text(err));
@@ -178,10 +204,23 @@ enum err partition_make(struct partitions *ps, const struct image_topic *topic, 
     ASSERT(partition_invariant(p));
     map_put(&ps->loaded, slice_of(p->key, PARTITION_KEY), p);
     resting_of(ps, p)->loaded = p;
+    resting_of(ps, p)->fresh = false;
     cleaner_met(ps, p);
     ps->moved = true;
     *out = p;
     return E_OK;
+}
+
+/* Nobody leads what lies in a directory that is lost. */
+static enum err not_led(struct partitions *ps, const struct image_topic *topic,
+                        const struct image_partition *ip)
+{
+    const struct resting *r;
+
+    if (partition_led(ip, ps->disk->node->id))
+        return E_NOT_LEADER_OR_FOLLOWER;
+    r = partition_place(ps, topic, partition_index(ip), false);
+    return !r || ps->dirs[r->dir]->offline ? E_KAFKA_STORAGE_ERROR : E_NOT_LEADER_OR_FOLLOWER;
 }
 
 enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int32_t index,
@@ -193,14 +232,16 @@ enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int3
 
     key_of(key, topic_id, index);
     *out = map_get(&ps->loaded, slice_of(key, PARTITION_KEY));
+    if (*out && log_directory((*out)->log)->offline)
+        return E_KAFKA_STORAGE_ERROR;
     if (*out)
-        return log_directory((*out)->log)->offline ? E_KAFKA_STORAGE_ERROR : E_OK;
+        return (*out)->leads ? E_OK : E_NOT_LEADER_OR_FOLLOWER;
     topic = image_topic_by_id(ps->disk->image, *topic_id);
     ip = topic ? image_partition(topic, index) : NULL;
     if (!ip)
         return E_UNKNOWN_TOPIC_OR_PARTITION;
     if (ip->leader != ps->disk->node->id)
-        return E_NOT_LEADER_OR_FOLLOWER;
+        return not_led(ps, topic, ip);
     return partition_make(ps, topic, ip->leader_epoch, index, out);
 }
 
@@ -224,9 +265,21 @@ struct epoch_end partition_epoch_end(const struct partition *p, int32_t epoch)
     return log_epoch_end(p->log, epoch);
 }
 
-void resting_forget(struct partitions *ps, struct resting *r)
+void resting_put(struct partitions *ps, struct resting *r)
+{
+    map_put(&ps->resting, r->name, r);
+    ps->dir_counts[r->dir]++;
+}
+
+void resting_take(struct partitions *ps, struct resting *r)
 {
     map_remove(&ps->resting, r->name);
+    ps->dir_counts[r->dir]--;
+}
+
+void resting_forget(struct partitions *ps, struct resting *r)
+{
+    resting_take(ps, r);
     heap_free(ps->heap, r);
 }
 

@@ -22,6 +22,7 @@ struct partition {
     struct uuid topic_id;
     int32_t index;
     int32_t leader_epoch;
+    bool leads; /* this node, as the image has it */
     int64_t hw;
     int64_t warm_from; /* what was appended since it was loaded begins here */
     struct log *log;
@@ -36,7 +37,8 @@ struct partition {
 /* A partition that has, or will have, a directory. */
 struct resting {
     struct slice name;
-    int dir; /* index in log.dirs */
+    int dir;    /* index in log.dirs */
+    bool fresh; /* chosen in this life and not loaded since: there is no directory yet */
     int64_t recovery_point;
     int64_t start;
     int64_t hw;
@@ -60,6 +62,8 @@ struct partitions {
     struct log_dir **dirs; /* as log.dirs */
     struct log_dir_past *past;
     struct dir_down *down;
+    struct uuid *dir_ids; /* zero: it couldn't be read at the start */
+    uint32_t *dir_counts; /* of `resting` */
     int n_dirs;
     bool unlisted;              /* partitions_unlisted() was called */
     struct log_config defaults; /* of topics without settings of their own */
@@ -85,7 +89,12 @@ void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *re
                            struct checkpoint *start, struct checkpoint *hw);
 
 /* What the start found on disk, handed to the loop that owns it before anything else happens there. */
-struct partitions *partitions_new(struct disk_loop *disk, const struct log_dir_past *past, int n_dirs);
+/* What is told of one of the log.dirs. */
+struct dir_told {
+    struct log_dir_past past;
+    struct uuid id;
+};
+struct partitions *partitions_new(struct disk_loop *disk, const struct dir_told *dirs, int n_dirs);
 /* false: it is known already, from another directory. */
 bool partitions_found(struct partitions *ps, int dir, struct slice name, int64_t recovery_point,
                       int64_t start, int64_t hw);
@@ -105,6 +114,9 @@ void partitions_adopted(struct partitions *ps, const struct published *old, cons
  * E_UNKNOWN_TOPIC_OR_PARTITION, E_UNKNOWN_TOPIC_ID, E_NOT_LEADER_OR_FOLLOWER, E_KAFKA_STORAGE_ERROR */
 enum err partition_find(struct partitions *ps, const struct uuid *topic_id, int32_t index,
                         struct partition **out);
+/* E_NOT_LEADER_OR_FOLLOWER: another node is to be asked, as the image has it. A replica of this node that nobody leads is for
+ * its DISK loop to answer for, which knows of directories that are lost. */
+enum err partition_led(const struct image_partition *ip, int32_t node_id);
 /* What a client believes of the epoch: -1 believes anything.
  * E_FENCED_LEADER_EPOCH: older than ours; E_UNKNOWN_LEADER_EPOCH: newer */
 enum err partition_epoch_check(const struct partition *p, int32_t current_leader_epoch);

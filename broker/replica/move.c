@@ -154,19 +154,23 @@ static void arrived(struct msg *msg)
 {
     struct parcel *c = container_of(msg, struct parcel, msg);
     struct partitions *ps = c->to;
-    struct resting *r = c->resting;
+    struct resting *r = c->resting, *here;
     struct partition *p = r->loaded;
     const struct image_topic *topic = image_topic_by_id(ps->disk->image, c->topic_id);
     const struct image_partition *ip = topic ? image_partition(topic, c->index) : NULL;
 
     if (p)
         log_enter(p->log, ps->env, ps->dirs[r->dir]);
-    if (map_get(&ps->resting, r->name)) {
+    here = map_get(&ps->resting, r->name);
+    if (here && here->fresh && ip) { /* chosen here from the image alone */
+        dirs_chose(ps->disk->node->dirs, &c->topic_id, c->index, &ps->dir_ids[r->dir]);
+        resting_forget(ps, here);
+    } else if (here) {
         arrived_twice(ps, c);
         heap_free(ps->heap, c);
         return;
     }
-    map_put(&ps->resting, r->name, r);
+    resting_put(ps, r);
     cleaner_came(ps, r->name, c->clean);
     ps->moved = true;
     if (p) {
@@ -176,8 +180,10 @@ static void arrived(struct msg *msg)
     if (!ip && ps->disk->image->offset >= c->seen) {
         arrived_late(ps, c);
     } else if (p) {
-        if (ip && ip->leader_epoch > p->leader_epoch)
+        if (ip && ps->disk->image->offset >= c->seen) {
             p->leader_epoch = ip->leader_epoch;
+            p->leads = ip->leader == ps->disk->node->id;
+        }
         if (c->dirty)
             upkeep_appended(ps, p);
     }
@@ -248,7 +254,7 @@ static void hand_over(struct moving *m, struct resting *r)
     look.msg.run = arrived;
     if (r->loaded)
         partition_leave(ps, r->loaded);
-    map_remove(&ps->resting, r->name);
+    resting_take(ps, r);
     c = heap_alloc(ps->heap, sizeof(*c));
     *c = look;
     loop_post(to->loop, &c->msg);

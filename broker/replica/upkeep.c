@@ -92,7 +92,7 @@ static void flush_round(struct upkeep *u)
 static void retain_one(struct upkeep *u, const struct resting *r)
 {
     int64_t now_ms = io_wall_ms(u->ps->io);
-    struct partition *p = partition_of_name(u->ps, r);
+    struct partition *p = r->fresh && !r->loaded ? NULL : partition_of_name(u->ps, r);
     int removed = 0;
     enum err err;
 

@@ -102,6 +102,17 @@ class Pair:
         self.process.wait(20)
 
 
+def settle(pair):
+    """Until both nodes lead what was created: Kafka answers the creation before it does."""
+    topics = [{"name": "{p}" + t, "partitions": [{"timestamp": -1}]} for t in ("a", "w", "compact", "two", "empty")]
+    topics[0]["partitions"] = [{"partitionIndex": i, "timestamp": -1} for i in range(3)]
+    for _ in range(50):
+        told = pair.ask("ListOffsets", 5, {"topics": topics})
+        if not any(p["errorCode"] for node in told for t in node["topics"] for p in t["partitions"]):
+            return
+        time.sleep(0.1)
+
+
 def set_up(pair):
     pair.ask("CreateTopics", 5, {"topics": [
         {"name": "{p}a", "numPartitions": 3, "replicationFactor": 1, "configs": cases.config(retention_ms="-1")},
@@ -110,6 +121,7 @@ def set_up(pair):
         {"name": "{p}two", "numPartitions": 1, "replicationFactor": 1, "configs": cases.config(min_insync_replicas="2")},
         {"name": "{p}empty", "numPartitions": 1, "replicationFactor": 1}]})
     pair.ask("CreateTopics", 5, {"topics": [{"name": "__consumer_offsets", "numPartitions": 50, "replicationFactor": 1}]})
+    settle(pair)
     for i in range(10):
         pair.ask("Produce", 9, {"acks": -1, "timeoutMs": 5000, "topicData": [{"name": "{p}a", "partitionData": [{
             "index": 0, "records": cases.batch(first=cases.NOW + i, last=cases.NOW + i)}]}]})

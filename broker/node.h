@@ -102,5 +102,8 @@ struct node {
     struct disk_table *disks; /* the control loop's own: others have theirs */
     struct loop *reader;      /* DISK: reads ahead for consumers that lag, owns nothing */
     struct principal anonymous;
+    /* Who may do what; NULL until security comes: everything is allowed. Any NET loop. */
+    bool (*authorizer)(const struct request *r, enum acl_operation op, enum acl_resource type,
+                       struct slice name);
     struct net_shared *net_shared; /* listeners and limits that all NET loops share by atomics (net/net.h) */
 };

@@ -1,6 +1,7 @@
 #include "metadata/controller.h"
 #include "base/check.h"
 #include "metadata/batches.h"
+#include "metadata/image_check.h"
 
 /* Invariants, numbered as in controller.h:
  * 1. tip is sealed and equals the image of the newest batch in flight, or `image` if none is.
@@ -192,15 +193,22 @@ enum err ctl_follow(struct controller *c, struct slice batch)
     err = batches_read(batch, &c->work, &b, &used);
     if (!err) {
         draft = image_draft(c->image, &c->grave);
-        for (int i = 0; i < b.n && !b.is_control; i++)
-            image_replay(draft, &c->grave, &b.records[i]);
+        for (int i = 0; i < b.n && !b.is_control && !err; i++) {
+            err = image_refuses(draft, &b.records[i], &c->work) ? E_MALFORMED : E_OK;
+            if (!err)
+                image_replay(draft, &c->grave, &b.records[i]);
+        }
         draft->offset = b.last_offset;
         draft->epoch = b.epoch;
         draft->append_ms = b.append_ms;
         image_seal(draft);
-        c->committed = b.last_offset;
-        replace(c, &c->image, draft);
-        replace(c, &c->tip, image_ref(draft));
+        if (err) {
+            image_unref(draft, &c->grave);
+        } else {
+            c->committed = b.last_offset;
+            replace(c, &c->image, draft);
+            replace(c, &c->tip, image_ref(draft));
+        }
     }
     arena_reset(&c->work);
     return err;

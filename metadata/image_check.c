@@ -1,6 +1,7 @@
 #include "metadata/image_check.h"
 #include "base/check.h"
 #include "metadata/image_kinds.h"
+#include "metadata/topic_name.h"
 #include <inttypes.h>
 
 #define TEXT(s) (int)((s).len > 300 ? 300 : (s).len), (const char *)(s).p
@@ -49,6 +50,8 @@ static const char *refuse_topic(const struct image *i, const struct meta_record 
 
     if (t->name.len == 0 || t->name.len >= NAME_KEY_MAX / 2)
         return arena_printf(a, "a topic's name has %zu bytes", t->name.len);
+    if (!topic_name_ok(t->name)) /* it becomes a directory's */
+        return arena_printf(a, "a topic can't be named %.*s", TEXT(t->name));
     if (image_topic_by_id(i, t->id))
         return arena_printf(a, "topic id %s is given to %.*s, but it is in use", id_text(t->id, a),
                             TEXT(t->name));
@@ -66,7 +69,10 @@ static const char *refuse_remove_topic(const struct image *i, const struct meta_
                : arena_printf(a, "topic id %s, which doesn't exist, is removed", id_text(id, a));
 }
 
-/* Lists as the image can hold them. */
+/* Changes count epochs on from here, and there is no end to count to in sight. */
+enum { EPOCH_MAX = INT32_MAX / 2 };
+
+/* Lists and epochs as the image can hold them. */
 static const char *refuse_lists(const struct image_topic *t, const struct record_partition *p,
                                 struct arena *a)
 {
@@ -76,6 +82,10 @@ static const char *refuse_lists(const struct image_topic *t, const struct record
         if (lists[n].n < 0 || lists[n].n > UINT16_MAX)
             return arena_printf(a, "%.*s-%d names %d brokers in one list", TEXT(t->name), p->index,
                                 lists[n].n);
+    if (p->leader_epoch < 0 || p->leader_epoch > EPOCH_MAX || p->partition_epoch < 0 ||
+        p->partition_epoch > EPOCH_MAX)
+        return arena_printf(a, "%.*s-%d has leader epoch %d and partition epoch %d", TEXT(t->name), p->index,
+                            p->leader_epoch, p->partition_epoch);
     if (p->dirs.n != p->replicas.n)
         return arena_printf(a, "%.*s-%d has %d replicas and %d directories", TEXT(t->name), p->index,
                             p->replicas.n, p->dirs.n);

@@ -1,6 +1,7 @@
 #include "metadata/snapshot.h"
 #include "base/check.h"
 #include "metadata/batches.h"
+#include "metadata/image_check.h"
 #include "proto/bigend.h"
 #include "proto_gen.h"
 
@@ -122,9 +123,12 @@ enum err snapshot_read_step(struct snapshot_reader *r, struct slice in, size_t *
         return read_control_batch(r, &c);
     if (!r->header)
         return E_MALFORMED;
-    for (int i = 0; i < c.n; i++)
-        image_replay(r->draft, r->grave, &c.records[i]);
-    return E_OK;
+    for (int i = 0; i < c.n && !err; i++) {
+        err = image_refuses(r->draft, &c.records[i], &r->arena) ? E_MALFORMED : E_OK;
+        if (!err)
+            image_replay(r->draft, r->grave, &c.records[i]);
+    }
+    return err;
 }
 
 enum err snapshot_read_end(struct snapshot_reader *r, int64_t offset, int32_t epoch, struct image **out)

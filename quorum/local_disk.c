@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "log/reserve.h"
 #include "log/whole_file.h"
+#include "metadata/image_check.h"
 #include "quorum/log_walk.h"
 #include "quorum/quorum_state.h"
 #include <stdio.h>
@@ -171,8 +172,11 @@ static enum err replay_batch(void *arg, const struct batch_content *c, struct sl
         return E_CORRUPT_MESSAGE;
     if (voters_in(c))
         err = voters_read(c, a, &d->voters);
-    for (int i = 0; i < c->n && !c->is_control; i++)
-        image_replay(r->draft, &d->grave, &c->records[i]);
+    for (int i = 0; i < c->n && !c->is_control && !err; i++) {
+        err = image_refuses(r->draft, &c->records[i], a) ? E_MALFORMED : E_OK;
+        if (!err)
+            image_replay(r->draft, &d->grave, &c->records[i]);
+    }
     r->draft->offset = c->last_offset;
     r->draft->epoch = c->epoch;
     r->draft->append_ms = c->append_ms;

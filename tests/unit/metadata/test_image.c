@@ -1,3 +1,4 @@
+#include "metadata/image_check.h"
 #include "metadata/snapshot.h"
 #include "tests/unit/metadata/meta_world.h"
 
@@ -274,4 +275,41 @@ TEST(image, names_in_order_and_collisions)
     CHECK_EQ(n, i->topics.count);
     CHECK(n > 10);
     history_end(&h);
+}
+
+/* A record that can't happen to an image is an error where it comes from a file, and the image stays as it was. */
+TEST(image, what_cannot_happen_is_said)
+{
+    struct heap *h = heap_new(false);
+    struct grave g;
+    struct arena a;
+    struct image *i;
+    struct meta_record r = {.type = RECORD_TOPIC};
+
+    grave_init(&g, h);
+    arena_init(&a, h, SIZE_MAX);
+    i = image_new(&g);
+    r.topic = (struct record_topic){.name = SLICE("../../etc"), .id = {{1}}};
+    CHECK(image_refuses(i, &r, &a));
+    r.topic.name = SLICE("t");
+    CHECK(!image_refuses(i, &r, &a));
+    image_replay(i, &g, &r);
+    CHECK(image_refuses(i, &r, &a)); /* twice */
+    r = (struct meta_record){.type = RECORD_PARTITION, .partition = {.topic = {{1}}, .index = 1}};
+    CHECK(image_refuses(i, &r, &a)); /* the first is missing */
+    r.partition.index = 0;
+    r.partition.leader_epoch = INT32_MAX;
+    CHECK(image_refuses(i, &r, &a)); /* the next one would be negative */
+    r.partition.leader_epoch = 0;
+    CHECK(!image_refuses(i, &r, &a));
+    r = (struct meta_record){.type = RECORD_REMOVE_TOPIC, .remove_topic = {.id = {{2}}}};
+    CHECK(image_refuses(i, &r, &a));
+    r = (struct meta_record){.type = RECORD_UNREGISTER_BROKER, .unregister_broker = {.id = 1}};
+    CHECK(image_refuses(i, &r, &a));
+    image_seal(i);
+    image_unref(i, &g);
+    while (grave_step(&g, 1000))
+        ;
+    arena_drop(&a);
+    heap_drop(h);
 }

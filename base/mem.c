@@ -298,7 +298,7 @@ uint8_t *bytes_more(struct bytes *b, size_t len)
         b->p = heap_resize(b->heap, b->p, b->room);
     }
     b->len += len;
-    return b->p + b->len - len;
+    return len > 0 ? b->p + b->len - len : b->p;
 }
 
 void bytes_add(struct bytes *b, const void *p, size_t len)

@@ -86,6 +86,8 @@ enum err log_truncate(struct log *log, int64_t offset)
         err = segment_cut(s, offset);
     if (err)
         return log_failed(log, err, "truncating");
+    if (s->size == 0) /* also of one that a broken disk has shortened behind our back */
+        s->last_end = s->base;
     log->end = s->last_end >= log->start && s->last_end <= offset ? s->last_end : offset;
     err = end_settle(log);
     if (err)

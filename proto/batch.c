@@ -156,7 +156,7 @@ static enum err iter_join(struct record_iter *it, size_t len)
 static enum err iter_whole(struct record_iter *it, struct slice *out, size_t *size)
 {
     const uint8_t *p = it->rest.p;
-    const uint8_t *end = p + it->rest.len;
+    const uint8_t *end = it->rest.len > 0 ? p + it->rest.len : p;
     int32_t len;
     enum err err;
     size_t head;

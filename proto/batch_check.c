@@ -123,11 +123,11 @@ static enum err walk_refill(struct walk *k)
     if (!k->stream)
         return E_EOF;
     err = codec_next(k->stream, &next);
-    if (err)
-        return err;
+    if (err || next.len == 0)
+        return err ? err : E_EOF;
     k->p = next.p;
     k->end = next.p + next.len;
-    return next.len > 0 ? E_OK : E_EOF;
+    return E_OK;
 }
 
 static enum err careful_byte(struct walk *k, int64_t *left, uint8_t *out)
@@ -371,7 +371,7 @@ static enum err header_check(const struct batch_rules *r, struct batch_checked *
         return E_CORRUPT_MESSAGE;
     if (v->count <= 0)
         return invalid(out, "a batch must hold a record");
-    if (v->count != v->last_offset_delta + 1)
+    if (v->count - 1 != v->last_offset_delta)
         return invalid(out, "the batch's offset range and its count of records disagree");
     if (v->attributes & BATCH_CONTROL)
         return invalid(out, "clients may not write control records");

@@ -27,7 +27,7 @@ enum err quorum_state_decode(struct slice text, struct quorum_state *out)
     uint8_t again[STATE_MAX];
     struct bytes b = {.p = again, .room = sizeof(again)}; /* without a heap: what it holds always fits */
 
-    if (text.len >= sizeof(line))
+    if (text.len == 0 || text.len >= sizeof(line))
         return E_CORRUPT_MESSAGE;
     memcpy(line, text.p, text.len);
     line[text.len] = 0;

@@ -22,17 +22,18 @@ sim: ## SEEDS=n seeds of every scenario, and one seed twice in different process
 $(B)/wire_gen: $(call obj,tests/interop/wire/wire_gen.c tests/wire/random.c) $(LIB)
 	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
-# Every tests/fuzz/fuzz_NAME.c is a target; fuzz_wire is built a second time with a planted bug.
-FUZZ := $(patsubst tests/fuzz/%.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# Every tests/fuzz/fuzz_NAME.c is a target, and built a second time with its planted bug.
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_WITH = $(call obj,tests/wire/random.c $(SIM_SRC)) $(LIB)
 SECONDS ?= 60
 fuzz: ## SECONDS=n of fuzzing, shared by every decoder; the planted bug must be found first
 	@$(MAKE) --no-print-directory V=fuzz CC=clang WERROR= fuzz-build
 	tests/fuzz/run.sh build/fuzz $(SECONDS)
-fuzz-build: $(FUZZ) $(B)/canary_wire
-$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(call obj,tests/wire/random.c) $(LIB)
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer,address,undefined $^ -o $@ $(LIBS)
-$(B)/canary_wire: tests/fuzz/fuzz_wire.c $(call obj,tests/wire/random.c) $(LIB)
-	$(CC) $(ALL_CFLAGS) -DFUZZ_CANARY $(ALL_LDFLAGS) -fsanitize=fuzzer,address,undefined $^ -o $@ $(LIBS)
+fuzz-build: $(FUZZ:%=$(B)/fuzz_%) $(FUZZ:%=$(B)/canary_%)
+$(B)/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_WITH)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer,address,undefined $< $(FUZZ_WITH) -o $@ $(LIBS)
+$(B)/canary_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(FUZZ_WITH)
+	$(CC) $(ALL_CFLAGS) -DFUZZ_CANARY $(ALL_LDFLAGS) -fsanitize=fuzzer,address,undefined $< $(FUZZ_WITH) -o $@ $(LIBS)
 
 interop-wire: ## the codec beside Kafka's own classes, both ways (SEED=n ROUNDS=n; needs Java and Maven)
 	tests/interop/wire/run.sh $(SEED) $(ROUNDS)

@@ -1,15 +1,18 @@
 #!/bin/bash
-# run.sh BUILD SECONDS: first the canary, whose planted bug must be found, then every target for its share of the time.
+# run.sh BUILD SECONDS: first the canaries, whose planted bugs must be found, then every target for its share of the time.
 # What a target finds stays in BUILD/found, the inputs worth keeping in BUILD/corpus.
 build=$1 seconds=$2
 mkdir -p "$build/found" "$build/canary"
 
-"$build/canary_wire" -max_total_time=60 -artifact_prefix="$build/canary/" >"$build/canary/log" 2>&1
-if ! grep -q 'heap-buffer-overflow' "$build/canary/log"; then
-    echo "canary: the planted bug was NOT found in 60 s"
-    exit 1
-fi
-echo "canary: the planted bug was found"
+for canary in "$build"/canary_*; do
+    name=$(basename "$canary")
+    "$canary" -max_total_time=60 -max_len=4096 -artifact_prefix="$build/canary/$name-" >"$build/canary/$name.log" 2>&1
+    if ! grep -qE 'heap-buffer-overflow|assertion failed' "$build/canary/$name.log"; then
+        echo "$name: the planted bug was NOT found in 60 s"
+        exit 1
+    fi
+    echo "$name: the planted bug was found"
+done
 
 targets=("$build"/fuzz_*)
 share=$((seconds / ${#targets[@]}))

@@ -161,6 +161,29 @@ static void maker_ticked(struct link *l)
 
 /* ---- what comes back ---- */
 
+/* A server whose clock lies more than message.timestamp.after.max.ms behind refuses what comes from its future, and accepts
+ * it as soon as it doesn't. Records that are stamped by the server have its time. */
+static void clock_judge(struct batch *b, const struct ProduceResponse_PartitionProduceResponse *p)
+{
+    const struct clients *c = b->maker->link.c;
+    bool changed = c->clock_changed >= b->ask.asked;
+    int64_t now = sim_up(c->s, c->server) ? sim_wall_ms(c->s, c->server) : -1;
+    int64_t asked = (sim_now(c->s) - b->ask.asked) / 1000000 + 1;
+
+    if (p->error_code == err_wire(E_INVALID_TIMESTAMP))
+        JUDGE(c->ahead_ms < -AFTER_MAX_MS / 2 || c->behind_until >= b->ask.asked,
+              "the clock isn't behind: %lld ms", (long long)c->ahead_ms);
+    if (p->error_code || changed || now < 0)
+        return;
+    if (!b->maker->book->stamped)
+        JUDGE(c->ahead_ms > -2 * AFTER_MAX_MS, "stored, and the clock is %lld ms ahead",
+              (long long)c->ahead_ms);
+    else if (b->tries == 1)
+        JUDGE(p->log_append_time_ms <= now && p->log_append_time_ms >= now - asked,
+              "appended at %lld, it is %lld, asked %lld ms ago", (long long)p->log_append_time_ms,
+              (long long)now, (long long)asked);
+}
+
 static void batch_stored(struct batch *b, int64_t base)
 {
     struct maker *m = b->maker;
@@ -196,11 +219,13 @@ static void batch_refused(struct batch *b, int16_t code)
     struct maker *m = b->maker;
 
     m->link.c->tally.refused++;
+    m->link.c->tally.too_early += code == err_wire(E_INVALID_TIMESTAMP);
     if (code == err_wire(E_OUT_OF_ORDER_SEQUENCE_NUMBER) || code == err_wire(E_UNKNOWN_PRODUCER_ID))
         maker_forgotten(b, code);
     else
         JUDGE(code == err_wire(E_KAFKA_STORAGE_ERROR) || code == err_wire(E_NOT_LEADER_OR_FOLLOWER) ||
-                  code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION) || code == err_wire(E_REQUEST_TIMED_OUT),
+                  code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION) || code == err_wire(E_REQUEST_TIMED_OUT) ||
+                  code == err_wire(E_INVALID_TIMESTAMP), /* clock_judge() */
               "%s-%d: produce is answered with error %d", m->book->topic, m->book->partition, code);
     b->out = false;
     if (!m->idempotent)
@@ -229,6 +254,7 @@ static void batch_done(struct wire_ask *a)
         JUDGE(p->index == m->book->partition, "partition");
         sim_note(m->link.c->s, "%s-%d: %u is at %lld, error %d", m->book->topic, m->book->partition,
                  b->number, (long long)p->base_offset, p->error_code);
+        clock_judge(b, p);
         if (p->error_code)
             batch_refused(b, p->error_code);
         else

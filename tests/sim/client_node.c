@@ -113,6 +113,7 @@ void clients_topic(struct clients *c, const char *topic, int partitions, const c
         ASSERT(c->n_books <= BOOKS_MAX);
         book_init(b, topic, i);
         b->durable = strstr(settings, "log.durable=true") != NULL;
+        b->stamped = strstr(settings, "LogAppendTime") != NULL;
     }
 }
 
@@ -154,6 +155,14 @@ void clients_admin(struct clients *c)
 {
     c->admin = heap_alloc(io_heap(c->io), sizeof(*c->admin));
     link_init(&c->admin->link, c);
+}
+
+void clients_clock(struct clients *c, int64_t ahead_ms)
+{
+    if (c->ahead_ms < -AFTER_MAX_MS / 2)
+        c->behind_until = sim_now(c->s);
+    c->clock_changed = sim_now(c->s);
+    c->ahead_ms = ahead_ms;
 }
 
 static void start_run(struct msg *msg)

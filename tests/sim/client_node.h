@@ -19,6 +19,7 @@ struct clients_tally {
     uint64_t produced, answered, silent, retried, refused, new_ids, duplicates;
     uint64_t fetched, waited, records, sessions, out_of_range, dials;
     uint64_t topics_made, topics_gone, metadata, settings, threads, deleted, offsets;
+    uint64_t too_early; /* batches refused because the clock of the server lay far behind */
 };
 
 struct clients *clients_new(struct sim *s, int node, int server);
@@ -30,6 +31,8 @@ void clients_admin(struct clients *c);
 /* The topics that the books are about; settings "name=value" by commas. The admin makes it until it is there. */
 void clients_topic(struct clients *c, const char *topic, int partitions, const char *settings);
 void clients_start(struct clients *c);
+/* The server's wall clock has just changed, by a jump or a new start, and lies `ahead_ms` before that of the clients. */
+void clients_clock(struct clients *c, int64_t ahead_ms);
 /* From now on the goal is: every maker has `n` batches more answered, every reader has read all from the start to the
  * last promise, the admin has done its round. */
 void clients_goal(struct clients *c, int n);

@@ -2,7 +2,15 @@
 #include "client_node.h"
 #include "scenario.h"
 
-enum { MAKERS_MAX = 8, READERS_MAX = 6, TOPICS_MAX = 6, PARTS_MAX = 4, RECORDS_MAX = 12, CHURN_MAX = 400 };
+enum {
+    MAKERS_MAX = 8,
+    READERS_MAX = 6,
+    TOPICS_MAX = 6,
+    PARTS_MAX = 4,
+    RECORDS_MAX = 12,
+    AFTER_MAX_MS = 3600000 /* Kafka's default */,
+    CHURN_MAX = 400
+};
 
 struct link { /* a wire that is dialled again after a while */
     struct clients *c;
@@ -105,6 +113,9 @@ struct clients {
     struct book books[BOOKS_MAX];
     int n_books;
     struct clients_tally tally;
+    int64_t clock_changed; /* ns: when the server's wall clock did last */
+    int64_t ahead_ms;      /* of it since then */
+    int64_t behind_until;  /* ns: when it last was so far behind that batches were refused */
     struct msg start;
     bool to_goal; /* nobody does more than the goal wants */
 };

@@ -14,6 +14,7 @@ struct book {
     int partition;
     bool durable;     /* what is promised now survives the power */
     bool trimmed;     /* records are deleted on purpose: the front may be missing */
+    bool stamped;     /* records have the server's time: LogAppendTime */
     int era;          /* crashes of the power that may have taken unpromised ends */
     uint32_t numbers; /* given out so far; the first is 1 */
     uint32_t *at;     /* by offset: number, 0 unknown */

@@ -7,7 +7,7 @@
 #include "whole.h"
 #include <stdio.h>
 
-enum { NODE = 1, CLIENTS = 9, ROUNDS = 14, GOAL = 6 };
+enum { NODE = 1, CLIENTS = 9, ROUNDS = 16, GOAL = 6, WALL_MS_MAX = 11 * 3600000 };
 static const int64_t ROUND_NS = 2500000000, LIVENESS_NS = 300000000000, STOP_NS = 60000000000;
 
 struct world {
@@ -99,9 +99,31 @@ static void network_fault(struct world *w)
     }
 }
 
+/* The node's wall clock is `ahead_ms` before that of its clients from now on. */
+static void wall_set(struct world *w, int64_t ahead_ms)
+{
+    if (!sim_up(w->s, NODE))
+        return;
+    sim_wall_jump(w->s, NODE, sim_wall_ms(w->s, CLIENTS) + ahead_ms - sim_wall_ms(w->s, NODE));
+    clients_clock(w->clients, ahead_ms);
+}
+
+/* Far, but not so far that retention or the expiry of producers may take anything. */
+static void wall_jump(struct world *w)
+{
+    tally_add(TALLY_node_wall_jumps, 1);
+    wall_set(w, (int64_t)sim_below(w->s, 2 * WALL_MS_MAX) - WALL_MS_MAX);
+}
+
+static void start(struct world *w)
+{
+    whole_start(w->node);
+    clients_clock(w->clients, sim_wall_ms(w->s, NODE) - sim_wall_ms(w->s, CLIENTS));
+}
+
 static void chaos(struct world *w)
 {
-    switch (sim_below(w->s, 10)) {
+    switch (sim_below(w->s, 12)) {
     case 0:
     case 1:
         crash(w, SIM_PROCESS);
@@ -124,6 +146,10 @@ static void chaos(struct world *w)
     case 8:
         disk_fill(w);
         break;
+    case 9:
+    case 10:
+        wall_jump(w);
+        break;
     default:
         if (w->node->io)
             whole_stop(w->node);
@@ -137,6 +163,8 @@ static void calm_some(struct world *w)
         sim_heal(w->s);
     if (sim_below(w->s, 2))
         sim_disk_limit(w->s, NODE, -1);
+    if (sim_below(w->s, 2))
+        wall_set(w, 0);
 }
 
 /* ---- progress ---- */
@@ -165,13 +193,13 @@ static void all_well(struct world *w)
     sim_fail_at(w->s, NODE, 0, SIM_EIO);
     if (!is_down(w))
         crash(w, SIM_PROCESS); /* a directory that failed stays failed */
-    whole_start(w->node);
+    start(w);
     liveness(w, GOAL);
     JUDGE(w->node->ready, "not ready: %s", w->node->text);
     whole_stop(w->node);
     JUDGE(sim_run(w->s, is_over, w, STOP_NS), "the node doesn't stop");
     JUDGE(w->node->why == E_OK, "the stop says %s", w->node->text);
-    whole_start(w->node);
+    start(w);
     liveness(w, 1);
     crash(w, SIM_PROCESS);
 }
@@ -179,6 +207,7 @@ static void all_well(struct world *w)
 static void tell(const struct clients_tally *t)
 {
     tally_add(TALLY_node_seeds, 1);
+    tally_add(TALLY_node_batches_too_early, t->too_early);
     tally_add(TALLY_node_batches_answered, t->answered);
     tally_add(TALLY_node_batches_unanswered, t->silent);
     tally_add(TALLY_node_batches_retried, t->retried);
@@ -202,7 +231,7 @@ static void clients_make(struct world *w)
     struct clients *c = w->clients = clients_new(w->s, CLIENTS, NODE);
 
     clients_topic(c, "durable", 2, "log.durable=true,segment.ms=900");
-    clients_topic(c, "plain", 2, "segment.ms=1500");
+    clients_topic(c, "plain", 2, "segment.ms=1500,message.timestamp.type=LogAppendTime");
     clients_topic(c, "turns", 1, "");
     clients_topic(c, "short", 1, "segment.ms=300,retention.bytes=100000,file.delete.delay.ms=500");
     clients_book(c, "short", 0)->trimmed = true;
@@ -235,7 +264,7 @@ void scenario_node(struct sim *s)
     clients_make(&w);
     for (int round = 0; round < ROUNDS; round++) {
         if (is_down(&w) && (round == 0 || sim_below(s, 4) > 0))
-            whole_start(w.node);
+            start(&w);
         (void)sim_run(s, NULL, NULL, (int64_t)sim_below(s, (uint64_t)ROUND_NS));
         (void)is_down(&w);
         calm_some(&w);

@@ -31,22 +31,23 @@ static void settings_load(struct whole *w, const char *const *sets, int n_sets)
                                  "controller.listener.names=CONTROLLER",
                                  "controller.quorum.bootstrap.servers=localhost:9093",
                                  "listeners=PLAINTEXT://:9092,CONTROLLER://:9093",
-                                 "advertised.listeners=PLAINTEXT://10.0.0.1:9092",
                                  "num.network.threads=2",
                                  "num.io.threads=2",
                                  "offsets.topic.replication.factor=1",
                                  "transaction.state.log.replication.factor=1",
                                  "transaction.state.log.min.isr=1"};
     struct config_load from = {.world = &world, .sets = all};
-    char dirs[DIRS_MAX * 16] = "log.dirs=", id[WORDS];
+    char dirs[DIRS_MAX * 16] = "log.dirs=", id[WORDS], told[WORDS];
     struct bytes why;
-    int n = 10;
+    int n = 9;
 
     for (int i = 0; i < w->n_dirs; i++)
         snprintf(dirs + strlen(dirs), sizeof(dirs) - strlen(dirs), "%s/data/%d", i ? "," : "", i);
     snprintf(id, sizeof(id), "node.id=%d", w->id);
     all[n++] = dirs;
     all[n++] = id;
+    snprintf(told, sizeof(told), "advertised.listeners=PLAINTEXT://10.0.0.%d:%d", w->id, WHOLE_PORT);
+    all[n++] = told;
     ASSERT(n + n_sets <= SETS_MAX);
     for (int i = 0; i < n_sets; i++)
         all[n++] = sets[i];
@@ -65,7 +66,8 @@ static void dir_format(struct whole *w, int i)
     char path[WORDS], text[256], uuid[UUID_TEXT_LEN + 1];
     struct uuid id = {0};
 
-    memset(id.b, 0x11 + i, sizeof(id.b));
+    memset(id.b, 0x11 + i, sizeof(id.b)); /* of node 1; each other node has its own */
+    id.b[0] = (uint8_t)(id.b[0] + w->id - 1);
     uuid_text(id, uuid);
     snprintf(path, sizeof(path), "/data/%d/meta.properties", i);
     snprintf(text, sizeof(text), "#\nversion=1\ncluster.id=sim-cluster\nnode.id=%d\ndirectory.id=%s\n", w->id,

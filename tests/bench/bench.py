@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "clients"), os.path.join(HERE, "..", "interop")]
 import kafka  # noqa: E402
 import probe  # noqa: E402
-from measure import Meter, Span, kernel_seconds, kernel_threads, touch_memory  # noqa: E402
+from measure import Meter, Reserve, Span, kernel_seconds, kernel_threads, touch_memory  # noqa: E402
 from nodes import ROOT, Weir, fresh  # noqa: E402
 from rows import ROWS, table  # noqa: E402
 
@@ -26,6 +26,8 @@ BUILD = os.path.join(ROOT, "build", "opt")
 DATA = os.path.join(ROOT, "build", "bench")
 PARTITIONS = 6
 GB = 1e9
+RESERVE = Reserve()
+RESERVE_MORE = 0.5 * GB # for the client's queue
 
 
 class Apache(kafka.Kafka):
@@ -138,7 +140,9 @@ class Bench:
     def produce_row(self, row, topic, size, gb, **settings):
         self.create([topic], PARTITIONS)
         records = int(gb * self.scale * GB / size)
+        RESERVE.fill(gb * self.scale * GB + RESERVE_MORE)
         with Span(self.meter) as span:
+            RESERVE.release()
             out = self.load("produce", topic, partitions=PARTITIONS, records=records, size=size, acks=1, linger_ms=5,
                             **settings)
         self.cpu_row(row, out["bytes"], span)
@@ -273,8 +277,11 @@ def floor(mode, *args):
     out = None
     if mode != "consume" and os.path.exists(path):
         os.unlink(path)
+    if mode == "produce":
+        RESERVE.fill(args[0] + RESERVE_MORE)
     os.sync()
     before = kernel_threads()
+    RESERVE.release()
     done = subprocess.run([os.path.join(BUILD, "bench_floor"), mode, path, *map(str, args)], check=True,
                           capture_output=True, text=True)
     if mode != "consume":
@@ -333,6 +340,7 @@ def main():
                 print("FAILED", failed[-1], file=sys.stderr)
             finally:
                 bench.stop()
+                RESERVE.release()
             if args.out:
                 with open(args.out, "w") as f:
                     json.dump(figures, f, indent=1)

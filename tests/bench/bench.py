@@ -311,6 +311,12 @@ def floors(scale, only, figures):
             cpu, kernel, out = floor("request", max(2000, int(100000 * scale)), flight)
             say(row + "_us", cpu * 1e6 / out["frames"])
             say(row + "_all_us", (cpu + kernel) * 1e6 / out["frames"])
+    if "latency" in only:
+        for row, files in (("durable_1", 1), ("durable_300", 300)):
+            done = subprocess.run([os.path.join(BUILD, "bench_floor"), "sync", os.path.join(DATA, "floor.sync"),
+                                   str(max(1000, int(5000 * scale))), str(files)], check=True, capture_output=True)
+            for what, value in json.loads(done.stdout).items():
+                say(f"{row}_{what}", value)
     if os.path.exists(os.path.join(DATA, "floor.dat")):
         os.unlink(os.path.join(DATA, "floor.dat"))
 

@@ -4,6 +4,7 @@
  *   floor produce FILE BYTES FRAME     receive frames into memory, CRC32C, append, answer 64 bytes a frame
  *   floor consume FILE BYTES FRAME     a 64-byte request a frame, answered with 64 bytes and sendfile
  *   floor request FILE COUNT FLIGHT    as produce, with frames of 1 KiB and FLIGHT of them under way
+ *   floor sync FILE COUNT FILES        1 KiB appended and fdatasynced, each millisecond at the most, to FILES in turn
  *
  * Prints one line of JSON. */
 #include <errno.h>
@@ -21,9 +22,10 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES = 64 };
+enum { ANSWER_BYTES = 64, NS_PER_S = 1000 * 1000 * 1000, NS_PER_MS = 1000 * 1000 };
 
 static uint32_t crc_of_all; /* keeps the checksum from being optimised away */
 
@@ -147,6 +149,47 @@ static void serve_consume(int fd, int file, long frames, size_t frame)
     }
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static int sync_mode(const char *path, long count, int files)
+{
+    int64_t *took = calloc((size_t)count, sizeof(*took));
+    int *fd = calloc((size_t)files, sizeof(*fd));
+    char name[4096], record[1024] = "";
+
+    for (int i = 0; i < files; i++) {
+        snprintf(name, sizeof(name), "%s.%d", path, i);
+        check((fd[i] = open(name, O_RDWR | O_CREAT | O_APPEND, 0600)) >= 0, "open");
+        check(unlink(name) == 0, "unlink");
+    }
+    for (long i = 0; i < count; i++) {
+        int64_t before = now_ns();
+
+        check(write(fd[i % files], record, sizeof(record)) == sizeof(record), "write");
+        check(fdatasync(fd[i % files]) == 0, "fdatasync");
+        took[i] = now_ns() - before;
+        if (took[i] < NS_PER_MS)
+            usleep((useconds_t)(NS_PER_MS - took[i]) / 1000);
+    }
+    qsort(took, (size_t)count, sizeof(*took), by_value);
+    printf("{\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n", (double)took[count / 2] / 1e6,
+           (double)took[count * 99 / 100] / 1e6, (double)took[count - 1] / 1e6);
+    return 0;
+}
+
 static double seconds(struct timeval t)
 {
     return (double)t.tv_sec + (double)t.tv_usec / 1e6;
@@ -156,8 +199,10 @@ int main(int argc, char **argv)
 {
     struct rusage before, after;
 
-    check(argc == 5, "floor produce|consume|request FILE N N");
+    check(argc == 5, "floor produce|consume|request|sync FILE N N");
     const char *mode = argv[1];
+    if (strcmp(mode, "sync") == 0)
+        return sync_mode(argv[2], atol(argv[3]), atoi(argv[4]));
     int file = open(argv[2], O_RDWR | O_CREAT, 0600), is_request = strcmp(mode, "request") == 0, state = 0;
     int is_consume = strcmp(mode, "consume") == 0;
     size_t frame = is_request ? 1024 : (size_t)atol(argv[4]);

@@ -82,6 +82,7 @@ static int client_start(long frames, size_t send_bytes, size_t answer_bytes, lon
     }
     int fd = accept4(l, NULL, NULL, SOCK_NONBLOCK);
     check(fd >= 0, "accept");
+    (void)!setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4); /* as weir does within a host */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     close(l);
     return fd;

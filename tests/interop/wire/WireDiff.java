@@ -52,9 +52,9 @@ public class WireDiff {
             try (JarFile file = new JarFile(jar)) {
                 file.stream().map(e -> e.getName())
                     .filter(n -> n.endsWith(".class") && !n.contains("$"))
-                    .filter(n -> n.contains("/common/message/") || n.contains("/generated/"))
+                    .filter(n -> n.contains("/common/message/") || n.contains("/common/metadata/") || n.contains("/generated/"))
                     .filter(n -> !n.contains("/raft/generated/")) // a file of JSON
-                    .filter(n -> !n.contains("/kafka/common/metadata/") && !n.contains("JsonConverter"))
+                    .filter(n -> !n.contains("JsonConverter"))
                     .map(n -> n.substring(0, n.length() - 6).replace('/', '.'))
                     .forEach(n -> classes.put(n.substring(n.lastIndexOf('.') + 1), n));
             }

@@ -2,13 +2,12 @@
 """Kafka's own metadata log and snapshots under `weir metadata` and `weir dump`: every record as Kafka's tool shows it.
 
     metadata.py make DIR    lets a controller and two brokers of Apache Kafka write a history of every kind of record
-    metadata.py judge DIR   compares what is read there (a log directory's parent) with Kafka's own dump
+    metadata.py judge DIR   compares what is read of a metadata log's directory with Kafka's own dump
 """
 import glob
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 from kafka import BUILD, CLUSTER, class_path, java, tool  # noqa: E402
 from nodes import ROOT, Node, fresh, free_ports  # noqa: E402
-from tally import Tally  # noqa: E402
+from tally import Tally, compare  # noqa: E402
 
 SETTINGS = """\
 process.roles={roles}
@@ -136,8 +135,46 @@ def make(directory):
     return os.path.join(one.data, "__cluster_metadata-0")
 
 
+def weir(*words):
+    done = subprocess.run([os.path.join(ROOT, "build", "opt", "weir"), *words], stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def kinds(text):
+    return set(re.findall(r'payload: {"type":"(\w+)"', text))
+
+
+def judge(tally, directory):
+    """Every record that Kafka wrote there, as its own tool prints it; then that our commands make sense of them."""
+    files = ",".join(sorted(glob.glob(directory + "/*.log") + glob.glob(directory + "/*.checkpoint")))
+    theirs = tool("org.apache.kafka.tools.DumpLogSegments", "--cluster-metadata-decoder", "--files", files).stdout
+    code, ours, err = weir("dump", "--cluster-metadata-decoder", "--files", files)
+    tally.test("metadata/dump", err if code else compare(theirs.splitlines(), ours.splitlines()))
+    tally.test("metadata/kinds", None if len(kinds(theirs)) >= 20 else f"only {sorted(kinds(theirs))}")
+    code, told, err = weir("metadata", "verify", directory)
+    tally.test("metadata/verify", None if code == 0 and told.endswith(": well\n") else told + err)
+    code, told, err = weir("metadata", "blame", directory, "orders-0")
+    tally.test("metadata/blame", None if "partition orders-0: leader 2 -> 1" in told else told + err)
+    code, told, err = weir("metadata", "at", directory, "--json")
+    topics = [t["name"] for t in json.loads(told)["topics"]] if code == 0 else err
+    tally.test("metadata/at", None if topics == ["orders"] else topics)
+
+
+def main(tally):
+    directory = os.path.join(BUILD, "metadata")
+    try:
+        judge(tally, make(fresh(directory)))
+    except (RuntimeError, OSError) as e:
+        tally.test("metadata", str(e))
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "make":
         print(make(os.path.abspath(sys.argv[2])))
+    elif len(sys.argv) == 3 and sys.argv[1] == "judge":
+        own = Tally()
+        judge(own, sys.argv[2])
+        sys.exit(own.end())
     else:
         sys.exit(__doc__)

@@ -4,7 +4,7 @@
     run.py [--only NAME,…] [--self]
 
 Parts: each client of toolchain.py by its name; `tools`, `twins` (Kafka's console clients and tools beside our commands), `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
-and the reverse), `wire` (the codec beside Kafka's classes). --self compares Kafka with Kafka, which tests the tests."""
+and the reverse), `wire` (the codec beside Kafka's classes), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
 import argparse
 import os
 import subprocess
@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import disk  # noqa: E402
+import metadata  # noqa: E402
 import errors  # noqa: E402
 import records  # noqa: E402
 import segment  # noqa: E402
@@ -118,6 +119,9 @@ def main():
     if "wire" in parts:
         wire(tally)
         lap("wire")
+    if "metadata" in parts:
+        metadata.main(tally)
+        lap("metadata")
     ours = node_of(args, os.path.join(BUILD, "ours"), "ours")
     theirs = Kafka(fresh(os.path.join(BUILD, "theirs")), "theirs")
     with theirs, ours:

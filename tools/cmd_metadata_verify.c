@@ -139,10 +139,19 @@ static void check_record(struct verify *v, const struct meta_item *i, struct are
     checkpoints_until(v, i->offset);
     if (!v->has_state || i->offset < v->from)
         return;
+    if (i->offset != v->state.draft->offset + 1) {
+        v->has_state = false; /* the next checkpoint begins anew */
+        fault(v, meta_item_where(i, a),
+              arena_printf(a, "what records lead to isn't known from here on: offset %" PRId64 " is missing",
+                           v->state.draft->offset + 1),
+              false);
+        return;
+    }
     backwards(v, i, a);
     why = meta_state_apply(&v->state, i, a);
     if (why)
         fault(v, meta_item_where(i, a), why, false);
+    v->state.draft->offset = i->offset;
 }
 
 static void check_log(struct verify *v)

@@ -75,7 +75,12 @@ static bool list(struct tool *t, const char *dir, struct meta_place *out)
         l.dir = arena_printf(&t->arena, "%s/" LOG_NAME, dir);
         err = dir_list(t->io, l.dir, listed, &l);
     }
-    if (err)
+    if (err && strchr(dir, ':'))
+        tool_fail(
+            t,
+            "%s: no such directory; a running cluster is read from the metadata.log.dir of one of its nodes",
+            dir);
+    else if (err)
         tool_fail(t, "%s can't be read: %s", l.dir, err_text(err));
     else if (out->n_logs == 0 && out->n_checkpoints == 0)
         tool_fail(t, "%s holds no metadata: no segment (.log), no snapshot (.checkpoint), no " LOG_NAME, dir);

@@ -125,15 +125,26 @@ static void ended_badly(struct meta_walk *w)
         tool_fail(w->t, "%s", w->reader.why);
 }
 
+/* The next record behind the state; a checkpoint may end inside a batch. */
+static void read_on(struct meta_walk *w)
+{
+    int64_t next = w->state.draft->offset + 1;
+
+    w->ended = !meta_reader_next(&w->reader, &w->held);
+    if (w->ended && w->reader.why)
+        ended_badly(w);
+    w->holds = !w->ended && w->held.offset >= next;
+    if (w->holds && w->held.offset > next) {
+        w->ended = true;
+        tool_fail(w->t, "%s: it comes where offset %" PRId64 " was expected; what is between is missing",
+                  meta_item_where(&w->held, &w->reader.arena), next);
+    }
+}
+
 const struct meta_item *meta_walk_peek(struct meta_walk *w, struct meta_point point)
 {
-    while (!w->holds && !w->ended) {
-        w->ended = !meta_reader_next(&w->reader, &w->held);
-        w->holds =
-            !w->ended && w->held.offset > w->state.draft->offset; /* a checkpoint may end inside a batch */
-        if (w->ended && w->reader.why)
-            ended_badly(w);
-    }
+    while (!w->holds && !w->ended)
+        read_on(w);
     if (w->ended ||
         (point.kind == META_OFFSET ? w->held.offset > point.value : w->held.time_ms > point.value))
         return NULL;

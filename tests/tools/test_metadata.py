@@ -39,11 +39,15 @@ def words():
     return "".join(f"### {line}\n{run('metadata', *line.split())}" for line in WORDS)
 
 
-def data_of(log):
-    """offset -> what Kafka's dump shows of the record."""
+def data_text():
+    """Kafka's dump of the log."""
     with open(os.path.join(HERE, "expected.txt"), encoding="utf-8") as f:
-        part = f.read().split(f"Dumping {log}\n")[1].split("Dumping ")[0]
-    return {int(m[1]): json.loads(m[2]) for m in re.finditer(r"\| offset: (\d+) .*? payload: (.*)", part)}
+        return f.read().split(f"Dumping {os.path.basename(LOG)}\n")[1].split("Dumping ")[0]
+
+
+def data_of():
+    """offset -> what Kafka's dump shows of the record."""
+    return {int(m[1]): json.loads(m[2]) for m in re.finditer(r"\| offset: (\d+) .*? payload: (.*)", data_text())}
 
 
 @test("dump prints every record of Kafka's log and snapshots in Kafka's own words")
@@ -58,7 +62,7 @@ def dump_equals_kafkas():
 
 @test("the JSON of each record holds what Kafka's tool shows")
 def json_equals_kafkas():
-    expected, seen = data_of(os.path.basename(LOG)), 0
+    expected, seen = data_of(), 0
     for line in run("metadata", "dump", LOG, "--json").splitlines():
         r = json.loads(line)
         if "version" in r:
@@ -127,12 +131,27 @@ def damaged_checkpoint():
 def refusals():
     assert "which metadata?" in run("metadata", "dump", code=2)
     assert "can't be read" in run("metadata", "at", "nowhere", code=1)
+    assert "a running cluster is read from" in run("metadata", "at", "localhost:9092", code=1)
     assert "holds no metadata" in run("metadata", "at", "..", code=1)
     assert "no offset and no time" in run("metadata", "at", "kafka", "soon", code=2)
     assert "there was no topic nix" in run("metadata", "at", "kafka", "--topic", "nix", code=1)
     assert "nothing here concerns nix" in run("metadata", "blame", "kafka", "nix", code=1)
     assert "no such file or directory" in run("metadata", "shell", "kafka", "cat", "/image/nix", code=1)
     assert "which two?" in run("metadata", "diff", "kafka", code=2)
+
+
+@test("a hole in the log is never stepped over")
+def hole():
+    with open(os.path.join(HERE, LOG), "rb") as f:
+        good = f.read()
+    sizes = [int(m[1]) for m in re.finditer(r" position: (\d+) ", data_text())]
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, os.path.basename(LOG))
+        with open(path, "wb") as f:
+            f.write(good[:sizes[10]] + good[sizes[11]:])
+        assert "what is between is missing" in run("metadata", "at", d, code=1)
+        told = run("metadata", "verify", d, code=1)
+        assert "was expected" in told and "isn't known from here on" in told, told
 
 
 @test("lines that come from no terminal run in the shell, and a script does")

@@ -24,7 +24,7 @@ LDFLAGS.tsan := -fsanitize=thread
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -isystem $(GEN) $(WARN) $(WERROR) $(CFLAGS.$(V)) -fno-common -pthread \
 	-ffunction-sections -fdata-sections $(CFLAGS)
 ALL_LDFLAGS := $(LDFLAGS.$(V)) -pthread -Wl,--gc-sections $(LDFLAGS)
-LIBS := -luv -lzstd -llz4 -lsnappy -lz -lisal -lprotobuf-c -ljansson -lm
+LIBS := -l:libraft.a -luv -lzstd -llz4 -lsnappy -lz -lisal -lprotobuf-c -ljansson -lm
 CONSOLE_LIBS := -lrdkafka -ledit
 
 # Sources: what lies in a product folder is built; nothing else needs to know.

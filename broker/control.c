@@ -5,6 +5,8 @@
 #include "proto_gen.h"
 
 enum {
+    ELECTION_MS = 400,
+    HEARTBEAT_MS = 50,
     GRAVE_STEP = 1000, /* nodes freed in one turn */
     CALL_WAIT_MS = 30000
 };
@@ -271,11 +273,19 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     join(c);
 }
 
+static void on_skipped(void *arg, int64_t next_offset)
+{
+    ctl_skip(((struct control *)arg)->ctl, next_offset);
+}
+
 static void on_committed(void *arg, struct slice batch)
 {
     struct control *c = arg;
-    enum err err = ctl_follow(c->ctl, batch);
+    enum err err;
 
+    if (c->leads) /* a control batch: ctl_skip() knows of it */
+        return;
+    err = ctl_follow(c->ctl, batch);
     if (err)
         c->ops.failed(c->ops.arg, err, "a committed metadata batch can't be read");
     else if (c->publishing)
@@ -440,6 +450,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     const struct config *cfg = settings->config;
     const struct quorum_ops quorum_ops = {.loaded = on_loaded,
                                           .leader = on_leader,
+                                          .skipped = on_skipped,
                                           .committed = on_committed,
                                           .hold = on_hold,
                                           .released = on_released,
@@ -447,6 +458,8 @@ struct control *control_start(struct node *node, const struct control_settings *
                                           .room = on_room,
                                           .arg = c};
     const struct quorum_settings quorum = {
+        .election_ms = ELECTION_MS,
+        .heartbeat_ms = HEARTBEAT_MS,
         .dir = config_metadata_dir(cfg),
         .node_id = node->id,
         .directory_id = settings->metadata_dir_id,

@@ -5,7 +5,7 @@
 enum { BLOCK = 1 << 16, BLOCKS = LOG_RESERVE_BYTES / BLOCK };
 
 /* Chance can't be compressed away by a file system. */
-static enum err fill(struct io *io, const char *path)
+static enum err fill(struct io *io, const char *dir, const char *path)
 {
     uint8_t *block = heap_alloc(io_heap(io), BLOCK);
     struct slice v[BLOCKS];
@@ -17,8 +17,12 @@ static enum err fill(struct io *io, const char *path)
         v[i] = slice_of(block, BLOCK);
     if (!err) {
         err = file_write(f, 0, v, BLOCKS);
+        if (!err)
+            err = file_sync(&f, 1);
         file_unref(f);
     }
+    if (!err)
+        err = dir_sync(io, dir);
     heap_free(io_heap(io), block);
     return err;
 }
@@ -63,7 +67,7 @@ enum err log_reserve_look(struct io *io, const char *dir, bool *tight)
     if (!err && *tight)
         err = give_up(io, dir, path);
     else if (!err && !whole)
-        err = fill(io, path);
+        err = fill(io, dir, path);
     if (err == E_FULL) { /* others were faster: what was written of it is theirs */
         *tight = true;
         err = give_up(io, dir, path);

@@ -16,6 +16,6 @@
 enum { LOG_RESERVE_BYTES = 1 << 20 };
 
 /* Looks at the disk, and gives the file up or makes it as that says: at a start, when a write found no room, and from time
- * to time while it is tight. *tight: how it is now. It isn't synced: after a power cut it is made again. Fails only where
- * the disk does; one that can't say how much is free counts as well. */
+ * to time while it is tight. *tight: how it is now. What was made is on disk: a power cut must not take it. Fails only where the
+ * disk does; one that can't say how much is free counts as well. */
 enum err log_reserve_look(struct io *io, const char *dir, bool *tight);

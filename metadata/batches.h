@@ -9,7 +9,8 @@ enum control_type {
     CONTROL_SNAPSHOT_HEADER,
     CONTROL_SNAPSHOT_FOOTER,
     CONTROL_KRAFT_VERSION,
-    CONTROL_KRAFT_VOTERS
+    CONTROL_KRAFT_VOTERS,
+    CONTROL_RAFT_PLACE = 0x7000 /* ours: which entry of raft a checkpoint ends with */
 };
 
 struct batch_place {

@@ -140,6 +140,15 @@ void ctl_lead(struct controller *c, int32_t epoch, int64_t next_offset)
     c->committed = next_offset - 1;
 }
 
+void ctl_skip(struct controller *c, int64_t next_offset)
+{
+    ASSERT(c->leads && next_offset > c->next_offset);
+    c->next_offset = next_offset;
+    if (c->n_flight == 0)
+        c->committed = next_offset - 1;
+    ASSERT(invariant(c));
+}
+
 static void fail_all(struct list *requests)
 {
     while (!list_empty(requests)) {
@@ -396,6 +405,8 @@ bool ctl_committed(struct controller *c, int64_t offset)
         c->n_flight--;
         moved = true;
     }
+    if (c->n_flight == 0 && c->leads)
+        c->committed = c->next_offset - 1; /* nothing of ours is skipped offsets */
     release(c);
     ASSERT(invariant(c));
     return moved;

@@ -135,6 +135,8 @@ const struct image *ctl_tip(const struct controller *c);
 void ctl_load(struct controller *c, struct image *image);
 /* This node leads now; the barrier has committed and the next record gets `next_offset`. */
 void ctl_lead(struct controller *c, int32_t epoch, int64_t next_offset);
+/* The log has got a batch that isn't the controller's: the next record gets this offset. Not inside a callback. */
+void ctl_skip(struct controller *c, int64_t next_offset);
 void ctl_lost(struct controller *c);
 
 void ctl_submit(struct controller *c,

@@ -176,10 +176,10 @@ static enum err load_batches(struct ckpt_reader *r, struct snapshot_reader *s, s
     return err == E_EOF ? E_OK : err;
 }
 
-enum err ckpt_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g, struct image **image,
-                   struct voters *voters)
+static enum err load(struct io *io, const char *dir, struct ckpt_id id, const char *suffix, struct grave *g,
+                     struct image **image, struct voters *voters)
 {
-    char *path = ckpt_path(g->heap, dir, id, "");
+    char *path = ckpt_path(g->heap, dir, id, suffix);
     struct snapshot_reader s;
     struct ckpt_reader r;
     struct file *file;
@@ -201,13 +201,84 @@ enum err ckpt_load(struct io *io, const char *dir, struct ckpt_id id, struct gra
     return err ? err : end;
 }
 
+enum err ckpt_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g, struct image **image,
+                   struct voters *voters)
+{
+    return load(io, dir, id, "", g, image, voters);
+}
+
+enum err ckpt_open(struct io *io, const char *dir, struct ckpt_id id, struct file **out)
+{
+    char *path = ckpt_path(io_heap(io), dir, id, "");
+    enum err err = file_open(io, path, 0, out);
+
+    heap_free(io_heap(io), path);
+    return err == E_NOENT ? E_SNAPSHOT_NOT_FOUND : err;
+}
+
+/* ---- from another voter ---- */
+
+#define PART ".part"
+
+enum err ckpt_part_write(struct io *io, const char *dir, struct ckpt_id id, int64_t at, struct slice bytes)
+{
+    char *path = ckpt_path(io_heap(io), dir, id, PART);
+    struct file *file;
+    enum err err = file_open(io, path, FILE_WRITE | FILE_CREATE, &file);
+
+    heap_free(io_heap(io), path);
+    if (err)
+        return err;
+    if (at == 0)
+        err = file_resize(file, 0);
+    if (!err)
+        err = file_size(file) == at ? file_write(file, at, &bytes, 1) : E_OFFSET_OUT_OF_RANGE;
+    file_unref(file);
+    return err;
+}
+
+enum err ckpt_part_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g,
+                        struct image **image, struct voters *voters)
+{
+    return load(io, dir, id, PART, g, image, voters);
+}
+
+/* The file moves to its name when it is on disk, and the name is. */
+static enum err name_durably(struct io *io, const char *dir, struct ckpt_id id, const char *suffix)
+{
+    struct heap *h = io_heap(io);
+    char *from = ckpt_path(h, dir, id, suffix), *to = ckpt_path(h, dir, id, "");
+    enum err err = path_move(io, from, to);
+
+    if (!err)
+        err = dir_sync(io, dir);
+    heap_free(h, from);
+    heap_free(h, to);
+    return err;
+}
+
+enum err ckpt_part_name(struct io *io, const char *dir, struct ckpt_id id)
+{
+    char *path = ckpt_path(io_heap(io), dir, id, PART);
+    struct file *file;
+    enum err err = file_open(io, path, FILE_WRITE, &file);
+
+    heap_free(io_heap(io), path);
+    if (err)
+        return err;
+    err = file_sync(&file, 1);
+    file_unref(file);
+    return err ? err : name_durably(io, dir, id, PART);
+}
+
 /* ---- writing ---- */
 
-void ckpt_start(struct ckpt_writer *w, struct io *io, const char *dir, const struct image *image,
-                const struct voters *voters)
+void ckpt_start(struct ckpt_writer *w, struct io *io, const char *dir, struct ckpt_id id,
+                const struct image *image, const struct voters *voters)
 {
-    *w = (struct ckpt_writer){.io = io, .dir = dir, .image = image, .voters = *voters, .stage = CKPT_WRITE};
-    w->id = (struct ckpt_id){image->offset + 1, image->epoch};
+    ASSERT(image->offset < id.offset && image->epoch <= id.epoch);
+    *w = (struct ckpt_writer){
+        .io = io, .dir = dir, .id = id, .image = image, .voters = *voters, .stage = CKPT_WRITE};
     snapshot_start(&w->records, io_heap(io), image);
     bytes_init(&w->out, io_heap(io));
 }
@@ -229,7 +300,7 @@ static void add_voters(struct ckpt_writer *w)
 
     arena_init(&a, io_heap(w->io), SIZE_MAX);
     voters_batch(&at, &w->voters, &a, &w->out);
-    w->records.offset += VOTERS_RECORDS;
+    w->records.offset += voters_records(&w->voters);
     arena_drop(&a);
 }
 
@@ -282,17 +353,12 @@ static enum err step_check(struct ckpt_writer *w)
 
 static enum err step_name(struct ckpt_writer *w)
 {
-    struct heap *h = io_heap(w->io);
-    char *from = ckpt_path(h, w->dir, w->id, ".tmp"), *to = ckpt_path(h, w->dir, w->id, "");
-    enum err err = path_move(w->io, from, to);
+    enum err err = name_durably(w->io, w->dir, w->id, ".tmp");
 
     if (!err) {
         file_unref(w->file);
         w->file = NULL;
-        err = dir_sync(w->io, w->dir);
     }
-    heap_free(h, from);
-    heap_free(h, to);
     return err;
 }
 

@@ -36,6 +36,16 @@ enum err ckpt_keep(struct io *io, const char *dir, int keep, int64_t *oldest);
 enum err ckpt_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g, struct image **image,
                    struct voters *voters);
 
+/* As a file, for others. E_SNAPSHOT_NOT_FOUND. */
+enum err ckpt_open(struct io *io, const char *dir, struct ckpt_id id, struct file **out);
+
+/* One that comes from another voter, as <name>.part. A piece at 0 begins anew; what is whole is loaded from there like
+ * any other, and only then gets its name, durably. */
+enum err ckpt_part_write(struct io *io, const char *dir, struct ckpt_id id, int64_t at, struct slice bytes);
+enum err ckpt_part_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g,
+                        struct image **image, struct voters *voters);
+enum err ckpt_part_name(struct io *io, const char *dir, struct ckpt_id id);
+
 struct ckpt_writer {
     struct io *io;
     const char *dir;
@@ -48,9 +58,10 @@ struct ckpt_writer {
     int64_t at;        /* written, then read again up to here */
     enum { CKPT_WRITE, CKPT_CHECK, CKPT_NAME } stage;
 };
-/* `dir` is lent. Nothing is touched before the first step. */
-void ckpt_start(struct ckpt_writer *w, struct io *io, const char *dir, const struct image *image,
-                const struct voters *voters);
+/* `dir` is lent. Between the image and id.offset lie control batches at most. Nothing is touched before the first
+ * step. */
+void ckpt_start(struct ckpt_writer *w, struct io *io, const char *dir, struct ckpt_id id,
+                const struct image *image, const struct voters *voters);
 /* One step. *more is false: the file is there, durable under its name, or the error says why it is not. */
 enum err ckpt_step(struct ckpt_writer *w, bool *more);
 /* At any time; what isn't whole yet is removed, as far as the disk lets. */

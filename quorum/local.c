@@ -7,20 +7,20 @@
  *     ops.released ◄────── image ────────── its end
  *
  * What holds:
- *  1. A field of `struct quorum` belongs to one loop, or is written before the message that hands it over.
+ *  1. A field of `struct local` belongs to one loop, or is written before the message that hands it over.
  *  2. References of images are counted on the control loop alone; the DISK loop reads the one held for it.
  *  3. Entries come back in the order submitted; `failed` comes behind those that committed.
  *  4. Submitted offsets follow each other without a gap.
- *  5. After quorum_stop() each message in flight comes home before the quorum is freed.
- *  6. A full disk stops nothing: the line waits in order, what was appended before it is synced and told.
- *  7. `room` belongs to the control loop while `telling`; what changed meanwhile is told when it is back. */
+ *  5. After local_stop() each message in flight comes home before the quorum is freed.
+ *  6. A full disk stops nothing: the line waits in order, what was appended before it is synced and told. */
+#include "quorum/local.h"
 #include "base/check.h"
 #include "base/trace.h"
-#include "quorum/local_disk.h"
+#include "quorum/room.h"
 
 enum { MS = 1000000, FULL_RETRY_MS = 500, PUT_OFF_MS = 60000, STOP_BYTES = 1 << 16 };
 
-struct quorum {
+struct local {
     struct io *io;
     struct loop *control, *loop;
     struct grave *grave; /* the control loop's */
@@ -35,7 +35,7 @@ struct quorum {
     bool asking; /* `ask` is posted */
     struct image *held;
     struct msg ask, gone;
-    struct msg *stopped; /* quorum_stop() was called */
+    struct msg *stopped; /* local_stop() was called */
     bool stopping;       /* `stop` is posted */
     /* DISK loop */
     struct local_disk disk;
@@ -44,13 +44,11 @@ struct quorum {
     bool full;                 /* the first one waits for room */
     bool ending;               /* nobody waits for room any more */
     struct timer retry;
-    struct timer look; /* while the disk is tight */
-    bool telling;      /* `room` is on its way there and back */
-    bool told;         /* `fail` is posted */
+    struct disk_room room;
+    bool told; /* `fail` is posted */
     struct msg commit, step;
     /* to and fro; of the disk, epoch and replayed stay after `opened`, err and what after `fail` */
-    struct msg open, opened, snapshot, written, fail, room, end_waits, stop, closed;
-    bool tight;          /* with `room` */
+    struct msg open, opened, snapshot, written, fail, end_waits, stop, closed;
     struct image *image; /* with `opened` */
     int64_t end;
     int64_t log_start, newest; /* with `opened` and `written` */
@@ -58,7 +56,7 @@ struct quorum {
 
 /* ---- the DISK loop ---- */
 
-static void tell_failure(struct quorum *q)
+static void tell_failure(struct local *q)
 {
     if (!q->disk.err || q->told)
         return;
@@ -67,54 +65,14 @@ static void tell_failure(struct quorum *q)
     loop_post(q->control, &q->fail);
 }
 
-/* ---- room ---- */
-
-static void room_told(struct msg *msg);
-
-/* The control loop hears how it is now, one message at a time; while it is tight, the disk is looked at again. */
-static void tell_room(struct quorum *q)
+static void looked(struct disk_room *room)
 {
-    if (q->disk.tight && !q->ending)
-        timer_set(q->loop, &q->look, loop_now(q->loop) + FULL_RETRY_MS * MS);
-    if (q->telling || q->tight == q->disk.tight)
-        return;
-    q->telling = true;
-    q->tight = q->disk.tight;
-    q->room.run = room_told;
-    loop_post(q->control, &q->room);
-}
-
-static void room_heard(struct msg *msg)
-{
-    struct quorum *q = container_of(msg, struct quorum, room);
-
-    q->telling = false;
-    if (!q->ending)
-        tell_room(q);
-}
-
-static void room_told(struct msg *msg)
-{
-    struct quorum *q = container_of(msg, struct quorum, room);
-
-    if (q->ops.room)
-        q->ops.room(q->ops.arg, q->tight);
-    q->room.run = room_heard;
-    loop_post(q->loop, &q->room);
-}
-
-static void look_fired(struct timer *timer)
-{
-    struct quorum *q = container_of(timer, struct quorum, look);
-
-    local_disk_look(&q->disk);
-    tell_failure(q);
-    tell_room(q);
+    tell_failure(container_of(room, struct local, room));
 }
 
 static void open_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, open);
+    struct local *q = container_of(msg, struct local, open);
     enum err err;
 
     local_disk_init(&q->disk, q->io, &q->settings);
@@ -128,13 +86,13 @@ static void open_run(struct msg *msg)
     q->log_start = log_start(q->disk.log);
     q->newest = q->disk.snapshot;
     loop_post(q->control, &q->opened);
-    tell_room(q);
+    disk_room_tell(&q->room);
 }
 
 static void entry_back(struct msg *msg);
 
 /* The entries before `end` have met their fate. */
-static void give_back(struct quorum *q, const struct msg *end, enum err err)
+static void give_back(struct local *q, const struct msg *end, enum err err)
 {
     while (q->first != end) {
         struct quorum_entry *e = container_of(q->first, struct quorum_entry, msg);
@@ -149,7 +107,7 @@ static void give_back(struct quorum *q, const struct msg *end, enum err err)
 }
 
 /* A full disk: `commit` comes again by itself, what comes meanwhile joins the line. */
-static void wait_for_room(struct quorum *q)
+static void wait_for_room(struct local *q)
 {
     if (!q->full)
         TRACE(q->io, quorum_full);
@@ -158,7 +116,7 @@ static void wait_for_room(struct quorum *q)
 }
 
 /* What has come since the last time: appended in order as far as there is room, then one sync for all. */
-static void commit(struct quorum *q)
+static void commit(struct local *q)
 {
     struct msg *m = q->first;
 
@@ -178,12 +136,12 @@ static void commit(struct quorum *q)
         TRACE(q->io, quorum_room);
     }
     if (!q->ending)
-        tell_room(q);
+        disk_room_tell(&q->room);
 }
 
 static void retry_fired(struct timer *timer)
 {
-    struct quorum *q = container_of(timer, struct quorum, retry);
+    struct local *q = container_of(timer, struct local, retry);
 
     q->committing = false;
     commit(q);
@@ -192,10 +150,10 @@ static void retry_fired(struct timer *timer)
 /* A line that waits for room is tried once more, at once. */
 static void end_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, end_waits);
+    struct local *q = container_of(msg, struct local, end_waits);
 
     q->ending = true;
-    timer_stop(&q->look);
+    disk_room_end(&q->room);
     if (!q->full)
         return;
     timer_stop(&q->retry);
@@ -205,7 +163,7 @@ static void end_run(struct msg *msg)
 
 static void commit_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, commit);
+    struct local *q = container_of(msg, struct local, commit);
 
     q->committing = false;
     commit(q);
@@ -213,7 +171,7 @@ static void commit_run(struct msg *msg)
 
 static void entry_came(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum_entry, msg)->quorum;
+    struct local *q = container_of(msg, struct quorum_entry, msg)->owner;
 
     msg->next = NULL;
     *q->last = msg;
@@ -224,7 +182,7 @@ static void entry_came(struct msg *msg)
     loop_post(q->loop, &q->commit);
 }
 
-static void snapshot_over(struct quorum *q)
+static void snapshot_over(struct local *q)
 {
     local_disk_snapshot_end(&q->disk);
     q->newest = q->disk.snapshot;
@@ -234,7 +192,7 @@ static void snapshot_over(struct quorum *q)
 
 static void step_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, step);
+    struct local *q = container_of(msg, struct local, step);
     bool more;
 
     if (!q->disk.writing) /* stopped meanwhile */
@@ -249,23 +207,24 @@ static void step_run(struct msg *msg)
 
 static void snapshot_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, snapshot);
+    struct local *q = container_of(msg, struct local, snapshot);
 
     if (q->disk.err) { /* `fail` is on its way */
         snapshot_over(q);
         return;
     }
-    local_disk_snapshot_start(&q->disk, q->held);
+    local_disk_snapshot_start(&q->disk, (struct ckpt_id){q->held->offset + 1, q->held->epoch}, q->held,
+                              &q->disk.voters);
     loop_post(q->loop, &q->step);
 }
 
 static void stop_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, stop);
+    struct local *q = container_of(msg, struct local, stop);
 
     q->ending = true;
     timer_stop(&q->retry);
-    timer_stop(&q->look);
+    disk_room_end(&q->room);
     commit(q);
     if (q->disk.writing)
         snapshot_over(q);
@@ -277,7 +236,7 @@ static void stop_run(struct msg *msg)
 /* ---- the control loop ---- */
 
 /* If a stop waited for a last snapshot, it goes on. */
-static void stop_post(struct quorum *q)
+static void stop_post(struct local *q)
 {
     if (!q->stopped || q->stopping)
         return;
@@ -285,7 +244,7 @@ static void stop_post(struct quorum *q)
     loop_post(q->loop, &q->stop);
 }
 
-static void ask_post(struct quorum *q)
+static void ask_post(struct local *q)
 {
     if (q->asking || q->held || q->stopped || q->view.failed)
         return;
@@ -295,7 +254,7 @@ static void ask_post(struct quorum *q)
 
 static void ask_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, ask);
+    struct local *q = container_of(msg, struct local, ask);
     struct image *image;
 
     q->asking = false;
@@ -319,7 +278,7 @@ static void ask_run(struct msg *msg)
 
 static void written_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, written);
+    struct local *q = container_of(msg, struct local, written);
     struct image *image = q->held;
 
     q->held = NULL;
@@ -335,14 +294,14 @@ static void written_run(struct msg *msg)
 
 static void timer_fired(struct timer *timer)
 {
-    struct quorum *q = container_of(timer, struct quorum, timer);
+    struct local *q = container_of(timer, struct local, timer);
 
     q->timed = false;
     ask_post(q);
 }
 
 /* More has committed than the newest snapshot holds. */
-static void snapshot_when_due(struct quorum *q)
+static void snapshot_when_due(struct local *q)
 {
     if (q->stopped)
         return;
@@ -356,7 +315,7 @@ static void snapshot_when_due(struct quorum *q)
 
 static void opened_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, opened);
+    struct local *q = container_of(msg, struct local, opened);
 
     if (q->stopped) {
         image_unref(q->image, q->grave);
@@ -378,7 +337,7 @@ static void opened_run(struct msg *msg)
 static void entry_back(struct msg *msg)
 {
     struct quorum_entry *e = container_of(msg, struct quorum_entry, msg);
-    struct quorum *q = e->quorum;
+    struct local *q = e->owner;
     enum err err = e->err;
 
     if (!err) {
@@ -392,7 +351,7 @@ static void entry_back(struct msg *msg)
 
 static void fail_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, fail);
+    struct local *q = container_of(msg, struct local, fail);
 
     q->view.failed = q->disk.err;
     q->view.leader = -1;
@@ -403,7 +362,7 @@ static void fail_run(struct msg *msg)
 /* Everything is home, but for what this loop may have posted to itself. */
 static void gone_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, gone);
+    struct local *q = container_of(msg, struct local, gone);
     struct msg *stopped = q->stopped;
     struct loop *control = q->control;
 
@@ -419,17 +378,17 @@ static void gone_run(struct msg *msg)
 
 static void closed_run(struct msg *msg)
 {
-    struct quorum *q = container_of(msg, struct quorum, closed);
+    struct local *q = container_of(msg, struct local, closed);
 
     loop_stop(q->loop, q->control, &q->gone);
 }
 
 /* ---- the door ---- */
 
-struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
-                            const struct quorum_settings *settings, const struct quorum_ops *ops)
+struct local *local_start(struct io *io, struct loop *control, struct grave *grave,
+                          const struct quorum_settings *settings, const struct quorum_ops *ops)
 {
-    struct quorum *q = heap_alloc(io_heap(io), sizeof(*q));
+    struct local *q = heap_alloc(io_heap(io), sizeof(*q));
 
     ASSERT(grave->heap == io_heap(io)); /* images change hands between graves */
     q->io = io;
@@ -441,8 +400,6 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->view = (struct quorum_view){.leader = -1, .snapshot = -1};
     q->timer.fire = timer_fired;
     q->retry.fire = retry_fired;
-    q->look.fire = look_fired;
-    list_init(&q->look.link);
     q->last = &q->first;
     q->open.run = open_run;
     q->opened.run = opened_run;
@@ -457,36 +414,37 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->closed.run = closed_run;
     q->gone.run = gone_run;
     q->loop = loop_start(io, LOOP_DISK, "quorum");
+    q->room = (struct disk_room){.disk = &q->disk,
+                                 .loop = q->loop,
+                                 .control = control,
+                                 .told = ops->room,
+                                 .arg = ops->arg,
+                                 .looked = looked};
     loop_post(q->loop, &q->open);
     return q;
 }
 
-void quorum_submit(struct quorum *q, struct quorum_entry *e)
+void local_submit(struct local *q, struct quorum_entry *e)
 {
     ASSERT(!q->stopped && q->next > 0 && e->base_offset == q->next && e->last_offset >= e->base_offset);
     q->next = e->last_offset + 1;
-    e->quorum = q;
+    e->owner = q;
     e->msg.run = entry_came;
     loop_post(q->loop, &e->msg);
 }
 
-/* One voter expects nothing from anybody: what still comes is from a time before. */
-void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
-{
-}
-
-void quorum_snapshot(struct quorum *q)
+void local_snapshot(struct local *q)
 {
     if (q->next > 0)
         ask_post(q);
 }
 
-struct quorum_view quorum_view(const struct quorum *q)
+struct quorum_view local_view(const struct local *q)
 {
     return q->view;
 }
 
-void quorum_stop(struct quorum *q, struct msg *stopped)
+void local_stop(struct local *q, struct msg *stopped)
 {
     ASSERT(!q->stopped && stopped);
     q->stopped = stopped;
@@ -499,7 +457,7 @@ void quorum_stop(struct quorum *q, struct msg *stopped)
     }
 }
 
-void quorum_end_waits(struct quorum *q)
+void local_end_waits(struct local *q)
 {
     ASSERT(!q->stopped);
     loop_post(q->loop, &q->end_waits);

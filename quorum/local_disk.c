@@ -19,7 +19,7 @@
 #define LOG_NAME "__cluster_metadata-0"
 enum { FILES_MAX = 8, INDEX_PAGES_MAX = 8, CKPT_KEPT = 2, FIRST_EPOCH = 1, GRAVE_STEP = 1000 };
 
-static enum err failed(struct local_disk *d, enum err err, const char *what)
+enum err local_disk_failed(struct local_disk *d, enum err err, const char *what)
 {
     if (err && !d->err) {
         d->err = err;
@@ -96,6 +96,7 @@ static enum err load_checkpoint(struct local_disk *d, struct image **image)
         err = ckpt_load(d->io, d->path, list.v[i], &d->grave, image, &d->voters);
         if (!err) {
             d->snapshot = list.v[i].offset;
+            d->snapshot_epoch = list.v[i].epoch;
             return E_OK;
         }
         *image = NULL;
@@ -109,6 +110,18 @@ static enum err load_checkpoint(struct local_disk *d, struct image **image)
     return err;
 }
 
+/* A checkpoint came from the leader and the process ended before the log began anew behind it: what the log says up to
+ * there is another history, so its last entry is not of the checkpoint's epoch. */
+static bool stale(const struct local_disk *d)
+{
+    struct epoch_end e;
+
+    if (d->snapshot < 0 || log_start(d->log) >= d->snapshot)
+        return false;
+    e = log_epoch_end(d->log, d->snapshot_epoch);
+    return e.epoch != d->snapshot_epoch || e.end < d->snapshot;
+}
+
 static enum err open_log(struct local_disk *d)
 {
     static const struct uuid topic_id = {.b[15] = 1}; /* Kafka's for the metadata topic */
@@ -116,7 +129,7 @@ static enum err open_log(struct local_disk *d)
     enum err err = log_open(d->env, log_env_dir(d->env, d->settings->dir), LOG_NAME, &topic_id, &d->config,
                             &from, &d->log);
 
-    if (!err && log_end(d->log) < from.recovery_point)
+    if (!err && (log_end(d->log) < from.recovery_point || stale(d)))
         err = log_restart_at(d->log, from.recovery_point, io_wall_ms(d->io));
     if (!err && log_start(d->log) > from.recovery_point)
         err = E_OFFSET_OUT_OF_RANGE;
@@ -184,8 +197,7 @@ static enum err replay_batch(void *arg, const struct batch_content *c, struct sl
     return err;
 }
 
-/* *image, which may be NULL, becomes what the log leads to, sealed. */
-static enum err replay(struct local_disk *d, struct image **image)
+enum err local_disk_replay(struct local_disk *d, struct image **image)
 {
     struct image *base = *image;
     struct replay r = {.disk = d};
@@ -200,7 +212,7 @@ static enum err replay(struct local_disk *d, struct image **image)
     err = log_walk(d->log, d->grave.heap, d->snapshot < 0 ? 0 : d->snapshot, replay_batch, &r);
     image_seal(r.draft);
     *image = r.draft;
-    return err;
+    return local_disk_failed(d, err, "replaying the metadata log");
 }
 
 /* ---- a new epoch ---- */
@@ -219,8 +231,8 @@ static enum err lead(struct local_disk *d, const struct quorum_state *before, in
     d->epoch = (before->leader_epoch > last_epoch ? before->leader_epoch : last_epoch) + 1;
     now.leader_epoch = d->epoch;
     if (quorum_state_write(d->io, d->path, &now))
-        return failed(d, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
-    return failed(d, append_own(d, BATCH_BARRIER, d->epoch), "writing the barrier");
+        return local_disk_failed(d, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+    return local_disk_failed(d, append_own(d, BATCH_BARRIER, d->epoch), "writing the barrier");
 }
 
 static enum err load_steps(struct local_disk *d, const struct voters *first, struct image **image,
@@ -229,17 +241,20 @@ static enum err load_steps(struct local_disk *d, const struct voters *first, str
     enum err err = quorum_state_read(d->io, d->path, state);
 
     if (err && err != E_NOENT)
-        return failed(d, err, "reading quorum-state");
-    if ((err && failed(d, make_directory(d), "making the metadata log's directory")) ||
-        failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight), "looking at the reserve") ||
-        failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
-        failed(d, open_log(d), "opening the metadata log"))
+        return local_disk_failed(d, err, "reading quorum-state");
+    if ((err && local_disk_failed(d, make_directory(d), "making the metadata log's directory")) ||
+        local_disk_failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight),
+                          "looking at the reserve") ||
+        local_disk_failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
+        local_disk_failed(d, open_log(d), "opening the metadata log"))
         return d->err;
     if (log_end(d->log) > 0)
         return E_OK;
     if (!err)
-        return failed(d, E_CORRUPT_MESSAGE, "looking for the metadata log that quorum-state speaks of");
-    return first->n > 0 ? failed(d, found_cluster(d, first), "writing the first configuration") : E_OK;
+        return local_disk_failed(d, E_CORRUPT_MESSAGE,
+                                 "looking for the metadata log that quorum-state speaks of");
+    return first->n > 0 ? local_disk_failed(d, found_cluster(d, first), "writing the first configuration")
+                        : E_OK;
 }
 
 enum err local_disk_load(struct local_disk *d, const struct voters *first, struct image **image,
@@ -257,10 +272,10 @@ static enum err open_steps(struct local_disk *d, struct image **image)
 
     if (local_disk_load(d, &first, image, &state))
         return d->err;
-    if (failed(d, replay(d, image), "replaying the metadata log"))
+    if (local_disk_replay(d, image))
         return d->err;
     if (!alone(d))
-        return failed(d, E_INCONSISTENT_VOTER_SET, "looking for this node as the only voter");
+        return local_disk_failed(d, E_INCONSISTENT_VOTER_SET, "looking for this node as the only voter");
     return lead(d, &state, (*image)->epoch);
 }
 
@@ -268,7 +283,7 @@ enum err local_disk_open(struct local_disk *d, struct image **image)
 {
     *image = NULL;
     if (d->settings->node_id < 0 || d->settings->node_id == INT32_MAX)
-        return failed(d, E_INVALID_CONFIG, "deriving a server id from node.id");
+        return local_disk_failed(d, E_INVALID_CONFIG, "deriving a server id from node.id");
     d->server_id = d->settings->node_id + 1;
     (void)!open_steps(d, image);
     if (d->err && *image) {
@@ -299,32 +314,52 @@ enum err local_disk_append(struct local_disk *d, struct slice bytes)
         log_directory(d->log)->full_retry_ms = a.now_ms;
         err = log_append(d->log, &a);
     }
-    return err == E_FULL ? err : failed(d, err, "appending to the metadata log");
+    return err == E_FULL ? err : local_disk_failed(d, err, "appending to the metadata log");
 }
 
 void local_disk_look(struct local_disk *d)
 {
     if (!d->err)
-        (void)failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight), "looking at the reserve");
+        (void)local_disk_failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight),
+                                "looking at the reserve");
 }
 
 void local_disk_give_up(struct local_disk *d)
 {
-    (void)!failed(d, E_FULL, "waiting for room for the metadata log");
+    (void)!local_disk_failed(d, E_FULL, "waiting for room for the metadata log");
 }
 
 enum err local_disk_sync(struct local_disk *d)
 {
-    return d->err ? d->err : failed(d, log_sync(&d->log, 1, LOG_SYNC_DATA), "syncing the metadata log");
+    return d->err ? d->err
+                  : local_disk_failed(d, log_sync(&d->log, 1, LOG_SYNC_DATA), "syncing the metadata log");
+}
+
+enum err local_disk_cut(struct local_disk *d, int64_t offset)
+{
+    if (d->err || offset >= log_end(d->log))
+        return d->err;
+    return local_disk_failed(d, log_truncate(d->log, offset), "cutting the metadata log");
+}
+
+enum err local_disk_restart(struct local_disk *d, struct ckpt_id id)
+{
+    if (d->err)
+        return d->err;
+    d->snapshot = id.offset;
+    d->snapshot_epoch = id.epoch;
+    return local_disk_failed(d, log_restart_at(d->log, id.offset, io_wall_ms(d->io)),
+                             "beginning the metadata log behind the leader's snapshot");
 }
 
 /* ---- snapshots ---- */
 
-void local_disk_snapshot_start(struct local_disk *d, const struct image *image)
+void local_disk_snapshot_start(struct local_disk *d, struct ckpt_id id, const struct image *image,
+                               const struct voters *voters)
 {
-    ASSERT(!d->writing && image->sealed && image->offset + 1 <= log_synced(d->log));
+    ASSERT(!d->writing && image->sealed && id.offset <= log_synced(d->log));
     d->writing = true;
-    ckpt_start(&d->writer, d->io, d->path, image, &d->voters);
+    ckpt_start(&d->writer, d->io, d->path, id, image, voters);
 }
 
 void local_disk_snapshot_end(struct local_disk *d)
@@ -371,7 +406,7 @@ enum err local_disk_snapshot_step(struct local_disk *d, bool *more)
         TRACE(d->io, quorum_checkpoint_put_off, err_text(err));
         return E_OK;
     }
-    return failed(d, err, "writing a checkpoint");
+    return local_disk_failed(d, err, "writing a checkpoint");
 }
 
 /* ---- the end ---- */
@@ -384,7 +419,7 @@ enum err local_disk_close(struct local_disk *d)
     if (d->log && d->err)
         log_abandon(d->log);
     else if (d->log)
-        err = failed(d, log_close(d->log), "closing the metadata log");
+        err = local_disk_failed(d, log_close(d->log), "closing the metadata log");
     d->log = NULL;
     ASSERT(!d->grave.first);
     log_env_drop(d->env);

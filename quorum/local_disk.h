@@ -22,6 +22,7 @@ struct local_disk {
     int32_t server_id;
     int32_t epoch;    /* in which this start leads */
     int64_t snapshot; /* offset of the newest; -1: none */
+    int32_t snapshot_epoch;
     int64_t replayed; /* bytes of the log that it doesn't hold, found at the start */
     struct ckpt_writer writer;
     bool writing;
@@ -36,6 +37,10 @@ void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_se
  * `first` as the log's first configuration, if it names anybody. */
 enum err local_disk_load(struct local_disk *d, const struct voters *first, struct image **image,
                          struct quorum_state *state);
+/* *image, which may be NULL, becomes what the whole log leads to, sealed. */
+enum err local_disk_replay(struct local_disk *d, struct image **image);
+/* Notes the first error and what was being done; returns the one that is noted. */
+enum err local_disk_failed(struct local_disk *d, enum err err, const char *what);
 /* Loads what is there, or makes it, and begins a new epoch: its barrier is on disk. */
 enum err local_disk_open(struct local_disk *d, struct image **image);
 /* Whole batches that carry their offsets and epoch. E_FULL isn't kept: nothing was appended, try again. */
@@ -43,9 +48,13 @@ enum err local_disk_append(struct local_disk *d, struct slice bytes);
 /* Is there room again? d->tight says it. */
 void local_disk_look(struct local_disk *d);
 enum err local_disk_sync(struct local_disk *d);
+enum err local_disk_cut(struct local_disk *d, int64_t offset); /* durable when it returns */
+/* A checkpoint of the leader stands in the directory; the log begins anew behind it. */
+enum err local_disk_restart(struct local_disk *d, struct ckpt_id id);
 void local_disk_give_up(struct local_disk *d); /* nobody waits for room any more */
 /* A snapshot in short steps. *more is false at its end; where a full disk put it off that is no error. */
-void local_disk_snapshot_start(struct local_disk *d, const struct image *image);
+void local_disk_snapshot_start(struct local_disk *d, struct ckpt_id id, const struct image *image,
+                               const struct voters *voters);
 enum err local_disk_snapshot_step(struct local_disk *d, bool *more);
 void local_disk_snapshot_end(struct local_disk *d); /* at any time */
 /* Syncs, closes and frees everything. */

@@ -1,6 +1,6 @@
 /* How the cluster agrees on a row of record batches. No raft types here, and no networking: the composition
- * root joins send() and quorum_deliver() to the connections between brokers. local.c is one voter without
- * raft on the same files.
+ * root joins send() and quorum_deliver() to the connections between controllers. local.h has one voter without
+ * raft on the same files, for unit tests.
  *
  *     <metadata.log.dir>/__cluster_metadata-0/   0000….log …, quorum-state, <offset>-<epoch>.checkpoint
  *
@@ -16,13 +16,14 @@
  *         a disk without any room fails like any other error. */
 #pragma once
 #include "base/io.h"
+#include "log/log.h"
 #include "metadata/image.h"
 
 struct quorum;
 
 struct quorum_entry {
-    struct msg msg; /* the quorum's own */
-    struct quorum *quorum;
+    struct msg msg;     /* the quorum's own */
+    void *owner;        /* the quorum's too */
     struct slice bytes; /* one record batch; base offset and leader epoch already in it */
     int64_t base_offset;
     int64_t last_offset;
@@ -30,10 +31,18 @@ struct quorum_entry {
     void (*done)(struct quorum_entry *e, enum err err); /* E_OK: committed */
 };
 
+enum { QUORUM_VOTERS_MAX = 7 };
+
 struct quorum_settings {
     const char *dir; /* metadata.log.dir; exists */
     int32_t node_id;
     struct uuid directory_id;
+    /* controller.quorum.voters, as node ids: who begins a new log together. A log that is there says itself who
+     * votes, and must say the same. None: this node alone. */
+    int32_t voters[QUORUM_VOTERS_MAX];
+    int n_voters;
+    int32_t election_ms;    /* quorum.election.ms, ours: silence of the leader before an election */
+    int32_t heartbeat_ms;   /* and how often it speaks */
     int64_t snapshot_bytes; /* metadata.log.max.record.bytes.between.snapshots */
     int64_t snapshot_ms;    /* metadata.log.max.snapshot.interval.ms; 0: never by time */
     int64_t segment_bytes;  /* metadata.log.segment.bytes */
@@ -42,14 +51,26 @@ struct quorum_settings {
     int64_t retention_ms;
 };
 
+struct quorum_checkpoint {
+    int64_t offset;
+    int32_t epoch;
+};
+
 struct quorum_ops {
-    /* Once: the state that was on the disk (its reference goes over), before any other callback. */
+    /* Once, before any other callback: the state as it was when this node had caught up with a leader for the
+     * first time, itself or another (the reference goes over). An older state is never told: partitions that it
+     * doesn't know would look like strangers. */
     void (*loaded)(void *arg, struct image *image);
     /* Who leads. self: the barrier has committed; the next record gets next_offset. leader -1: nobody known.
      */
     void (*leader)(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset);
-    /* A batch of another leader has committed. */
+    /* This node leads, and the log has got a control batch: the next record gets this offset. Runs inside the call
+     * that caused it. */
+    void (*skipped)(void *arg, int64_t next_offset);
+    /* A batch that wasn't submitted here, or whose `done` has told an error, has committed. */
     void (*committed)(void *arg, struct slice batch);
+    /* The leader's snapshot took the place of what had committed here; the reference goes over. */
+    void (*installed)(void *arg, struct image *image);
     /* The committed image, for a snapshot; given back by released(). Asked after a commit, at most one at a
      * time. */
     struct image *(*hold)(void *arg);
@@ -58,7 +79,11 @@ struct quorum_ops {
     /* tight: the disk is full and entries live on its reserve (log/reserve.h): from now on only those that free room
      * should come; false: all may again. NULL: nobody cares. */
     void (*room)(void *arg, bool tight);
-    void (*send)(void *arg, int32_t node, struct slice bytes);
+    /* Bytes for quorum_deliver() of that voter; lent for the call. Messages to one node arrive in order or not at
+     * all. false: dropped at once, there is no connection or too much waits on it. */
+    bool (*send)(void *arg, int32_t node, struct slice bytes);
+    /* Asks a voter for a stretch of its checkpoint (FetchSnapshot); it comes by quorum_piece(). */
+    void (*ask)(void *arg, int32_t node, struct quorum_checkpoint id, int64_t at);
     void *arg;
 };
 
@@ -66,8 +91,45 @@ struct quorum_ops {
  * copied. */
 struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
                             const struct quorum_settings *settings, const struct quorum_ops *ops);
+/* E_NOT_CONTROLLER from `done`: leadership was lost; the batch may commit all the same, as somebody else's. */
 void quorum_submit(struct quorum *q, struct quorum_entry *e);
+/* What a voter sent. Bytes that don't read are dropped with a trace row. */
 void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes);
+/* What ops.ask() asked for, in one piece of a file of `size` bytes; err: it could not be had. */
+void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                  enum err err);
+/* That voter's process is known to be dead (its connections closed and its listener refuses): if it led, the
+ * survivor with the lowest id stands for election at once. */
+void quorum_dead(struct quorum *q, int32_t node);
+
+/* Is this node still the leader, seen from now? `done` runs when a majority has said that it knows of no later epoch
+ * (E_OK), or when this node doesn't lead any more (E_NOT_CONTROLLER). Many may wait; one round serves all of a turn. */
+struct quorum_confirm {
+    struct list link;
+    int64_t round;
+    void (*done)(struct quorum_confirm *c, enum err err);
+};
+void quorum_confirm(struct quorum *q, struct quorum_confirm *c);
+
+/* The committed log and the checkpoints as files, for Fetch, FetchSnapshot and tools: read on the quorum's DISK loop,
+ * `done` on `back`, before quorum_stop(). Lent until then. E_SNAPSHOT_NOT_FOUND, E_POSITION_OUT_OF_RANGE,
+ * E_OFFSET_OUT_OF_RANGE, E_KAFKA_STORAGE_ERROR. */
+struct quorum_read {
+    struct msg msg; /* the quorum's, and */
+    void *owner;    /* this */
+    struct loop *back;
+    int64_t offset; /* of the log; or the position in the checkpoint */
+    size_t max_bytes;
+    bool is_checkpoint;
+    struct quorum_checkpoint checkpoint;
+    /* out */
+    enum err err;
+    struct log_range range; /* the caller's to drop */
+    int64_t log_start, committed, size;
+    struct quorum_checkpoint newest; /* offset -1: none */
+    void (*done)(struct quorum_read *r);
+};
+void quorum_read(struct quorum *q, struct quorum_read *r);
 /* A snapshot of the committed image, now (before a long rest, for tools); nothing if one is under way. */
 void quorum_snapshot(struct quorum *q);
 
@@ -75,8 +137,8 @@ struct quorum_view {
     int32_t leader; /* -1: unknown */
     int32_t epoch;
     int64_t log_start, end, committed;
-    int64_t snapshot;  /* offset of the newest; -1: none */
-    int32_t voters[7]; /* node ids */
+    int64_t snapshot;                  /* offset of the newest; -1: none */
+    int32_t voters[QUORUM_VOTERS_MAX]; /* node ids */
     int n_voters;
     enum err failed; /* E_OK: well */
 };

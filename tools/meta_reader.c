@@ -146,6 +146,8 @@ const char *meta_item_name(const struct meta_item *i, struct arena *a)
             return "KRaftVersion";
         case CONTROL_KRAFT_VOTERS:
             return "KRaftVoters";
+        case CONTROL_RAFT_PLACE:
+            return "RaftPlace";
         }
         return arena_printf(a, "Control(%d)", get_be16(i->key.p + 2));
     }

@@ -125,6 +125,8 @@ static void start(void *arg)
 {
     const struct quorum_settings settings = {.dir = test_dir(),
                                              .directory_id = {.b = {7}},
+                                             .election_ms = 400,
+                                             .heartbeat_ms = 50,
                                              .snapshot_bytes = 3000,
                                              .segment_bytes = 8192,
                                              .segment_ms = 604800000,

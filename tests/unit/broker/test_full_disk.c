@@ -200,7 +200,7 @@ TEST(full_disk, deletion_makes_room_for_records)
     struct node_world *w = node_world_new(11, 1, NULL, 0);
 
     fill_with_records(w);
-    CHECK_EQ(produced_to(w, "small", 100000), err_wire(E_KAFKA_STORAGE_ERROR));
+    CHECK_EQ(produced_to(w, "small", 200000), err_wire(E_KAFKA_STORAGE_ERROR));
     CHECK_EQ(node_topic(w, "more", 1, NULL, 0), 0);
     CHECK_EQ(delete_topic(w, "big"), 0);
     node_run(w, 1000);

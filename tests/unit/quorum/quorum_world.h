@@ -1,8 +1,8 @@
-/* A node whose only broker part is a quorum of one, and a model of what it was told. The broker's share (an
+/* A node whose only broker part is a quorum of one, on raft or without it, and a model of what it was told. The broker's share (an
  * image per commit, references on the control loop) is done here as broker/control.c does it. */
 #pragma once
 #include "metadata/batches.h"
-#include "quorum/quorum.h"
+#include "quorum/local.h"
 #include "tests/check.h"
 #include "tests/sim/sim.h"
 
@@ -11,6 +11,20 @@
 enum { WORLD_NODE = 1, WORLD_NODE_ID = 4, WORLD_FLIGHT = 64 };
 
 struct quorum_world;
+
+/* The two quorums behind one door: every promise to the broker is theirs alike. */
+struct qdoor {
+    const char *name;
+    void *(*start)(struct io *io, struct loop *control, struct grave *grave,
+                   const struct quorum_settings *settings, const struct quorum_ops *ops);
+    void (*submit)(void *q, struct quorum_entry *e);
+    void (*snapshot)(void *q);
+    struct quorum_view (*view)(const void *q);
+    void (*end_waits)(void *q);
+    void (*stop)(void *q, struct msg *stopped);
+    bool snapshot_needs_room; /* it begins with an entry, which waits on a full disk */
+};
+extern const struct qdoor qdoors[2];
 
 struct world_entry {
     struct quorum_entry entry;
@@ -24,8 +38,9 @@ struct quorum_world {
     struct io *io;
     struct loop *control;
     struct quorum_settings settings;
+    const struct qdoor *door;
     /* one start */
-    struct quorum *quorum;
+    void *quorum;
     struct grave grave;
     struct image *committed;
     struct world_entry flight[WORLD_FLIGHT];
@@ -43,7 +58,7 @@ struct quorum_world {
     int64_t last_next;
 };
 
-void qworld_init(struct quorum_world *w, uint64_t seed);
+void qworld_init(struct quorum_world *w, const struct qdoor *door, uint64_t seed);
 /* All on the control loop or through it. qworld_start() starts and waits; false: the node crashed. */
 bool qworld_start(struct quorum_world *w);
 bool qworld_up(struct quorum_world *w);            /* opened, no failure */

@@ -75,13 +75,13 @@ static void compare_file(void *arg, const char *path, bool is_dir, int64_t size)
 }
 
 /* A directory founded now has the files and the bytes of the one that is kept. */
-TEST(fresh, a_new_directory_is_the_kept_one)
+TEST_EACH(fresh, a_new_directory_is_the_kept_one, qdoors)
 {
     struct comparison c = {0};
     struct quorum_world w;
 
     c.w = &w;
-    qworld_init(&w, 1);
+    qworld_init(&w, row, 1);
     CHECK(qworld_start(&w) && qworld_up(&w) && qworld_stop(&w));
     sim_files(w.sim, WORLD_NODE, WORLD_LOG, compare_file, &c);
     CHECK_EQ(c.n, FRESH_N);
@@ -89,11 +89,11 @@ TEST(fresh, a_new_directory_is_the_kept_one)
 }
 
 /* The kept directory starts, in the epoch after its own, behind its three records. */
-TEST(fresh, the_kept_directory_starts)
+TEST_EACH(fresh, the_kept_directory_starts, qdoors)
 {
     struct quorum_world w;
 
-    qworld_init(&w, 2);
+    qworld_init(&w, row, 2);
     for (int i = 0; i < FRESH_N; i++) {
         uint8_t bytes[4096];
         char path[256];
@@ -105,13 +105,13 @@ TEST(fresh, the_kept_directory_starts)
     CHECK(qworld_start(&w) && qworld_up(&w));
     CHECK_EQ(w.epoch, 3);
     CHECK_EQ(w.next, 4);
-    CHECK_EQ(w.committed->offset, 2);
+    CHECK(w.committed->offset >= 2); /* raft tells with the first state that its barrier, 3, has committed */
     CHECK(qworld_stop(&w));
     qworld_drop(&w);
 }
 
 /* Its first batch is the configuration at epoch 1: one voter, server node.id + 1, in this directory. */
-TEST(fresh, the_first_batch_is_the_configuration)
+TEST_EACH(fresh, the_first_batch_is_the_configuration, qdoors)
 {
     struct heap *h = heap_new(false);
     struct batch_content c;

@@ -1,0 +1,600 @@
+/* The door of the quorum on raft (raft_internal.h has the picture): start, stop, submit, and what the broker is told. */
+#include "quorum/quorum.h"
+#include "proto_gen.h"
+#include "quorum/raft_internal.h"
+
+enum { STOP_BYTES = 1 << 16, PUT_OFF_MS = 60000 };
+
+/* ---- what is told ---- */
+
+static bool alone(const struct quorum *q)
+{
+    return q->voters.n == 1;
+}
+
+/* The leader as the broker may know it: this node only when its barrier has committed. */
+static int32_t leader_now(struct quorum *q, bool *self)
+{
+    raft_id id = 0;
+    const char *address;
+
+    *self = false;
+    if (q->phase != QUORUM_RUNNING)
+        return -1;
+    if (raft_state(&q->raft) == RAFT_LEADER) {
+        *self = q->barrier_done && q->applied >= q->barrier;
+        return *self ? q->settings.node_id : -1;
+    }
+    if (raft_state(&q->raft) == RAFT_FOLLOWER)
+        raft_leader(&q->raft, &id, &address);
+    return id > 0 ? node_of(id) : -1;
+}
+
+/* The first time that this node has all that a leader had committed. */
+static void tell_loaded(struct quorum *q, int32_t leader, bool self)
+{
+    struct image *image = q->image;
+    bool caught_up = self || (leader >= 0 && q->target_term == q->raft.current_term &&
+                              q->applied >= q->target && q->applied_epoch == (int32_t)q->raft.current_term);
+
+    if (q->loaded || !caught_up)
+        return;
+    if (q->draft)
+        image_seal(image);
+    q->draft = false;
+    q->image = NULL;
+    q->loaded = true;
+    q->ops.loaded(q->ops.arg, image);
+}
+
+static void confirms_end(struct quorum *q, enum err err)
+{
+    struct list over;
+
+    list_init(&over);
+    list_take(&over, &q->confirms);
+    list_each_safe (it, &over) {
+        struct quorum_confirm *c = container_of(it, struct quorum_confirm, link);
+
+        list_remove(it);
+        c->done(c, err); /* last touch */
+    }
+}
+
+static void tell_leader(struct quorum *q, int32_t leader, bool self)
+{
+    int32_t epoch = (int32_t)q->raft.current_term;
+
+    if (!q->loaded || (leader == q->told_leader && epoch == q->told_epoch && self == q->told_self))
+        return;
+    if (q->told_self && self) /* in another epoch */
+        quorum_tell_lost(q);
+    q->told_leader = leader;
+    q->told_epoch = epoch;
+    if (q->told_self && !self) {
+        q->told_self = false;
+        confirms_end(q, E_NOT_CONTROLLER);
+    }
+    q->told_self = self;
+    q->ops.leader(q->ops.arg, leader, epoch, self, self ? entry_book_end(&q->book) : -1);
+}
+
+void quorum_tell_lost(struct quorum *q)
+{
+    tell_leader(q, -1, false);
+}
+
+/* ---- snapshots ---- */
+
+static void nudged(struct raft_barrier *req, int status)
+{
+    container_of(req, struct quorum, nudge)->nudging = false;
+}
+
+/* The library takes a snapshot when it applies an entry. Where none is on its way the leader makes one: a barrier. */
+static void nudge(struct quorum *q)
+{
+    if (!q->told_self || q->nudging || !list_empty(&q->flights))
+        return;
+    q->nudging = raft_barrier(&q->raft, &q->nudge, nudged) == 0;
+    if (q->nudging)
+        q->ops.skipped(q->ops.arg, entry_book_end(&q->book));
+}
+
+static void snapshot_due(struct quorum *q)
+{
+    if (q->due || q->held || q->stopped || !q->loaded || q->since_snapshot == 0)
+        return;
+    q->due = true;
+    raft_set_snapshot_threshold(&q->raft, 1);
+    nudge(q);
+}
+
+static void snapshot_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, snapshot_timer);
+
+    q->timed = false;
+    raft_enter(q);
+    snapshot_due(q);
+}
+
+static void snapshot_look(struct quorum *q)
+{
+    const struct quorum_settings *s = &q->settings;
+
+    if (q->since_snapshot == 0 || q->held)
+        return;
+    if ((s->snapshot_bytes > 0 && q->since_snapshot >= s->snapshot_bytes) ||
+        q->applied + 1 - q->book.first > ENTRIES_MAX) {
+        snapshot_due(q);
+    } else if (s->snapshot_ms > 0 && !q->timed) {
+        q->timed = true;
+        timer_set(q->control, &q->snapshot_timer, loop_now(q->control) + s->snapshot_ms * MS);
+    }
+}
+
+static void stop_step(struct quorum *q);
+
+static void written_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, written);
+    struct image *image = q->held;
+    bool good = q->disk.snapshot == q->put_id.offset && !q->disk.err;
+
+    q->held = NULL;
+    q->view.log_start = q->log_start;
+    if (good) {
+        q->newest = q->put_id;
+        q->newest_voters = q->put_voters;
+        q->view.snapshot = q->put_id.offset;
+        q->timed = false;
+        timer_stop(&q->snapshot_timer);
+    } else if (!q->stopped) { /* put off by a full disk */
+        q->timed = true;
+        timer_set(q->control, &q->snapshot_timer, loop_now(q->control) + (int64_t)PUT_OFF_MS * MS);
+    }
+    if (q->put) {
+        struct raft_io_snapshot_put *put = q->put;
+
+        q->put = NULL;
+        raft_enter(q);
+        q->put_cb(put, good ? 0 : RAFT_CANCELED);
+        quorum_observe(q);
+    }
+    q->ops.released(q->ops.arg, image);
+    stop_step(q);
+}
+
+/* ---- after each return of the library ---- */
+
+void quorum_observe(struct quorum *q)
+{
+    int32_t leader;
+    bool self;
+
+    if (q->phase != QUORUM_RUNNING)
+        return;
+    if (raft_state(&q->raft) == RAFT_UNAVAILABLE) {
+        (void)!local_disk_failed(&q->disk, q->state_err ? q->state_err : E_CORRUPT_MESSAGE,
+                                 q->state_err ? "writing quorum-state" : "following the leader's log");
+        quorum_fail(q);
+        return;
+    }
+    rule_lead(q);
+    quorum_applied_to(q, q->raft.last_applied);
+    ASSERT(q->applied == q->raft.last_applied);
+    if (q->raft.log.offset >= q->book.first && q->raft.log.offset <= q->applied)
+        entry_book_forget(&q->book, q->raft.log.offset);
+    q->view.end = entry_book_end(&q->book);
+    leader = leader_now(q, &self);
+    tell_loaded(q, leader, self);
+    tell_leader(q, leader, self);
+    q->view.leader = leader;
+    q->view.epoch = (int32_t)q->raft.current_term;
+    snapshot_look(q);
+}
+
+/* ---- the disk ends it ---- */
+
+void quorum_fail(struct quorum *q)
+{
+    if (q->view.failed)
+        return;
+    q->view.failed = q->disk.err;
+    q->view.leader = -1;
+    timer_stop(&q->snapshot_timer);
+    if (q->phase == QUORUM_RUNNING)
+        raft_rest(q);
+    q->told_self = false;
+    confirms_end(q, E_NOT_CONTROLLER);
+    q->ops.failed(q->ops.arg, q->disk.err, q->disk.what);
+    stop_step(q);
+}
+
+static void fail_run(struct msg *msg)
+{
+    quorum_fail(container_of(msg, struct quorum, fail));
+}
+
+/* ---- opening ---- */
+
+static void opened_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, opened);
+    enum err err;
+
+    q->image = q->opened_image;
+    q->opened_image = NULL;
+    if (q->stopped) {
+        stop_step(q);
+        return;
+    }
+    q->voters = q->disk.voters;
+    q->voters_index = q->opened_voters;
+    q->newest = (struct ckpt_id){q->disk.snapshot, q->disk.snapshot_epoch};
+    q->view.log_start = q->log_start;
+    q->view.snapshot = q->disk.snapshot;
+    q->view.n_voters = q->voters.n;
+    for (int i = 0; i < q->voters.n; i++)
+        q->view.voters[i] = q->voters.v[i].server_id - 1;
+    if (alone(q)) { /* all of it is in the image: as if a snapshot ended where the log does */
+        entry_book_restart(&q->book, q->opened_last + 1, q->end);
+        q->start_id = (struct ckpt_id){q->end, q->opened_epoch};
+        q->start_voters = q->voters;
+        q->start_voters.index = (int64_t)q->opened_last;
+        q->start_voters.configuration_index = (int64_t)q->opened_voters;
+        q->since_snapshot = q->disk.replayed;
+        q->view.committed = q->end;
+    } else {
+        q->start_id = q->newest;
+        q->start_voters = q->newest_voters;
+        entry_book_restart(&q->book, (raft_index)q->newest_voters.index + 1,
+                           q->newest.offset < 0 ? 0 : q->newest.offset);
+        for (size_t i = 0; i < q->n_entries; i++)
+            entry_book_add(&q->book, q->entries[i].kind, q->entries[i].epoch, q->entries[i].last_offset,
+                           q->entries[i].bytes);
+        q->view.committed = q->image->offset + 1;
+    }
+    q->applied_epoch = q->start_id.offset < 0 ? 0 : q->start_id.epoch;
+    err = raft_begin(q);
+    if (err) {
+        (void)!local_disk_failed(&q->disk, err, "starting raft");
+        quorum_fail(q);
+        return;
+    }
+    quorum_observe(q);
+}
+
+/* ---- entries ---- */
+
+static void flight_over(struct raft_apply *req, int status, void *result)
+{
+    struct flight *f = container_of(req, struct flight, req);
+    struct quorum_entry *e = f->entry;
+    struct quorum *q = e->owner;
+
+    list_remove(&f->link);
+    heap_free(q->heap, f);
+    e->done(e, !status ? E_OK : q->view.failed ? q->view.failed : E_NOT_CONTROLLER); /* last touch */
+}
+
+static void refused(struct msg *msg)
+{
+    struct quorum_entry *e = container_of(msg, struct quorum_entry, msg);
+    struct quorum *q = e->owner;
+
+    q->refusals--;
+    e->done(e, q->view.failed ? q->view.failed : E_NOT_CONTROLLER);
+    stop_step(q);
+}
+
+void quorum_submit(struct quorum *q, struct quorum_entry *e)
+{
+    struct flight *f = heap_alloc(q->heap, sizeof(*f));
+    struct raft_buffer buf;
+
+    ASSERT(!q->stopped);
+    e->owner = q;
+    f->entry = e;
+    raft_enter(q);
+    if (q->phase == QUORUM_RUNNING && q->told_self) {
+        ASSERT(e->base_offset == entry_book_end(&q->book) && e->last_offset >= e->base_offset);
+        buf = (struct raft_buffer){raft_malloc(e->bytes.len), e->bytes.len};
+        memcpy(buf.base, e->bytes.p, e->bytes.len);
+        f->index = raft_last_index(&q->raft) + 1;
+        list_add(&q->flights, &f->link);
+        if (raft_apply(&q->raft, &f->req, &buf, 1, flight_over) == 0) {
+            q->view.end = entry_book_end(&q->book);
+            return;
+        }
+        list_remove(&f->link);
+        raft_free(buf.base);
+    }
+    heap_free(q->heap, f);
+    q->refusals++;
+    e->msg.run = refused;
+    loop_post(q->control, &e->msg);
+}
+
+/* ---- messages ---- */
+
+static int voter_of_node(const struct quorum *q, int32_t node)
+{
+    for (int i = 0; i < q->voters.n; i++)
+        if (q->voters.v[i].server_id == node + 1)
+            return i;
+    return -1;
+}
+
+void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
+{
+    int voter = voter_of_node(q, node);
+    struct raft_message m;
+
+    if (q->phase != QUORUM_RUNNING || q->view.failed)
+        return;
+    if (voter < 0 || node == q->settings.node_id) {
+        TRACE(q->io, quorum_message_bad, node);
+        return;
+    }
+    q->peers[voter].dead = false;
+    raft_enter(q);
+    if (!raft_msg_read(q, voter, bytes, &m))
+        return;
+    if (m.type == RAFT_IO_APPEND_ENTRIES && m.append_entries.term >= q->raft.current_term &&
+        m.append_entries.term != q->target_term) {
+        q->target_term = m.append_entries.term;
+        q->target = m.append_entries.leader_commit;
+    }
+    raft_give(q, &m);
+}
+
+void quorum_dead(struct quorum *q, int32_t node)
+{
+    int voter = voter_of_node(q, node);
+    raft_index last = 0;
+    const struct entry_row *row;
+    struct raft_message m = {.type = RAFT_IO_TIMEOUT_NOW, .server_id = server_of_node(node)};
+    bool self;
+
+    if (q->phase != QUORUM_RUNNING || voter < 0 || node == q->settings.node_id)
+        return;
+    q->peers[voter].dead = true;
+    if (raft_state(&q->raft) != RAFT_FOLLOWER || leader_now(q, &self) != node)
+        return;
+    for (int i = 0; i < q->voters.n; i++)
+        if (!q->peers[i].dead && q->voters.v[i].server_id - 1 < q->settings.node_id)
+            return; /* it stands */
+    last = raft_last_index(&q->raft);
+    row = entry_book_row(&q->book, last);
+    m.timeout_now = (struct raft_timeout_now){.term = q->raft.current_term,
+                                              .last_log_index = last,
+                                              .last_log_term = row ? (raft_term)row->epoch
+                                                                   : q->raft.log.snapshot.last_term};
+    TRACE(q->io, quorum_leader_dead, node);
+    raft_give(q, &m);
+}
+
+/* ---- does this node still lead? ---- */
+
+static void confirms_look(struct quorum *q)
+{
+    list_each_safe (it, &q->confirms) {
+        struct quorum_confirm *c = container_of(it, struct quorum_confirm, link);
+        int yes = 1;
+
+        for (int i = 0; i < q->voters.n; i++)
+            yes += q->voters.v[i].server_id - 1 != q->settings.node_id && c->round > 0 &&
+                   q->peers[i].confirmed >= c->round;
+        if (c->round == 0 || yes <= q->voters.n / 2)
+            continue;
+        list_remove(it);
+        c->done(c, E_OK); /* last touch */
+    }
+}
+
+static void confirms_ask(struct quorum *q)
+{
+    timer_stop(&q->confirm_timer);
+    if (list_empty(&q->confirms))
+        return;
+    for (int i = 0; i < q->voters.n; i++)
+        if (q->voters.v[i].server_id - 1 != q->settings.node_id)
+            raft_msg_confirm(q, i, q->round);
+    timer_set(q->control, &q->confirm_timer, loop_now(q->control) + (int64_t)q->settings.heartbeat_ms * MS);
+}
+
+static void confirm_again(struct timer *timer)
+{
+    confirms_ask(container_of(timer, struct quorum, confirm_timer));
+}
+
+static void confirm_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, confirm_msg);
+
+    q->confirm_posted = false;
+    if (!q->told_self) {
+        confirms_end(q, E_NOT_CONTROLLER);
+        stop_step(q);
+        return;
+    }
+    q->round++;
+    list_each (it, &q->confirms) {
+        struct quorum_confirm *c = container_of(it, struct quorum_confirm, link);
+
+        if (c->round == 0)
+            c->round = q->round;
+    }
+    confirms_look(q);
+    confirms_ask(q);
+    stop_step(q);
+}
+
+void quorum_confirmed(struct quorum *q, int voter, int64_t round)
+{
+    if (round <= q->peers[voter].confirmed || round > q->round)
+        return;
+    q->peers[voter].confirmed = round;
+    confirms_look(q);
+}
+
+void quorum_confirm(struct quorum *q, struct quorum_confirm *c)
+{
+    c->round = 0;
+    list_add(&q->confirms, &c->link);
+    if (q->confirm_posted)
+        return;
+    q->confirm_posted = true;
+    loop_post(q->control, &q->confirm_msg);
+}
+
+/* ---- the end ---- */
+
+/* Everything is home. */
+static void gone_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, gone);
+    struct msg *stopped = q->stopped;
+    struct loop *control = q->control;
+
+    ASSERT(!q->held && !q->first && !q->install && list_empty(&q->flights) && list_empty(&q->sent));
+    if (q->image)
+        image_unref(q->image, q->grave);
+    for (size_t i = 0; i < q->n_entries; i++)
+        heap_free(q->heap, q->entries[i].bytes.p);
+    heap_free(q->heap, q->entries);
+    entry_book_drop(&q->book);
+    heap_free(q->heap, (char *)q->settings.dir);
+    heap_free(q->heap, q);
+    loop_post(control, stopped);
+}
+
+static void closed_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, closed);
+
+    loop_stop(q->loop, q->control, &q->gone);
+}
+
+static void last_snapshot(struct quorum *q)
+{
+    struct image *image = q->ops.hold(q->ops.arg);
+    const struct entry_row *row = entry_book_row(&q->book, q->applied);
+
+    q->since_snapshot = 0;
+    if (!row || image->offset < 0) {
+        q->ops.released(q->ops.arg, image);
+        return;
+    }
+    q->held = image;
+    q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
+    q->put_voters = q->voters;
+    q->put_voters.index = (int64_t)q->applied;
+    q->put_voters.configuration_index = (int64_t)q->voters_index;
+    loop_post(q->loop, &q->snapshot);
+}
+
+/* The end in steps, each when the one before has ended: what was submitted, raft, a last snapshot, the disk. */
+static void stop_step(struct quorum *q)
+{
+    if (q->stopped && q->phase == QUORUM_RUNNING && (!alone(q) || list_empty(&q->flights))) {
+        raft_rest(q);
+        q->told_self = false;
+        confirms_end(q, E_NOT_CONTROLLER);
+    }
+    if (q->phase == QUORUM_CLOSING && q->ops_out == 0)
+        raft_end(q);
+    if (!q->stopped || q->stopping || q->phase == QUORUM_RUNNING || q->phase == QUORUM_CLOSING)
+        return;
+    if (q->held || q->ops_out > 0 || !raft_install_idle(q) || q->sent_posted || q->get_posted ||
+        q->confirm_posted || q->refusals > 0)
+        return;
+    if (q->loaded && !q->view.failed && q->since_snapshot >= STOP_BYTES) {
+        last_snapshot(q);
+        if (q->held)
+            return;
+    }
+    q->stopping = true;
+    loop_post(q->loop, &q->stop);
+}
+
+void quorum_drained(struct quorum *q)
+{
+    stop_step(q);
+}
+
+/* ---- the door ---- */
+
+struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
+                            const struct quorum_settings *settings, const struct quorum_ops *ops)
+{
+    struct quorum *q = heap_alloc(io_heap(io), sizeof(*q));
+
+    ASSERT(grave->heap == io_heap(io) && settings->n_voters <= QUORUM_VOTERS_MAX);
+    ASSERT(settings->heartbeat_ms > 0 && settings->heartbeat_ms < settings->election_ms);
+    q->io = io;
+    q->heap = io_heap(io);
+    q->control = control;
+    q->grave = grave;
+    q->settings = *settings;
+    q->settings.dir = heap_str(q->heap, SLICE(settings->dir));
+    if (q->settings.n_voters == 0) {
+        q->settings.voters[0] = settings->node_id;
+        q->settings.n_voters = 1;
+    }
+    q->ops = *ops;
+    q->view = (struct quorum_view){.leader = -1, .snapshot = -1};
+    q->told_leader = -1;
+    q->told_epoch = -1;
+    entry_book_init(&q->book, q->heap);
+    list_init(&q->flights);
+    list_init(&q->sent);
+    list_init(&q->stuck);
+    list_init(&q->confirms);
+    q->snapshot_timer.fire = snapshot_fired;
+    q->confirm_timer.fire = confirm_again;
+    q->opened.run = opened_run;
+    q->written.run = written_run;
+    q->fail.run = fail_run;
+    q->closed.run = closed_run;
+    q->gone.run = gone_run;
+    q->confirm_msg.run = confirm_run;
+    raft_io_make(q);
+    raft_disk_start(q);
+    return q;
+}
+
+void quorum_snapshot(struct quorum *q)
+{
+    raft_enter(q);
+    if (q->phase == QUORUM_RUNNING)
+        snapshot_due(q);
+}
+
+struct quorum_view quorum_view(const struct quorum *q)
+{
+    return q->view;
+}
+
+void quorum_stop(struct quorum *q, struct msg *stopped)
+{
+    ASSERT(!q->stopped && stopped);
+    q->stopped = stopped;
+    timer_stop(&q->snapshot_timer);
+    timer_stop(&q->confirm_timer);
+    if (!q->waits_ended)
+        loop_post(q->loop, &q->end_waits);
+    q->waits_ended = true;
+    if (q->phase != QUORUM_OPENING || q->view.failed)
+        stop_step(q);
+}
+
+void quorum_end_waits(struct quorum *q)
+{
+    ASSERT(!q->stopped);
+    if (!q->waits_ended)
+        loop_post(q->loop, &q->end_waits);
+    q->waits_ended = true;
+}

@@ -1,0 +1,62 @@
+/* Reading what has committed, for those that follow from outside the quorum and for tools: on the quorum's DISK loop. */
+#include "quorum/raft_internal.h"
+
+static void read_back(struct msg *msg)
+{
+    struct quorum_read *r = container_of(msg, struct quorum_read, msg);
+
+    r->done(r); /* last touch */
+}
+
+static void read_log(struct quorum *q, struct quorum_read *r)
+{
+    struct log_limits limits = {.up_to = r->committed, .max_bytes = r->max_bytes, .min_one = true};
+
+    r->log_start = log_start(q->disk.log);
+    r->err = log_read(q->disk.log, r->offset, &limits, &r->range);
+}
+
+static void read_checkpoint(struct quorum *q, struct quorum_read *r)
+{
+    struct file *file;
+    int64_t rest;
+
+    r->err =
+        ckpt_open(q->io, q->disk.path, (struct ckpt_id){r->checkpoint.offset, r->checkpoint.epoch}, &file);
+    if (r->err)
+        return;
+    r->size = file_size(file);
+    rest = r->size - r->offset;
+    if (r->offset < 0 || rest < 0) {
+        r->err = E_POSITION_OUT_OF_RANGE;
+        file_unref(file);
+        return;
+    }
+    r->range = (struct log_range){
+        .file = file, .at = r->offset, .len = (size_t)rest < r->max_bytes ? (size_t)rest : r->max_bytes};
+}
+
+static void read_run(struct msg *msg)
+{
+    struct quorum_read *r = container_of(msg, struct quorum_read, msg);
+    struct quorum *q = r->owner;
+
+    if (q->disk.err || !q->disk.log)
+        r->err = E_KAFKA_STORAGE_ERROR;
+    else if (r->is_checkpoint)
+        read_checkpoint(q, r);
+    else
+        read_log(q, r);
+    msg->run = read_back;
+    loop_post(r->back, msg);
+}
+
+void quorum_read(struct quorum *q, struct quorum_read *r)
+{
+    r->owner = q;
+    r->committed = q->view.committed;
+    r->newest = (struct quorum_checkpoint){q->newest.offset, q->newest.epoch};
+    r->range = (struct log_range){0};
+    r->msg.run = read_run;
+    loop_post(q->loop, &r->msg);
+}

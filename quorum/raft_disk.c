@@ -1,0 +1,395 @@
+/* The quorum's DISK loop under raft: what raft writes, in the order in which it asked, one sync for all that came
+ * meanwhile; a snapshot goes on between them, a step at a time.
+ *
+ *     control loop                          the quorum's DISK loop
+ *     raft_disk_post ───── disk_op ───────► in line; the first one posts `work` behind what is in the mailbox
+ *     raft_append_done ◄── disk_op ──────── work: appends and cuts in order, one sync, all go back in order
+ *     io_snapshot_put ──── snapshot ──────► a message a step
+ *     … its callback ◄──── written ──────── its end
+ *
+ * 1. What went back without error is on disk.
+ * 2. A full disk makes the line wait, in order; any other error ends it for good, once.
+ * 3. At the start nothing of the log has committed but what a checkpoint holds, or with one voter all of it. */
+#include "quorum/log_walk.h"
+#include "quorum/raft_internal.h"
+
+enum { FULL_RETRY_MS = 500, GRAVE_STEP = 1000 };
+
+struct disk_op *raft_disk_op(struct quorum *q, enum disk_what what)
+{
+    struct disk_op *op = heap_alloc(q->heap, sizeof(*op));
+
+    op->quorum = q;
+    op->what = what;
+    list_init(&op->stuck);
+    arena_init(&op->own, q->heap, SIZE_MAX);
+    return op;
+}
+
+void raft_disk_op_free(struct disk_op *op)
+{
+    struct heap *h = op->quorum->heap;
+
+    arena_drop(&op->own);
+    heap_free(h, op->v);
+    heap_free(h, op);
+}
+
+/* ---- the control loop's ends ---- */
+
+static void op_back(struct msg *msg)
+{
+    struct disk_op *op = container_of(msg, struct disk_op, msg);
+    struct quorum *q = op->quorum;
+
+    q->ops_out--;
+    switch (op->what) {
+    case DISK_APPEND:
+        raft_append_done(q, op);
+        break;
+    case DISK_CUT:
+        raft_disk_op_free(op);
+        break;
+    case DISK_INSTALL:
+        raft_install_done(q, op);
+        break;
+    }
+    quorum_drained(q);
+}
+
+static void op_came(struct msg *msg);
+
+void raft_disk_post(struct quorum *q, struct disk_op *op)
+{
+    q->ops_out++;
+    op->msg.run = op_came;
+    loop_post(q->loop, &op->msg);
+}
+
+/* ---- the line ---- */
+
+static void tell_failure(struct quorum *q)
+{
+    if (!q->disk.err || q->told)
+        return;
+    q->told = true;
+    TRACE(q->io, quorum_failed, q->disk.what, err_text(q->disk.err));
+    loop_post(q->control, &q->fail);
+}
+
+static void looked(struct disk_room *room)
+{
+    tell_failure(container_of(room, struct quorum, room));
+}
+
+static enum err op_run(struct quorum *q, struct disk_op *op)
+{
+    enum err err = E_OK;
+
+    switch (op->what) {
+    case DISK_APPEND:
+        for (; op->done < op->n && !err; op->done += !err)
+            err = local_disk_append(&q->disk, op->v[op->done]);
+        break;
+    case DISK_CUT:
+        err = local_disk_cut(&q->disk, op->offset);
+        break;
+    case DISK_INSTALL:
+        err = raft_install_run(q, op);
+        break;
+    }
+    return err;
+}
+
+static void give_back(struct quorum *q, const struct msg *end, enum err err)
+{
+    while (q->first != end) {
+        struct disk_op *op = container_of(q->first, struct disk_op, msg);
+
+        q->first = q->first->next;
+        op->err = err;
+        op->msg.run = op_back;
+        loop_post(q->control, &op->msg); /* last touch */
+    }
+    if (!q->first)
+        q->last = &q->first;
+}
+
+static void wait_for_room(struct quorum *q)
+{
+    if (!q->full)
+        TRACE(q->io, quorum_full);
+    q->full = q->working = true;
+    timer_set(q->loop, &q->retry, loop_now(q->loop) + (int64_t)FULL_RETRY_MS * MS);
+}
+
+static void work(struct quorum *q)
+{
+    struct msg *m = q->first;
+
+    while (m && !op_run(q, container_of(m, struct disk_op, msg)))
+        m = m->next;
+    if (m != q->first && !local_disk_sync(&q->disk))
+        give_back(q, m, E_OK);
+    if (m && q->ending)
+        local_disk_give_up(&q->disk);
+    if (q->disk.err) {
+        give_back(q, NULL, q->disk.err);
+        tell_failure(q);
+    } else if (m) {
+        wait_for_room(q);
+    } else if (q->full) {
+        q->full = false;
+        TRACE(q->io, quorum_room);
+    }
+    disk_room_tell(&q->room);
+}
+
+static void retry_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, retry);
+
+    q->working = false;
+    work(q);
+}
+
+static void work_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, work);
+
+    q->working = false;
+    work(q);
+}
+
+static void op_came(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct disk_op, msg)->quorum;
+
+    msg->next = NULL;
+    *q->last = msg;
+    q->last = &msg->next;
+    if (q->working)
+        return;
+    q->working = true;
+    loop_post(q->loop, &q->work);
+}
+
+/* A line that waits for room is tried once more, at once. */
+static void end_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, end_waits);
+
+    q->ending = true;
+    disk_room_end(&q->room);
+    if (!q->full)
+        return;
+    timer_stop(&q->retry);
+    q->working = false;
+    work(q);
+}
+
+/* ---- snapshots ---- */
+
+static void snapshot_over(struct quorum *q)
+{
+    local_disk_snapshot_end(&q->disk);
+    q->log_start = q->disk.log ? log_start(q->disk.log) : 0;
+    loop_post(q->control, &q->written);
+}
+
+static void step_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, step);
+    bool more;
+
+    if (!q->disk.writing) /* stopped meanwhile */
+        return;
+    if (!local_disk_snapshot_step(&q->disk, &more) && more) {
+        loop_post(q->loop, &q->step);
+        return;
+    }
+    snapshot_over(q);
+    tell_failure(q);
+}
+
+static void snapshot_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, snapshot);
+
+    if (q->disk.err) { /* `fail` is on its way */
+        snapshot_over(q);
+        return;
+    }
+    local_disk_snapshot_start(&q->disk, q->put_id, q->held, &q->put_voters);
+    loop_post(q->loop, &q->step);
+}
+
+/* ---- opening ---- */
+
+/* The control loop gets every entry behind the checkpoint; of a single voter's log only their number. */
+static enum err entry_found(void *arg, const struct batch_content *c, struct slice bytes, struct arena *a)
+{
+    struct quorum *q = arg;
+    struct loaded_entry *e;
+    enum entry_kind kind = barrier_in(c) ? ENTRY_BARRIER : voters_in(c) ? ENTRY_VOTERS : ENTRY_DATA;
+
+    if (c->epoch < q->opened_epoch || c->epoch < 1)
+        return E_CORRUPT_MESSAGE;
+    q->opened_epoch = c->epoch;
+    q->opened_last++;
+    if (kind == ENTRY_VOTERS) {
+        enum err err = voters_read(c, a, &q->disk.voters);
+
+        if (err)
+            return err;
+        q->opened_voters = q->opened_last;
+    }
+    q->disk.replayed += (int64_t)bytes.len;
+    if (q->n_entries == q->entries_room) {
+        q->entries_room = q->entries_room ? 2 * q->entries_room : 256;
+        q->entries = heap_resize(q->heap, q->entries, q->entries_room * sizeof(*e));
+    }
+    e = &q->entries[q->n_entries++];
+    *e = (struct loaded_entry){
+        .kind = kind, .epoch = c->epoch, .last_offset = c->last_offset, .bytes = heap_copy(q->heap, bytes)};
+    return E_OK;
+}
+
+/* A checkpoint of a voter without raft says no index: any will do, if it is always the same one. */
+static void place_find(struct quorum *q)
+{
+    struct voters *v = &q->disk.voters;
+
+    if (q->disk.snapshot >= 0 && v->index == 0) {
+        v->index = q->disk.snapshot;
+        v->configuration_index = 1;
+    }
+    q->opened_last = (raft_index)v->index;
+    q->opened_voters = (raft_index)v->configuration_index;
+}
+
+/* With one voter, this one, everything in the log has committed: the image is made here, and raft gets no entries, but
+ * begins behind them in a new epoch. */
+static enum err open_alone(struct quorum *q)
+{
+    struct quorum_state now = {.leader_id = q->disk.server_id,
+                               .voted_id = q->disk.server_id,
+                               .voted_directory_id = q->settings.directory_id};
+
+    now.leader_epoch =
+        (q->state.leader_epoch > q->opened_epoch ? q->state.leader_epoch : q->opened_epoch) + 1;
+    for (size_t i = 0; i < q->n_entries; i++)
+        heap_free(q->heap, q->entries[i].bytes.p);
+    q->n_entries = 0;
+    if (local_disk_replay(&q->disk, &q->opened_image))
+        return q->disk.err;
+    if (quorum_state_write(q->io, q->disk.path, &now))
+        return local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+    q->state = now;
+    return E_OK;
+}
+
+static bool voters_are(const struct quorum *q)
+{
+    const struct voters *v = &q->disk.voters;
+
+    for (int i = 0; i < v->n; i++) {
+        bool found = false;
+
+        for (int k = 0; k < q->settings.n_voters; k++)
+            found |= v->v[i].server_id == q->settings.voters[k] + 1;
+        if (!found || (v->v[i].server_id == q->disk.server_id && !uuid_is_zero(v->v[i].directory_id) &&
+                       !uuid_eq(v->v[i].directory_id, q->settings.directory_id)))
+            return false;
+    }
+    return v->n == q->settings.n_voters;
+}
+
+static enum err open_steps(struct quorum *q, const struct voters *first)
+{
+    struct local_disk *d = &q->disk;
+    int64_t from;
+
+    if (local_disk_load(d, first, &q->opened_image, &q->state))
+        return d->err;
+    place_find(q);
+    from = d->snapshot < 0 ? 0 : d->snapshot;
+    q->opened_epoch = q->opened_image ? q->opened_image->epoch : 0;
+    q->newest_voters = d->voters;
+    if (local_disk_failed(d, log_walk(d->log, q->heap, from, entry_found, q), "reading the metadata log"))
+        return d->err;
+    if (!voters_are(q))
+        return local_disk_failed(d, E_INCONSISTENT_VOTER_SET, "looking for the voters of the configuration");
+    return d->voters.n == 1 ? open_alone(q) : E_OK;
+}
+
+static void open_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, open);
+    struct voters first = {.n = q->settings.n_voters};
+
+    local_disk_init(&q->disk, q->io, &q->settings);
+    q->disk.server_id = q->settings.node_id + 1;
+    for (int i = 0; i < first.n; i++)
+        first.v[i] = (struct voter){.server_id = q->settings.voters[i] + 1};
+    if (first.n == 1)
+        first.v[0].directory_id = q->settings.directory_id; /* of the others nobody can know */
+    (void)open_steps(q, &first);                            /* an error is in q->disk.err */
+    if (q->disk.err && q->opened_image) {
+        image_unref(q->opened_image, &q->disk.grave);
+        q->opened_image = NULL;
+    } else if (!q->disk.err && !q->opened_image) {
+        q->opened_image = image_new(&q->disk.grave);
+        image_seal(q->opened_image);
+    }
+    while (grave_step(&q->disk.grave, GRAVE_STEP))
+        ;
+    if (q->disk.err) {
+        tell_failure(q);
+        return;
+    }
+    ASSERT(q->opened_image->refs == 1);
+    q->end = log_end(q->disk.log);
+    q->log_start = log_start(q->disk.log);
+    TRACE(q->io, quorum_loaded, (long long)q->disk.snapshot, (long long)q->disk.replayed, (long long)q->end,
+          q->state.leader_epoch);
+    loop_post(q->control, &q->opened);
+    disk_room_tell(&q->room);
+}
+
+/* ---- the end ---- */
+
+static void stop_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, stop);
+
+    q->ending = true;
+    disk_room_end(&q->room);
+    timer_stop(&q->retry);
+    work(q);
+    if (q->disk.writing)
+        snapshot_over(q);
+    (void)!local_disk_close(&q->disk); /* an error is in q->disk.err */
+    tell_failure(q);
+    loop_post(q->control, &q->closed);
+}
+
+void raft_disk_start(struct quorum *q)
+{
+    q->last = &q->first;
+    q->retry.fire = retry_fired;
+    q->open.run = open_run;
+    q->work.run = work_run;
+    q->snapshot.run = snapshot_run;
+    q->step.run = step_run;
+    q->end_waits.run = end_run;
+    q->stop.run = stop_run;
+    q->loop = loop_start(q->io, LOOP_DISK, "quorum");
+    q->room = (struct disk_room){.disk = &q->disk,
+                                 .loop = q->loop,
+                                 .control = q->control,
+                                 .told = q->ops.room,
+                                 .arg = q->ops.arg,
+                                 .looked = looked};
+    loop_post(q->loop, &q->open);
+}

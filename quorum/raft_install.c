@@ -1,0 +1,283 @@
+/* A snapshot from the leader. raft's message is a ticket; before the library sees it, the checkpoint that it names is
+ * fetched in pieces, written beside the log, read back and made an image, all on the DISK loop. What the library then
+ * does is to swap one pointer and to begin the log anew:
+ *
+ *     RaftInstall ─► FETCHING: ops.ask ─► quorum_piece ─► written ─► … ─► LOADING ─► the library: snapshot_put
+ *                 ─► PUTTING: named, log restarted ─► its callback ─► fsm_restore takes the image
+ *
+ * One at a time; a newer term's ticket takes the place of one that is being fetched. A piece that doesn't come, or a
+ * file that doesn't read, ends it: the leader offers the next ticket by itself. */
+#include "proto_gen.h"
+#include "quorum/raft_internal.h"
+
+enum stage { FETCHING, LOADING, PUTTING };
+
+struct install {
+    struct msg msg; /* to the DISK loop and back */
+    struct quorum *quorum;
+    enum stage stage;
+    bool busy;    /* `msg` is on its way */
+    bool dropped; /* nobody wants it any more; freed when `msg` is home */
+    int32_t node;
+    struct ckpt_id id;
+    raft_term term;
+    raft_index last_index, configuration_index;
+    struct voters voters;
+    int64_t at, size;
+    struct slice piece; /* owned */
+    struct image *image;
+    enum err err;
+    struct raft_io_snapshot_put *put;
+    raft_io_snapshot_put_cb put_cb;
+};
+
+static void install_free(struct install *in)
+{
+    struct quorum *q = in->quorum;
+
+    if (in->image)
+        image_unref(in->image, q->grave);
+    heap_free(q->heap, in->piece.p);
+    if (q->install == in)
+        q->install = NULL;
+    heap_free(q->heap, in);
+}
+
+static void install_drop(struct install *in)
+{
+    struct quorum *q = in->quorum;
+
+    q->install = NULL;
+    in->dropped = true;
+    if (!in->busy && in->stage != PUTTING)
+        install_free(in);
+}
+
+bool raft_install_idle(const struct quorum *q)
+{
+    return !q->install && q->installs_out == 0;
+}
+
+static void install_send(struct install *in, void (*run)(struct msg *msg))
+{
+    in->busy = true;
+    in->quorum->installs_out++;
+    in->msg.run = run;
+    loop_post(in->quorum->loop, &in->msg);
+}
+
+/* true: it is still wanted. */
+static bool install_home(struct install *in)
+{
+    struct quorum *q = in->quorum;
+
+    in->busy = false;
+    q->installs_out--;
+    heap_free(q->heap, in->piece.p);
+    in->piece = SLICE_NULL;
+    if (!in->dropped && in->err) {
+        TRACE(q->io, quorum_install_failed, (long long)in->id.offset, err_text(in->err));
+        install_drop(in);
+    } else if (in->dropped) {
+        install_free(in);
+    } else {
+        return true;
+    }
+    quorum_drained(q);
+    return false;
+}
+
+/* ---- fetching ---- */
+
+static void piece_written(struct msg *msg);
+static void loaded(struct msg *msg);
+
+static void piece_run(struct msg *msg)
+{
+    struct install *in = container_of(msg, struct install, msg);
+
+    in->err = ckpt_part_write(in->quorum->io, in->quorum->disk.path, in->id, in->at, in->piece);
+    msg->run = piece_written;
+    loop_post(in->quorum->control, msg);
+}
+
+/* The image has no other owner and leaves nothing in the DISK loop's grave. */
+static void load_run(struct msg *msg)
+{
+    struct install *in = container_of(msg, struct install, msg);
+    struct quorum *q = in->quorum;
+    struct voters voters;
+
+    in->err = ckpt_part_load(q->io, q->disk.path, in->id, &q->disk.grave, &in->image, &voters);
+    if (in->err)
+        in->image = NULL;
+    while (grave_step(&q->disk.grave, 1000))
+        ;
+    msg->run = loaded;
+    loop_post(q->control, msg);
+}
+
+static void piece_written(struct msg *msg)
+{
+    struct install *in = container_of(msg, struct install, msg);
+    struct quorum *q = in->quorum;
+
+    in->at += (int64_t)in->piece.len;
+    if (!install_home(in))
+        return;
+    if (in->at < in->size) {
+        q->ops.ask(q->ops.arg, in->node, (struct quorum_checkpoint){in->id.offset, in->id.epoch}, in->at);
+        return;
+    }
+    in->stage = LOADING;
+    install_send(in, load_run);
+}
+
+void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                  enum err err)
+{
+    struct install *in = q->install;
+
+    if (!in || in->stage != FETCHING || in->busy || in->id.offset != id.offset || in->id.epoch != id.epoch ||
+        in->at != at)
+        return;
+    if (!err &&
+        (bytes.len == 0 || size <= at || (int64_t)bytes.len > size - at || (in->size && in->size != size)))
+        err = E_MALFORMED;
+    if (err) {
+        TRACE(q->io, quorum_install_failed, (long long)id.offset, err_text(err));
+        install_drop(in);
+        return;
+    }
+    in->size = size;
+    in->piece = heap_copy(q->heap, bytes);
+    install_send(in, piece_run);
+}
+
+void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m, const struct voters *voters)
+{
+    struct install *in = q->install;
+
+    if (q->phase != QUORUM_RUNNING || (raft_term)m->term < q->raft.current_term ||
+        (raft_index)m->last_index <= q->applied)
+        return;
+    if (in && (in->stage == PUTTING || in->term >= (raft_term)m->term))
+        return;
+    if (in)
+        install_drop(in);
+    in = heap_alloc(q->heap, sizeof(*in));
+    q->install = in;
+    in->quorum = q;
+    in->node = q->voters.v[voter].server_id - 1;
+    in->id = (struct ckpt_id){m->offset, m->epoch};
+    in->term = (raft_term)m->term;
+    in->last_index = (raft_index)m->last_index;
+    in->configuration_index = (raft_index)m->configuration_index;
+    in->voters = *voters;
+    TRACE(q->io, quorum_install, (long long)in->id.offset, in->id.epoch, in->node);
+    q->ops.ask(q->ops.arg, in->node, (struct quorum_checkpoint){in->id.offset, in->id.epoch}, 0);
+}
+
+/* ---- through the library ---- */
+
+static void loaded(struct msg *msg)
+{
+    struct install *in = container_of(msg, struct install, msg);
+    struct quorum *q = in->quorum;
+    struct raft_message m = {.type = RAFT_IO_INSTALL_SNAPSHOT, .server_id = server_of_node(in->node)};
+    struct raft_install_snapshot *s = &m.install_snapshot;
+
+    if (!install_home(in))
+        return;
+    raft_enter(q);
+    *s = (struct raft_install_snapshot){.term = in->term,
+                                        .last_index = in->last_index,
+                                        .last_term = (raft_term)in->id.epoch,
+                                        .conf_index = in->configuration_index};
+    if (raft_voters(&in->voters, &s->conf)) {
+        install_drop(in);
+        return;
+    }
+    s->data = (struct raft_buffer){raft_malloc(sizeof(in->id)), sizeof(in->id)};
+    memcpy(s->data.base, &in->id, sizeof(in->id));
+    raft_give(q, &m);
+    if (q->install == in && in->stage != PUTTING) /* it has all of it by now, or is busy */
+        install_drop(in);
+}
+
+int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb)
+{
+    struct disk_op *op = raft_disk_op(q, DISK_INSTALL);
+
+    ASSERT(q->install && q->install->stage == LOADING);
+    q->install->stage = PUTTING;
+    q->install->put = req;
+    q->install->put_cb = cb;
+    op->offset = q->install->id.offset;
+    op->epoch = q->install->id.epoch;
+    raft_disk_post(q, op);
+    return 0;
+}
+
+enum err raft_install_run(struct quorum *q, struct disk_op *op)
+{
+    struct ckpt_id id = {op->offset, op->epoch};
+
+    if (q->disk.err)
+        return q->disk.err;
+    if (local_disk_failed(&q->disk, ckpt_part_name(q->io, q->disk.path, id), "naming the leader's snapshot"))
+        return q->disk.err;
+    return local_disk_restart(&q->disk, id);
+}
+
+void raft_install_done(struct quorum *q, struct disk_op *op)
+{
+    struct install *in = q->install;
+    bool ok = in && !op->err && q->phase == QUORUM_RUNNING;
+
+    raft_disk_op_free(op);
+    if (!ok) /* raft is closed, or is about to be: raft_install_cancel() */
+        return;
+    ASSERT(in->stage == PUTTING && in->last_index > q->applied);
+    entry_book_restart(&q->book, in->last_index + 1, in->id.offset);
+    q->applied = in->last_index;
+    q->applied_epoch = in->id.epoch;
+    q->voters = in->voters;
+    q->voters_index = in->configuration_index;
+    q->newest = in->id;
+    q->newest_voters = in->voters;
+    q->newest_voters.index = (int64_t)in->last_index;
+    q->newest_voters.configuration_index = (int64_t)in->configuration_index;
+    q->view.snapshot = in->id.offset;
+    q->since_snapshot = 0;
+    TRACE(q->io, quorum_installed, (long long)in->id.offset, in->id.epoch);
+    raft_enter(q);
+    in->put_cb(in->put, 0);
+    in->stage = LOADING;
+    install_drop(in);
+    quorum_observe(q);
+}
+
+struct image *raft_install_image(struct quorum *q)
+{
+    struct image *image = NULL;
+
+    if (q->install && q->install->stage == PUTTING) {
+        image = q->install->image;
+        q->install->image = NULL;
+    }
+    return image;
+}
+
+void raft_install_cancel(struct quorum *q)
+{
+    struct install *in = q->install;
+
+    if (!in)
+        return;
+    if (in->stage == PUTTING) {
+        in->put_cb(in->put, RAFT_CANCELED);
+        in->stage = LOADING;
+    }
+    install_drop(in);
+}

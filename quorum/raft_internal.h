@@ -1,0 +1,242 @@
+/* What the files of quorum on raft share; nobody else includes it.
+ *
+ *     quorum.c       the door: start, stop, submit, and what is told to the broker
+ *     raft_io.c      struct raft_io: what raft asks for; every way into and out of the library
+ *     raft_rules.c   six rules without which libraft 0.15.0 isn't safe
+ *     raft_msg.c     raft's messages to bytes and back
+ *     raft_disk.c    the quorum's DISK loop: appends, cuts, snapshots, in order
+ *     raft_install.c a snapshot from the leader: pieces, check, restore
+ *     entry_book.c         entries and offsets
+ *
+ * What holds:
+ *  1. The library is entered on the control loop alone, after raft_enter(): its allocator is one for a process.
+ *  2. An append calls back without error or not at all before raft is closed.
+ *  3. The book has a row for each entry that raft holds, and what lies behind `entry_book_end` is on no disk.
+ *  4. `applied` is raft's last_applied whenever the library has returned.
+ *  5. The broker is told of leadership when the barrier has committed, and of its loss before anything else.
+ *  6. Each entry submitted is done exactly once: with success when it is applied, else when leadership ends. */
+#pragma once
+#include "base/check.h"
+#include "base/trace.h"
+#include "quorum/entry_book.h"
+#include "quorum/local_disk.h"
+#include "quorum/quorum.h"
+#include "quorum/room.h"
+#include <limits.h>
+#include <raft.h>
+
+struct RaftInstall;
+struct install;
+
+enum {
+    MS = 1000000,
+    APPEND_BYTES_MAX = 1 << 20, /* of one message; longer ones leave as several */
+    BULK_BYTES = 1 << 16,       /* an append that long is outstanding alone */
+    BULK_WAIT_MS = 2000,        /* … unless its answer stays away that long */
+    TERM_JUMP_MAX = 1 << 20,
+    ENTRIES_MAX = 50000, /* in raft's memory before a snapshot is due */
+    ENTRIES_TRAILING = 5000
+};
+
+/* The disk's half of an append, a cut, an install: there and back in order. */
+enum disk_what { DISK_APPEND, DISK_CUT, DISK_INSTALL };
+struct disk_op {
+    struct msg msg;
+    struct list stuck;
+    struct quorum *quorum;
+    enum disk_what what;
+    struct raft_io_append *req; /* of an append */
+    raft_term term;             /* raft's when it asked */
+    raft_index last;            /* index of the last entry */
+    struct slice *v;            /* its batches: of data, in raft's memory, which stays until the callback */
+    int n, done;                /* batches, and how many are in the log */
+    struct arena own;           /* barriers and configurations, copied */
+    int64_t offset;             /* of a cut or an install */
+    int32_t epoch;              /* of an install */
+    enum err err;
+};
+
+struct raft_peer {
+    int64_t bulk_until; /* no second long append before */
+    int64_t confirmed;  /* round */
+    bool dead;
+};
+
+struct flight {
+    struct list link;
+    struct raft_apply req;
+    struct quorum_entry *entry;
+    raft_index index;
+};
+
+enum quorum_phase { QUORUM_OPENING, QUORUM_RUNNING, QUORUM_CLOSING, QUORUM_CLOSED };
+
+struct quorum {
+    struct io *io;
+    struct heap *heap;
+    struct loop *control, *loop;
+    struct grave *grave; /* the control loop's */
+    struct quorum_settings settings;
+    struct quorum_ops ops;
+
+    /* ---- control loop ---- */
+    enum quorum_phase phase;
+    struct raft raft;
+    struct raft_io raft_io;
+    struct raft_fsm fsm;
+    struct raft_heap raft_heap;
+    struct quorum_view view;
+    raft_io_tick_cb raft_tick;
+    raft_io_recv_cb raft_recv;
+    struct timer ticker;
+    struct entry_book book;
+    raft_index applied;
+    struct voters voters; /* the newest configuration in the log */
+    raft_index voters_index;
+    struct raft_peer peers[VOTERS_MAX]; /* as voters.v */
+    struct quorum_state state;          /* as on disk */
+    enum err state_err;                 /* it could not be written */
+    /* rules */
+    raft_term lead_term; /* whose barrier was appended */
+    raft_index barrier;
+    struct raft_barrier barrier_req;
+    bool barrier_pending, barrier_done;
+    bool in_recv, in_append; /* inside the library, for an AppendEntries, a write that ended */
+    raft_term append_term;
+    raft_index result_max;
+    struct slice incoming; /* batches of the append that the library is in */
+    raft_index incoming_first;
+    /* what was told */
+    struct image *image; /* until `loaded` */
+    bool draft;          /* … is not sealed */
+    bool loaded;
+    int32_t told_leader, told_epoch;
+    bool told_self;
+    int32_t applied_epoch; /* of the newest barrier applied */
+    raft_term target_term; /* first append of a leader: applied up to its commit, this node has caught up */
+    raft_index target;
+    struct list flights;
+    struct list sent; /* struct sending: raft gets its requests back */
+    struct msg sent_msg;
+    bool sent_posted;
+    struct list confirms;
+    int64_t round;
+    struct msg confirm_msg;
+    bool confirm_posted;
+    struct timer confirm_timer;
+    int ops_out;       /* on the disk loop */
+    struct list stuck; /* appends that failed: they call back when raft is closed */
+    /* snapshots */
+    int64_t since_snapshot; /* bytes committed */
+    struct timer snapshot_timer;
+    bool timed, due;
+    struct raft_barrier nudge;
+    bool nudging;
+    struct image *held;
+    struct raft_io_snapshot_put *put;
+    raft_io_snapshot_put_cb put_cb;
+    struct ckpt_id put_id;
+    struct voters put_voters;
+    struct ckpt_id newest; /* offset -1: none */
+    struct voters newest_voters;
+    struct ckpt_id start_id; /* with which raft began: the newest, or the log's end of a single voter */
+    struct voters start_voters;
+    struct raft_io_snapshot_get *get;
+    raft_io_snapshot_get_cb get_cb;
+    struct msg get_msg;
+    bool get_posted;
+    struct install *install;
+    int installs_out; /* on the disk loop, those that nobody wants any more too */
+    /* the end */
+    struct msg *stopped;
+    bool stopping;
+    bool waits_ended; /* `end_waits` is posted */
+    int refusals;     /* entries on their way back */
+    struct msg gone;
+
+    /* ---- DISK loop ---- */
+    struct local_disk disk;
+    struct msg *first, **last; /* struct disk_op in line */
+    bool working, full, ending, told;
+    struct timer retry;
+    struct disk_room room;
+    struct msg work, step;
+
+    /* ---- to and fro ---- */
+    struct msg open, opened, snapshot, written, fail, end_waits, stop, closed;
+    struct image *opened_image;
+    struct loaded_entry *entries;
+    size_t n_entries, entries_room;
+    raft_index opened_last;   /* of the last entry in the log */
+    raft_index opened_voters; /* of the newest configuration */
+    int32_t opened_epoch;     /* of the last entry */
+    int64_t end, log_start;
+};
+
+/* An entry found in the log at the start: its bytes, which raft takes over. */
+struct loaded_entry {
+    enum entry_kind kind;
+    int32_t epoch;
+    int64_t last_offset;
+    struct slice bytes;
+};
+
+static inline int32_t node_of(raft_id server)
+{
+    return (int32_t)server - 1;
+}
+static inline raft_id server_of_node(int32_t node)
+{
+    return (raft_id)node + 1;
+}
+
+/* ---- quorum.c ---- */
+void quorum_observe(struct quorum *q);                      /* after each return of the library */
+void quorum_applied_to(struct quorum *q, raft_index index); /* control batches up to there are applied */
+void quorum_tell_lost(struct quorum *q);                    /* this node led */
+void quorum_fail(struct quorum *q);
+void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
+void quorum_confirmed(struct quorum *q, int voter, int64_t round);
+
+/* ---- raft_io.c ---- */
+void raft_enter(struct quorum *q);
+void raft_io_make(struct quorum *q);
+enum err raft_begin(struct quorum *q); /* on what was opened */
+void raft_rest(struct quorum *q); /* nothing is given to the library any more: what it asked for comes home */
+void raft_end(struct quorum *q);  /* closes it, when everything is home */
+void raft_give(struct quorum *q, struct raft_message *m); /* to the library, by the rules */
+void raft_append_done(struct quorum *q, struct disk_op *op);
+int raft_voters(const struct voters *v, struct raft_configuration *out);
+int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c, struct voters *out);
+
+/* ---- raft_rules.c ---- */
+void rule_lead(struct quorum *q);                                       /* 1: at once a barrier */
+bool rule_hold(const struct quorum *q, const struct raft_message *m);   /* 1: true: drop this result */
+bool rule_trim(const struct quorum *q, struct raft_message *m);         /* 4: true: nothing is left of it */
+bool rule_silent(const struct quorum *q, const struct raft_message *m); /* 3: true: say nothing */
+void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and 5: what a result may say */
+
+/* ---- raft_msg.c ---- */
+bool raft_msg_send(struct quorum *q, const struct raft_message *m);
+/* What the library keeps of a control batch; false: it doesn't read. */
+bool raft_control_entry(struct quorum *q, struct slice batch, struct raft_entry *e);
+/* What came: either for the library (true), or dealt with. */
+bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m);
+void raft_msg_confirm(struct quorum *q, int voter, int64_t round);
+
+/* ---- raft_disk.c ---- */
+void raft_disk_start(struct quorum *q);
+void raft_disk_post(struct quorum *q, struct disk_op *op);
+struct disk_op *raft_disk_op(struct quorum *q, enum disk_what what);
+void raft_disk_op_free(struct disk_op *op);
+void raft_disk_stop(struct quorum *q);
+
+/* ---- raft_install.c ---- */
+void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m,
+                        const struct voters *voters);
+int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb);
+enum err raft_install_run(struct quorum *q, struct disk_op *op); /* on the DISK loop */
+void raft_install_done(struct quorum *q, struct disk_op *op);    /* the log begins anew behind it */
+struct image *raft_install_image(struct quorum *q); /* the caller's now; NULL: none is being restored */
+void raft_install_cancel(struct quorum *q);         /* raft closes */
+bool raft_install_idle(const struct quorum *q);

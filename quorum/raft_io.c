@@ -1,0 +1,642 @@
+/* struct raft_io over the quorum's own loops, files and messages: what the library asks for, and every way into it. */
+#include "proto/batch.h"
+#include "quorum/raft_internal.h"
+#include <stdio.h>
+
+/* ---- memory: the library has one allocator for a process, so each entry sets the node's ---- */
+
+static void *heap_malloc(void *data, size_t size)
+{
+    return heap_alloc(data, size);
+}
+
+static void heap_release(void *data, void *p)
+{
+    heap_free(data, p);
+}
+
+static void *heap_calloc(void *data, size_t n, size_t size)
+{
+    ASSERT(size == 0 || n <= SIZE_MAX / size);
+    return heap_alloc(data, n * size);
+}
+
+static void *heap_realloc(void *data, void *p, size_t size)
+{
+    return heap_resize(data, p, size);
+}
+
+void raft_enter(struct quorum *q)
+{
+    raft_heap_set(&q->raft_heap);
+}
+
+static struct quorum *quorum_of(struct raft_io *io)
+{
+    return io->impl;
+}
+
+/* ---- configurations ---- */
+
+int raft_voters(const struct voters *v, struct raft_configuration *out)
+{
+    int rv = 0;
+
+    raft_configuration_init(out);
+    for (int i = 0; i < v->n && !rv; i++) {
+        char address[16];
+
+        snprintf(address, sizeof(address), "%d", v->v[i].server_id);
+        rv = raft_configuration_add(out, (raft_id)v->v[i].server_id, address, RAFT_VOTER);
+    }
+    if (rv)
+        raft_configuration_close(out);
+    return rv;
+}
+
+int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c, struct voters *out)
+{
+    *out = (struct voters){0};
+    if (c->n < 1 || c->n > VOTERS_MAX)
+        return RAFT_MALFORMED;
+    for (unsigned i = 0; i < c->n; i++) {
+        struct voter *v = &out->v[out->n++];
+
+        v->server_id = (int32_t)c->servers[i].id;
+        for (int k = 0; k < q->voters.n; k++)
+            if (q->voters.v[k].server_id == v->server_id)
+                v->directory_id = q->voters.v[k].directory_id;
+    }
+    return 0;
+}
+
+/* ---- term and vote: the one thing for which the control loop waits ---- */
+
+static int state_write(struct quorum *q, const struct quorum_state *s)
+{
+    enum err err = quorum_state_write(q->io, q->disk.path, s);
+
+    raft_enter(q); /* others ran meanwhile */
+    if (err) {
+        q->state_err = err;
+        return RAFT_IOERR;
+    }
+    q->state = *s;
+    return 0;
+}
+
+static int io_set_term(struct raft_io *io, raft_term term)
+{
+    struct quorum_state s = {.leader_id = -1, .voted_id = -1, .leader_epoch = (int32_t)term};
+
+    ASSERT(term < INT32_MAX && (int32_t)term >= quorum_of(io)->state.leader_epoch);
+    return state_write(quorum_of(io), &s);
+}
+
+static int io_set_vote(struct raft_io *io, raft_id server)
+{
+    struct quorum *q = quorum_of(io);
+    struct quorum_state s = q->state;
+
+    s.voted_id = (int32_t)server;
+    for (int i = 0; i < q->voters.n; i++)
+        if (q->voters.v[i].server_id == s.voted_id)
+            s.voted_directory_id = q->voters.v[i].directory_id;
+    return state_write(q, &s);
+}
+
+/* ---- entries ---- */
+
+/* The leader's own: its place in the log is decided here. */
+static void barrier_make(struct quorum *q, struct disk_op *op, raft_term term)
+{
+    struct batch_place at = {
+        .base_offset = entry_book_end(&q->book), .epoch = (int32_t)term, .now_ms = io_wall_ms(q->io)};
+    struct bytes out;
+
+    bytes_init(&out, q->heap);
+    barrier_batch(&at, (int32_t)q->raft.id, &q->voters, &op->own, &out);
+    op->v[op->n++] = arena_copy(&op->own, bytes_slice(&out));
+    entry_book_add(&q->book, ENTRY_BARRIER, at.epoch, at.base_offset, bytes_slice(&out));
+    bytes_drop(&out);
+}
+
+static void data_add(struct quorum *q, struct disk_op *op, const struct raft_entry *e)
+{
+    struct slice bytes = slice_of(e->buf.base, e->buf.len);
+    struct batch_view v;
+    enum err err = batch_view(bytes, &v);
+
+    ASSERT(!err && v.base_offset == entry_book_end(&q->book) && v.leader_epoch == (int32_t)e->term);
+    entry_book_add(&q->book, ENTRY_DATA, v.leader_epoch, v.last_offset, SLICE_NULL);
+    op->v[op->n++] = bytes;
+}
+
+/* A follower's: the batch as the leader sent it. */
+static void control_add(struct quorum *q, struct disk_op *op, const struct raft_entry *e, raft_index index)
+{
+    struct slice rest = q->incoming;
+    struct batch_view v;
+    enum err err = E_OK;
+
+    for (raft_index at = q->incoming_first; !err && at <= index; at++)
+        err = batch_next(&rest, &v);
+    ASSERT(!err && v.base_offset == entry_book_end(&q->book) && v.leader_epoch == (int32_t)e->term);
+    entry_book_add(&q->book, e->type == RAFT_BARRIER ? ENTRY_BARRIER : ENTRY_VOTERS, v.leader_epoch,
+                   v.last_offset, slice_of(v.p, v.len));
+    op->v[op->n++] = arena_copy(&op->own, slice_of(v.p, v.len));
+}
+
+static int io_append(struct raft_io *io, struct raft_io_append *req, const struct raft_entry entries[],
+                     unsigned n, raft_io_append_cb cb)
+{
+    struct quorum *q = quorum_of(io);
+    struct disk_op *op = raft_disk_op(q, DISK_APPEND);
+
+    req->cb = cb;
+    op->req = req;
+    op->term = q->raft.current_term;
+    op->last = raft_last_index(&q->raft);
+    op->v = heap_alloc(q->heap, n * sizeof(op->v[0]));
+    ASSERT(entry_book_next(&q->book) == op->last - n + 1);
+    for (unsigned i = 0; i < n; i++) {
+        if (entries[i].type == RAFT_COMMAND) {
+            data_add(q, op, &entries[i]);
+        } else if (q->in_recv) {
+            control_add(q, op, &entries[i], op->last - n + 1 + i);
+        } else {
+            ASSERT(entries[i].type == RAFT_BARRIER);
+            barrier_make(q, op, entries[i].term);
+        }
+    }
+    raft_disk_post(q, op);
+    return 0;
+}
+
+static int io_truncate(struct raft_io *io, raft_index index)
+{
+    struct quorum *q = quorum_of(io);
+    struct disk_op *op = raft_disk_op(q, DISK_CUT);
+
+    op->offset = entry_book_offset(&q->book, index);
+    TRACE(q->io, quorum_truncated, (long long)op->offset);
+    entry_book_cut(&q->book, index);
+    raft_disk_post(q, op);
+    return 0;
+}
+
+/* Rule 6: what failed calls back only when the library is closed and doesn't look at the outcome. */
+void raft_append_done(struct quorum *q, struct disk_op *op)
+{
+    if (q->phase != QUORUM_RUNNING || op->err) {
+        list_add(&q->stuck, &op->stuck);
+        return;
+    }
+    raft_enter(q);
+    q->in_append = true;
+    q->append_term = op->term;
+    q->result_max = op->last;
+    op->req->cb(op->req, 0);
+    q->in_append = false;
+    raft_disk_op_free(op);
+    quorum_observe(q);
+}
+
+/* ---- messages ---- */
+
+struct sending {
+    struct list link;
+    struct raft_io_send *req;
+};
+
+static void sent_back(struct quorum *q)
+{
+    list_each_safe (it, &q->sent) {
+        struct sending *s = container_of(it, struct sending, link);
+        struct raft_io_send *req = s->req;
+
+        list_remove(it);
+        heap_free(q->heap, s);
+        req->cb(req, 0);
+    }
+}
+
+static void sent_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, sent_msg);
+
+    q->sent_posted = false;
+    raft_enter(q);
+    sent_back(q);
+    quorum_drained(q);
+}
+
+static int io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
+                   raft_io_send_cb cb)
+{
+    struct quorum *q = quorum_of(io);
+    struct raft_message m = *message;
+    struct sending *s;
+
+    if (rule_silent(q, &m))
+        return RAFT_NOCONNECTION;
+    rule_truth(q, &m);
+    if (!raft_msg_send(q, &m))
+        return RAFT_NOCONNECTION;
+    s = heap_alloc(q->heap, sizeof(*s));
+    req->cb = cb;
+    s->req = req;
+    list_add(&q->sent, &s->link);
+    if (!q->sent_posted) {
+        q->sent_posted = true;
+        loop_post(q->control, &q->sent_msg);
+    }
+    return 0;
+}
+
+void raft_give(struct quorum *q, struct raft_message *m)
+{
+    char address[16];
+
+    raft_enter(q);
+    snprintf(address, sizeof(address), "%llu", m->server_id);
+    m->server_address = address;
+    if (rule_hold(q, m) || rule_trim(q, m))
+        return;
+    if (m->type == RAFT_IO_APPEND_ENTRIES) {
+        q->in_recv = true;
+        q->result_max = m->append_entries.prev_log_index + m->append_entries.n_entries;
+    }
+    q->raft_recv(&q->raft_io, m);
+    q->in_recv = false;
+    q->incoming = SLICE_NULL;
+    quorum_observe(q);
+}
+
+/* ---- time and chance ---- */
+
+static raft_time io_time(struct raft_io *io)
+{
+    return (raft_time)(loop_now(quorum_of(io)->control) / MS);
+}
+
+static int io_random_between(struct raft_io *io, int min, int max)
+{
+    uint32_t r;
+
+    io_random(quorum_of(io)->io, &r, sizeof(r));
+    return max > min ? min + (int)(r % (uint32_t)(max - min)) : min;
+}
+
+static void tick_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, ticker);
+
+    timer_set(q->control, &q->ticker, loop_now(q->control) + (int64_t)q->settings.heartbeat_ms * MS);
+    raft_enter(q);
+    q->raft_tick(&q->raft_io);
+    quorum_observe(q);
+}
+
+static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)
+{
+    struct quorum *q = quorum_of(io);
+
+    q->raft_tick = tick;
+    q->raft_recv = recv;
+    q->ticker.fire = tick_fired;
+    timer_set(q->control, &q->ticker, loop_now(q->control) + (int64_t)msecs * MS);
+    return 0;
+}
+
+/* ---- snapshots ---- */
+
+static struct raft_buffer *ticket(struct ckpt_id id)
+{
+    struct raft_buffer *buf = raft_malloc(sizeof(*buf));
+
+    buf->len = sizeof(id);
+    buf->base = raft_malloc(sizeof(id));
+    memcpy(buf->base, &id, sizeof(id));
+    return buf;
+}
+
+/* In the library's apply, at last_applied; what is pinned here is written by io_snapshot_put(). */
+static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n_bufs)
+{
+    struct quorum *q = fsm->data;
+    const struct entry_row *row;
+
+    quorum_applied_to(q, q->raft.last_applied);
+    row = entry_book_row(&q->book, q->raft.last_applied);
+    ASSERT(row && q->loaded && !q->held);
+    q->due = false;
+    q->since_snapshot = 0;
+    raft_set_snapshot_threshold(&q->raft, UINT_MAX);
+    q->held = q->ops.hold(q->ops.arg);
+    q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
+    q->put_voters = q->voters;
+    q->put_voters.index = (int64_t)q->raft.last_applied;
+    q->put_voters.configuration_index = (int64_t)q->raft.configuration_index;
+    *bufs = ticket(q->put_id);
+    *n_bufs = 1;
+    return 0;
+}
+
+static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
+                           const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+    struct quorum *q = quorum_of(io);
+
+    if (trailing == 0)
+        return raft_install_put(q, req, cb);
+    ASSERT(q->held && !q->put);
+    q->put = req;
+    q->put_cb = cb;
+    loop_post(q->loop, &q->snapshot);
+    return 0;
+}
+
+static struct raft_snapshot *snapshot_of(struct ckpt_id id, const struct voters *voters)
+{
+    struct raft_snapshot *s = raft_calloc(1, sizeof(*s));
+
+    if (raft_voters(voters, &s->configuration)) {
+        raft_free(s);
+        return NULL;
+    }
+    s->index = (raft_index)voters->index;
+    s->term = (raft_term)id.epoch;
+    s->configuration_index = (raft_index)voters->configuration_index;
+    s->bufs = ticket(id);
+    s->n_bufs = 1;
+    return s;
+}
+
+static void get_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, get_msg);
+    struct raft_io_snapshot_get *req = q->get;
+    struct raft_snapshot *s;
+
+    q->get_posted = false;
+    if (q->phase != QUORUM_RUNNING) { /* io_close() calls back */
+        quorum_drained(q);
+        return;
+    }
+    q->get = NULL;
+    raft_enter(q);
+    s = q->newest.offset < 0 ? NULL : snapshot_of(q->newest, &q->newest_voters);
+    q->get_cb(req, s, s ? 0 : RAFT_NOTFOUND);
+    quorum_observe(q);
+}
+
+static int io_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req, raft_io_snapshot_get_cb cb)
+{
+    struct quorum *q = quorum_of(io);
+
+    if (q->get || q->get_posted)
+        return RAFT_BUSY;
+    q->get = req;
+    q->get_cb = cb;
+    q->get_msg.run = get_run;
+    q->get_posted = true;
+    loop_post(q->control, &q->get_msg);
+    return 0;
+}
+
+/* ---- the state machine: the broker's image, and until it is told, one of our own ---- */
+
+static void image_take(struct quorum *q, struct slice batch)
+{
+    struct batch_content c;
+    struct arena a;
+    size_t used;
+    enum err err;
+
+    if (!q->draft) {
+        struct image *draft = image_draft(q->image, q->grave);
+
+        image_unref(q->image, q->grave);
+        q->image = draft;
+        q->draft = true;
+    }
+    arena_init(&a, q->heap, SIZE_MAX);
+    err = batches_read(batch, &a, &c, &used);
+    ASSERT(!err); /* it was read when it came */
+    for (int i = 0; i < c.n && !c.is_control; i++)
+        image_replay(q->image, q->grave, &c.records[i]);
+    q->image->offset = c.last_offset;
+    q->image->epoch = c.epoch;
+    q->image->append_ms = c.append_ms;
+    arena_drop(&a);
+}
+
+/* Leadership may have ended in the very call that applies now. */
+static void batch_applied(struct quorum *q, const struct entry_row *row, struct slice batch, bool submitted)
+{
+    q->view.committed = row->last_offset + 1;
+    q->since_snapshot += (int64_t)batch.len;
+    if (q->told_self && raft_state(&q->raft) != RAFT_LEADER)
+        quorum_tell_lost(q);
+    if (!q->loaded)
+        image_take(q, batch);
+    else if (!submitted)
+        q->ops.committed(q->ops.arg, batch);
+}
+
+static bool submitted(const struct quorum *q, raft_index index)
+{
+    const struct flight *f = list_first(&q->flights, const struct flight, link);
+
+    return f && f->index == index; /* its `done` follows */
+}
+
+void quorum_applied_to(struct quorum *q, raft_index index)
+{
+    for (; q->applied < index; q->applied++) {
+        const struct entry_row *row = entry_book_row(&q->book, q->applied + 1);
+
+        ASSERT(row && row->kind != ENTRY_DATA); /* fsm_apply() saw those */
+        if (row->kind == ENTRY_BARRIER)
+            q->applied_epoch = row->epoch;
+        batch_applied(q, row, row->batch, false);
+    }
+}
+
+static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **result)
+{
+    struct quorum *q = fsm->data;
+    raft_index index = q->raft.last_applied + 1;
+    const struct entry_row *row;
+
+    *result = NULL;
+    quorum_applied_to(q, index - 1);
+    row = entry_book_row(&q->book, index);
+    ASSERT(row && row->kind == ENTRY_DATA && q->applied == index - 1);
+    q->applied = index;
+    batch_applied(q, row, slice_of(buf->base, buf->len), submitted(q, index));
+    return 0;
+}
+
+/* At the start the image is there already. */
+static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
+{
+    struct quorum *q = fsm->data;
+    struct image *image = raft_install_image(q);
+
+    raft_free(buf->base);
+    if (!image)
+        return 0;
+    q->view.committed = image->offset + 1;
+    if (q->loaded) {
+        q->ops.installed(q->ops.arg, image);
+    } else {
+        image_unref(q->image, q->grave);
+        q->image = image;
+        q->draft = false;
+    }
+    return 0;
+}
+
+/* ---- start and end ---- */
+
+static int io_init(struct raft_io *io, raft_id id, const char *address)
+{
+    return 0;
+}
+
+static int io_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct raft_snapshot **snapshot,
+                   raft_index *start_index, struct raft_entry *entries[], size_t *n_entries)
+{
+    struct quorum *q = quorum_of(io);
+    struct raft_entry *v = NULL;
+
+    *term = (raft_term)q->state.leader_epoch;
+    *voted_for = q->state.voted_id > 0 ? (raft_id)q->state.voted_id : 0;
+    *snapshot = q->start_id.offset < 0 ? NULL : snapshot_of(q->start_id, &q->start_voters);
+    *start_index = *snapshot ? (*snapshot)->index + 1 : 1;
+    if (q->n_entries > 0)
+        v = raft_calloc(q->n_entries, sizeof(*v));
+    for (size_t i = 0; i < q->n_entries; i++) {
+        struct loaded_entry *e = &q->entries[i];
+
+        v[i].term = (raft_term)e->epoch;
+        v[i].type = RAFT_COMMAND;
+        v[i].buf = (struct raft_buffer){e->bytes.p, e->bytes.len};
+        if (e->kind == ENTRY_DATA)
+            continue;
+        if (!raft_control_entry(q, e->bytes, &v[i]))
+            ASSERT(false); /* it was read when the log was opened */
+        heap_free(q->heap, e->bytes.p);
+    }
+    heap_free(q->heap, q->entries);
+    q->entries = NULL;
+    *entries = v;
+    *n_entries = q->n_entries;
+    q->n_entries = 0;
+    return 0;
+}
+
+/* Everything that is pending calls back: the library is unavailable by now and looks at no outcome. */
+static void io_close(struct raft_io *io, raft_io_close_cb cb)
+{
+    struct quorum *q = quorum_of(io);
+
+    list_each_safe (it, &q->stuck) {
+        struct disk_op *op = container_of(it, struct disk_op, stuck);
+
+        list_remove(it);
+        op->req->cb(op->req, 0);
+        raft_disk_op_free(op);
+    }
+    sent_back(q);
+    if (q->get)
+        q->get_cb(q->get, NULL, RAFT_CANCELED);
+    q->get = NULL;
+    if (q->put)
+        q->put_cb(q->put, RAFT_CANCELED);
+    q->put = NULL;
+    raft_install_cancel(q);
+    cb(io);
+}
+
+static int io_bootstrap(struct raft_io *io, const struct raft_configuration *conf)
+{
+    return RAFT_CANTBOOTSTRAP; /* the log's first batch was written when it was opened */
+}
+
+static int io_recover(struct raft_io *io, const struct raft_configuration *conf)
+{
+    return RAFT_CANTBOOTSTRAP;
+}
+
+static void raft_over(struct raft *r)
+{
+}
+
+void raft_io_make(struct quorum *q)
+{
+    q->raft_heap = (struct raft_heap){.data = q->heap,
+                                      .malloc = heap_malloc,
+                                      .free = heap_release,
+                                      .calloc = heap_calloc,
+                                      .realloc = heap_realloc};
+    q->raft_io = (struct raft_io){.version = 1,
+                                  .impl = q,
+                                  .init = io_init,
+                                  .close = io_close,
+                                  .load = io_load,
+                                  .start = io_start,
+                                  .bootstrap = io_bootstrap,
+                                  .recover = io_recover,
+                                  .set_term = io_set_term,
+                                  .set_vote = io_set_vote,
+                                  .send = io_send,
+                                  .append = io_append,
+                                  .truncate = io_truncate,
+                                  .snapshot_put = io_snapshot_put,
+                                  .snapshot_get = io_snapshot_get,
+                                  .time = io_time,
+                                  .random = io_random_between};
+    q->fsm = (struct raft_fsm){
+        .version = 1, .data = q, .apply = fsm_apply, .snapshot = fsm_snapshot, .restore = fsm_restore};
+    q->sent_msg.run = sent_run;
+}
+
+enum err raft_begin(struct quorum *q)
+{
+    char address[16];
+    int rv;
+
+    raft_enter(q);
+    snprintf(address, sizeof(address), "%llu", server_of_node(q->settings.node_id));
+    rv = raft_init(&q->raft, &q->raft_io, &q->fsm, server_of_node(q->settings.node_id), address);
+    if (rv)
+        return E_KAFKA_STORAGE_ERROR;
+    raft_set_election_timeout(&q->raft, (unsigned)q->settings.election_ms);
+    raft_set_heartbeat_timeout(&q->raft, (unsigned)q->settings.heartbeat_ms);
+    raft_set_snapshot_threshold(&q->raft, UINT_MAX);
+    raft_set_snapshot_trailing(&q->raft, ENTRIES_TRAILING);
+    raft_set_pre_vote(&q->raft, true);
+    q->phase = QUORUM_RUNNING;
+    q->applied = q->book.first - 1;
+    rv = raft_start(&q->raft);
+    if (rv)
+        return q->state_err ? q->state_err : E_CORRUPT_MESSAGE;
+    return E_OK;
+}
+
+void raft_rest(struct quorum *q)
+{
+    q->phase = QUORUM_CLOSING;
+    timer_stop(&q->ticker);
+}
+
+void raft_end(struct quorum *q)
+{
+    ASSERT(q->phase == QUORUM_CLOSING && q->ops_out == 0);
+    raft_enter(q);
+    q->phase = QUORUM_CLOSED;
+    raft_close(&q->raft, raft_over);
+}

@@ -1,0 +1,85 @@
+/* Six rules that libraft 0.15.0 leaves to its raft_io, and that it isn't safe without. Each was found by losing a
+ * committed entry, or a process, in simulation; each has a canary that removes it.
+ *
+ *  1. A new leader appends a barrier in the callback that elected it, and takes no success of a follower before that
+ *     barrier is on its own disk: else it would commit entries of older terms by counting copies.
+ *  2. A follower's success names at most the end of the request that it answers: what it stored behind that may be a
+ *     stale tail, which the leader would take for its own entries.
+ *  3. A follower whose term moved on while it wrote stays silent: its write belongs to another leader's request.
+ *  4. An append that begins below the part of the log that a snapshot replaced is cut to what lies behind it: the
+ *     library would put its entries at the wrong index.
+ *  5. A refused pre-vote answers with the voter's own term: else a candidate of an older term never learns of it, and
+ *     nobody is elected.
+ *  6. An append never ends with an error (raft_io.c: raft_append_done): the library would cut its log once for each. */
+#include "quorum/raft_internal.h"
+
+static void barrier_over(struct raft_barrier *req, int status)
+{
+    struct quorum *q = container_of(req, struct quorum, barrier_req);
+
+    q->barrier_pending = false;
+    q->barrier_done = status == 0;
+}
+
+void rule_lead(struct quorum *q)
+{
+    if (raft_state(&q->raft) != RAFT_LEADER || q->lead_term == q->raft.current_term)
+        return;
+    ASSERT(!q->barrier_pending);
+    q->lead_term = q->raft.current_term;
+    q->barrier_pending = true;
+    q->barrier_done = false;
+    if (raft_barrier(&q->raft, &q->barrier_req, barrier_over)) {
+        q->barrier_pending = false;
+        q->lead_term = 0; /* again at the next look: until then no result counts */
+        q->barrier = 0;
+        return;
+    }
+    q->barrier = raft_last_index(&q->raft);
+}
+
+bool rule_hold(const struct quorum *q, const struct raft_message *m)
+{
+    return m->type == RAFT_IO_APPEND_ENTRIES_RESULT && q->raft.state == RAFT_LEADER &&
+           m->append_entries_result.rejected == 0 && m->append_entries_result.term <= q->raft.current_term &&
+           (q->barrier == 0 || q->raft.last_stored < q->barrier);
+}
+
+bool rule_trim(const struct quorum *q, struct raft_message *m)
+{
+    struct raft_append_entries *a = &m->append_entries;
+    raft_index offset = q->raft.log.offset, skip;
+
+    if (m->type != RAFT_IO_APPEND_ENTRIES || a->n_entries == 0 || offset == 0 || a->prev_log_index >= offset)
+        return false;
+    skip = offset + (q->raft.log.snapshot.last_index == offset ? 0 : 1) - a->prev_log_index;
+    if (skip >= a->n_entries) {
+        raft_free(a->entries[0].batch);
+        raft_free(a->entries);
+        return true;
+    }
+    a->prev_log_index += skip;
+    a->prev_log_term = a->entries[skip - 1].term;
+    memmove(a->entries, a->entries + skip, (a->n_entries - skip) * sizeof(a->entries[0]));
+    a->n_entries -= (unsigned)skip;
+    return false;
+}
+
+bool rule_silent(const struct quorum *q, const struct raft_message *m)
+{
+    return m->type == RAFT_IO_APPEND_ENTRIES_RESULT && m->append_entries_result.rejected == 0 &&
+           q->in_append && q->append_term != q->raft.current_term;
+}
+
+void rule_truth(const struct quorum *q, struct raft_message *m)
+{
+    struct raft_append_entries_result *r = &m->append_entries_result;
+    struct raft_request_vote_result *v = &m->request_vote_result;
+
+    if (m->type == RAFT_IO_APPEND_ENTRIES_RESULT && r->rejected == 0 && (q->in_append || q->in_recv) &&
+        r->last_log_index > q->result_max)
+        r->last_log_index = q->result_max;
+    if (m->type == RAFT_IO_REQUEST_VOTE_RESULT && v->pre_vote == raft_tribool_true && !v->vote_granted &&
+        v->term < q->raft.current_term)
+        v->term = q->raft.current_term;
+}

@@ -181,6 +181,16 @@ static struct api_error apply_op(const struct image *tip, struct ctl_out *o, con
     }
 }
 
+/* Whoever was eligible under another min.insync.replicas may not have all that is acknowledged under this one. true: the
+ * change of the setting belongs to the record that says so. */
+static bool clear_elr(const struct image *tip, struct ctl_out *o, const struct target *t, struct slice name)
+{
+    if (!slice_eq(name, SLICE(SETTING_MIN_ISR)) || image_feature(tip, FEATURE_ELR) == 0)
+        return false;
+    ctl_emit(o, RECORD_CLEAR_ELR, false)->clear_elr.topic = t->type == CONFIG_TOPIC ? t->name : SLICE("");
+    return true;
+}
+
 /* Records for what changes; BROKER settings also when the value stays, so that brokers load files again. */
 static void emit_configs(const struct image *tip, struct ctl_out *o, const struct target *t)
 {
@@ -190,7 +200,7 @@ static void emit_configs(const struct image *tip, struct ctl_out *o, const struc
 
         if (t->type != CONFIG_BROKER && !now.p == !t->v[i].value.p && slice_eq(now, t->v[i].value))
             continue;
-        r = ctl_emit(o, RECORD_CONFIG, false);
+        r = ctl_emit(o, RECORD_CONFIG, clear_elr(tip, o, t, t->v[i].name));
         r->config = (struct record_config){.resource_type = (int8_t)t->type,
                                            .resource = t->name,
                                            .name = t->v[i].name,
@@ -216,22 +226,9 @@ static struct api_error check_min_isr(const struct image *tip, struct ctl_out *o
     return API_OK;
 }
 
-/* Who was eligible under another min.insync.replicas may not have all that is acknowledged under this one. */
-static void clear_elr(const struct image *tip, struct ctl_out *o, const struct target *t, int from)
-{
-    for (int i = from, n = o->n; i < n && image_feature(tip, FEATURE_ELR) > 0; i++) {
-        const struct record_config *c = &o->records[i].config;
-
-        if (!slice_eq(c->name, SLICE(SETTING_MIN_ISR)))
-            continue;
-        ctl_emit(o, RECORD_CLEAR_ELR, true)->clear_elr.topic = t->type == CONFIG_TOPIC ? t->name : SLICE("");
-    }
-}
-
 static struct api_error change_resource(const struct image *tip, struct ctl_out *o, const struct target *t)
 {
     struct api_error e = check_min_isr(tip, o, t);
-    int from = o->n;
 
     if (!e.err)
         e = check_resource_name(o, t);
@@ -241,7 +238,6 @@ static struct api_error change_resource(const struct image *tip, struct ctl_out 
         e = check_exists(tip, o, t);
     if (!e.err)
         emit_configs(tip, o, t);
-    clear_elr(tip, o, t, from);
     return e;
 }
 

@@ -201,43 +201,41 @@ static struct api_error check_downgrade(const struct image *tip, const struct Up
 
 static void emit_min_isr(struct ctl_out *o, struct slice broker, struct slice value)
 {
-    struct meta_record *r = ctl_emit(o, RECORD_CONFIG, o->n > 0);
-
-    r->config = (struct record_config){
+    ctl_emit(o, RECORD_CONFIG, false)->config = (struct record_config){
         .resource_type = CONFIG_BROKER, .resource = broker, .name = SLICE(SETTING_MIN_ISR), .value = value};
 }
 
-/* ELR rests on one min.insync.replicas that all brokers share: it is written down, and brokers lose their own. */
+/* ELR rests on one min.insync.replicas that all brokers share: it is written down, and each broker's own goes, also one
+ * that is left of a broker that isn't registered any more. */
 static void elr_begins(const struct image *tip, struct ctl_out *o)
 {
-    struct image_brokers w = image_brokers_all(tip);
-    const struct image_broker *b;
+    struct image_configs w = image_configs_all(tip);
+    const struct image_config *c;
 
     if (!image_config(tip, CONFIG_BROKER, SLICE(""), SETTING_MIN_ISR).p)
         emit_min_isr(o, SLICE(""), o->rules->fallback(o->rules->arg, CONFIG_TOPIC, SLICE(SETTING_MIN_ISR)));
-    while ((b = image_brokers_next(&w))) {
-        struct slice id = SLICE(arena_printf(o->work, "%d", b->reg.id));
-
-        if (image_config(tip, CONFIG_BROKER, id, SETTING_MIN_ISR).p)
-            emit_min_isr(o, id, SLICE_NULL);
-    }
+    while ((c = image_configs_next(&w)))
+        if (c->type == CONFIG_BROKER && c->resource.len && slice_eq(c->name, SLICE(SETTING_MIN_ISR)))
+            emit_min_isr(o, c->resource, SLICE_NULL);
 }
 
-static void emit_level(const struct image *tip, struct slice name, int now, int level, struct ctl_out *o)
+/* First what must be so before the levels change, as many batches as it takes; then all levels in one. */
+static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequest *req, struct ctl_out *o)
 {
-    struct meta_record *r;
+    int now = image_feature(tip, FEATURE_ELR), then = level_then(tip, req, FEATURE_ELR);
 
-    if (slice_eq(name, SLICE(FEATURE_ELR)) && now == 0 && level > 0)
+    if (now == 0 && then > 0)
         elr_begins(tip, o);
-    if (slice_eq(name, SLICE(FEATURE_ELR)) && now > 0 && level == 0)
-        (void)ctl_emit(o, RECORD_CLEAR_ELR, o->n > 0);
-    r = ctl_emit(o, RECORD_FEATURE, o->n > 0);
-    r->feature = (struct record_feature){.name = name, .level = (int16_t)level};
+    if (now > 0 && then == 0)
+        (void)ctl_emit(o, RECORD_CLEAR_ELR, false);
+    for (int i = 0; i < req->feature_updates.n; i++)
+        ctl_emit(o, RECORD_FEATURE, i > 0)->feature = (struct record_feature){
+            .name = req->feature_updates.v[i].feature, .level = req->feature_updates.v[i].max_version_level};
 }
 
-static struct api_error update_feature(const struct image *tip, const struct UpdateFeaturesRequest *req,
-                                       const struct UpdateFeaturesRequest_FeatureUpdateKey *u, int type,
-                                       struct ctl_out *o)
+static struct api_error check_update(const struct image *tip, const struct UpdateFeaturesRequest *req,
+                                     const struct UpdateFeaturesRequest_FeatureUpdateKey *u, int type,
+                                     struct ctl_out *o)
 {
     int level = u->max_version_level, now = image_feature_slice(tip, u->feature);
     struct api_error e;
@@ -257,11 +255,7 @@ static struct api_error update_feature(const struct image *tip, const struct Upd
     if (level > now && type != UPGRADE)
         return bad_level(o, u->feature, level, "Can't downgrade to a newer version.");
     e = check_needs(tip, req, u->feature, level, o);
-    if (!e.err)
-        e = check_downgrade(tip, req, u->feature, now, level, type, o);
-    if (!e.err)
-        emit_level(tip, u->feature, now, level, o);
-    return e;
+    return e.err ? e : check_downgrade(tip, req, u->feature, now, level, type, o);
 }
 
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o)
@@ -274,11 +268,10 @@ void decide_update_features(const struct image *tip, const void *in, void *out, 
         const struct UpdateFeaturesRequest_FeatureUpdateKey *u = &req->feature_updates.v[i];
         int type = o->version > 0 ? u->upgrade_type : u->allow_downgrade ? SAFE_DOWNGRADE : UPGRADE;
 
-        e = update_feature(tip, req, u, type, o);
+        e = check_update(tip, req, u, type, o);
     }
     resp->error_code = err_wire(e.err);
     if (e.err) {
-        o->n = 0;
         resp->error_message =
             api_error(o, e.err,
                       "The update failed for all features since the following feature had an "
@@ -291,6 +284,6 @@ void decide_update_features(const struct image *tip, const void *in, void *out, 
         for (int i = 0; i < resp->results.n; i++)
             resp->results.v[i].feature = req->feature_updates.v[i].feature;
     }
-    if (req->validate_only)
-        o->n = 0;
+    if (!e.err && !req->validate_only)
+        emit_levels(tip, req, o);
 }

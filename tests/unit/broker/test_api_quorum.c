@@ -147,6 +147,27 @@ TEST(api_quorum, a_broker_is_unregistered_once)
     node_world_drop(w);
 }
 
+/* A broker that is unregistered while it lives leads nothing; it registers when it starts again, and has all it had. */
+TEST(api_quorum, an_unregistered_broker_comes_back)
+{
+    struct node_world *w = quorum_world(6);
+    struct UnregisterBrokerRequest *in;
+    const struct UnregisterBrokerResponse *out;
+
+    CHECK_EQ(node_topic(w, "one", 1, NULL, 0), 0);
+    CHECK_EQ(produced(w, "one", -1), 0);
+    in = node_in(w, 0, API_UnregisterBroker);
+    in->broker_id = 1;
+    out = node_ask(w, 0, 0, in);
+    CHECK_EQ(out->error_code, 0);
+    CHECK_EQ(produced(w, "one", -1), err_wire(E_NOT_LEADER_OR_FOLLOWER));
+    node_world_stop(w);
+    node_world_start(w);
+    CHECK_EQ(produced(w, "one", -1), 0);
+    CHECK_EQ(node_offset(w, "one", 0, -1), 2);
+    node_world_drop(w);
+}
+
 /* A heartbeat of the right epoch unfences who has caught up, one of another epoch is refused. */
 TEST(api_quorum, heartbeats_unfence_who_has_caught_up)
 {

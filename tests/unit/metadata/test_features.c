@@ -221,11 +221,15 @@ static const char *brokers_min_isr(struct cluster *c, const char *broker)
 /* With ELR on, the brokers' min.insync.replicas is written down, brokers lose their own, and neither comes undone. */
 TEST(features, min_isr_stands_under_elr)
 {
+    struct UnregisterBrokerResponse gone = {0};
     struct cluster c;
 
     cluster_start(&c);
     cluster_join(&c, 1, NULL);
+    cluster_join(&c, 2, NULL);
     CHECK_EQ(set(&c, "1", "3")->error_code, 0);
+    CHECK_EQ(set(&c, "2", "3")->error_code, 0);
+    cluster_call(&c, decide_unregister_broker, &(struct UnregisterBrokerRequest){.broker_id = 2}, &gone, 0);
     CHECK_EQ(cluster_feature(&c, FEATURE_ELR, 1, UPGRADE), 0);
     CHECK_STR(brokers_min_isr(&c, ""), "1");
     CHECK(brokers_min_isr(&c, "1") == NULL);

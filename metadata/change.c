@@ -230,6 +230,8 @@ static bool acceptable(const struct changer *c, const struct change *ch, int32_t
         return false;
     if (id != c->added && (b->reg.fenced || b->reg.in_controlled_shutdown))
         return false;
+    if (id == ch->dir_broker)
+        return directory_online(b, ch->dir);
     for (int i = 0; i < ch->old.replicas.n; i++)
         if (ch->old.replicas.v[i] == id)
             return directory_online(b, ch->old.dirs.v[i]);

@@ -1,5 +1,6 @@
 #include "metadata/image_check.h"
 #include "base/check.h"
+#include "metadata/change.h"
 #include "metadata/image_kinds.h"
 #include "metadata/topic_name.h"
 #include <inttypes.h>
@@ -263,11 +264,16 @@ static void check_list(struct faults *f, const char *name, struct ids ids, struc
     }
 }
 
-static bool could_lead(const struct image *i, int32_t id)
+static bool could_lead(const struct image *i, const struct record_partition *p, int32_t id)
 {
     const struct image_broker *b = image_broker(i, id);
 
-    return b && !b->reg.fenced && !b->reg.in_controlled_shutdown;
+    if (!b || b->reg.fenced || b->reg.in_controlled_shutdown)
+        return false;
+    for (int n = 0; n < p->replicas.n && n < p->dirs.n; n++)
+        if (p->replicas.v[n] == id)
+            return directory_online(b, p->dirs.v[n]);
+    return true;
 }
 
 static void check_leader(struct faults *f, const struct record_partition *p)
@@ -275,7 +281,7 @@ static void check_leader(struct faults *f, const struct record_partition *p)
     int32_t better = -1;
 
     for (int n = 0; n < p->isr.n && better < 0; n++)
-        if (could_lead(f->image, p->isr.v[n]))
+        if (could_lead(f->image, p, p->isr.v[n]))
             better = p->isr.v[n];
     if (p->leader < 0) {
         if (better >= 0)
@@ -286,7 +292,7 @@ static void check_leader(struct faults *f, const struct record_partition *p)
         FAULT(f, "its leader %d isn't in the ISR", p->leader);
     if (!image_broker(f->image, p->leader))
         FAULT(f, "its leader %d isn't registered", p->leader);
-    else if (!could_lead(f->image, p->leader) && better >= 0)
+    else if (!could_lead(f->image, p, p->leader) && better >= 0)
         FAULT(f, "its leader %d is fenced or about to shut down, but broker %d could lead", p->leader,
               better);
 }

@@ -16,7 +16,8 @@ const char *image_backwards(const struct image *i, const struct meta_record *r, 
  *  2. ISR, adding and removing lie within the replicas; ISR and ELR share no broker. ELR and last known ELR should
  *     too, but that is only a note: Kafka 4.3.1 leaves a replica there that a reassignment has removed
  *  3. the leader is registered and in the ISR; if it is fenced or about to shut down, nobody else there could lead
- *  4. of a partition without a leader, no broker in the ISR could lead: registered, unfenced, not about to shut down
+ *  4. of a partition without a leader, no broker in the ISR could lead: registered, unfenced, not about to shut down,
+ *     its directory online
  *  5. epochs aren't negative; partitions are 0 .. n-1, and a topic has at least one
  *  6. settings of topics belong to topics that exist */
 typedef void (*image_fault_fn)(void *arg, const char *sentence, bool note);

@@ -1,5 +1,6 @@
-/* What every image is, in sentences with numbers. Tests ask after each step, and `weir metadata verify` may ask of any
- * image; change.c asserts the sentences about one partition of each that it makes.
+/* What every image is that our controller decided, in sentences with numbers. Tests ask after each step; change.c asserts
+ * the sentences about one partition of each that it makes. (image_check.h asks less of images that Kafka may have
+ * written.)
  *
  * Of a partition:
  *  1. It has a replica, no broker holds two, and each replica has a directory.

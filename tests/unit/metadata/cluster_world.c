@@ -1,5 +1,6 @@
 #include "tests/unit/metadata/cluster_world.h"
 #include "base/check.h"
+#include "metadata/image_check.h"
 
 static void nothing_proposed(void *arg, struct ctl_batch *b)
 {
@@ -18,6 +19,7 @@ void cluster_start(struct cluster *c)
     struct bootstrap b = {.cluster_id = SLICE("cluster"), .metadata_version = METADATA_VERSION};
 
     memset(c, 0, sizeof(*c));
+    c->dirs = 1;
     ctl_world_start_empty(&c->w);
     c->follower = ctl_new(c->w.heap, &c->w.rules, &FOLLOWER_OPS, c);
     cluster_call(c, decide_bootstrap, &b, NULL, 0);
@@ -30,12 +32,19 @@ void cluster_stop(struct cluster *c)
     ctl_world_stop(&c->w);
 }
 
+static void each_fault(void *arg, const char *sentence, bool note)
+{
+    if (!note)
+        test_fail(__FILE__, __LINE__, "%s", sentence);
+}
+
 static void check_image(struct cluster *c)
 {
     const char *fault = image_invariant(c->before, ctl_image(c->w.c), c->w.heap);
 
     if (fault)
         test_fail(__FILE__, __LINE__, "%s", fault);
+    image_faults(ctl_image(c->w.c), c->w.heap, each_fault, NULL);
     CHECK(image_equal(ctl_image(c->w.c), ctl_image(c->follower), c->w.heap));
 }
 
@@ -76,9 +85,10 @@ enum err cluster_register(struct cluster *c, int32_t id, const char *rack, bool 
     for (int i = 0; i < FEATURE_COUNT; i++)
         req.features.v[i] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURES[i].name),
                                                                        FEATURES[i].min, FEATURES[i].max};
-    req.log_dirs.v = arena_alloc(&c->w.arena, sizeof(struct uuid));
-    req.log_dirs.n = 1;
-    memset(&req.log_dirs.v[0], 100 + id, sizeof(struct uuid));
+    req.log_dirs.n = c->dirs;
+    req.log_dirs.v = arena_alloc(&c->w.arena, (size_t)c->dirs * sizeof(struct uuid));
+    for (int i = 0; i < c->dirs; i++)
+        memset(&req.log_dirs.v[i], 100 * (i + 1) + id, sizeof(struct uuid));
     cluster_call(c, decide_broker_registration, &(struct broker_registration){.request = &req}, &resp, 4);
     return resp.error_code ? err_of_wire(resp.error_code) : E_OK;
 }

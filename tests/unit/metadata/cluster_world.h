@@ -10,6 +10,7 @@ struct cluster {
     struct controller *follower;
     struct image *before; /* of the last decision */
     uint8_t incarnations;
+    int dirs; /* of each broker; 1 */
 };
 
 void cluster_start(struct cluster *c);

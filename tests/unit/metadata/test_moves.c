@@ -233,6 +233,21 @@ TEST(moves, replicas_are_assigned_to_directories)
     cluster_stop(&c);
 }
 
+/* The only replica leads again when its broker has found it in a directory that is online. */
+TEST(moves, the_only_replica_is_found_again)
+{
+    struct uuid gone = {{9, 9}};
+    struct cluster c;
+
+    six(&c);
+    cluster_place(&c, "own", 1, ONE_TWO_THREE);
+    CHECK_EQ(assigned(&c, 1, gone, "own", 0), 0);
+    CHECK_STR(cluster_text(&c, "own", 0), "1/1 L-1 E1");
+    CHECK_EQ(assigned(&c, 1, image_broker(ctl_image(c.w.c), 1)->reg.dirs.v[0], "own", 0), 0);
+    CHECK_STR(cluster_text(&c, "own", 0), "1/1 L1 E2");
+    cluster_stop(&c);
+}
+
 /* ---- placement ---- */
 
 /* The textbook example: six brokers in two racks, ten partitions of three replicas. Each partition lies in both racks, and

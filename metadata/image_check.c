@@ -264,11 +264,18 @@ static void check_list(struct faults *f, const char *name, struct ids ids, struc
     }
 }
 
+static bool is_active(const struct image *i, int32_t id)
+{
+    const struct image_broker *b = image_broker(i, id);
+
+    return b && !b->reg.fenced && !b->reg.in_controlled_shutdown;
+}
+
 static bool could_lead(const struct image *i, const struct record_partition *p, int32_t id)
 {
     const struct image_broker *b = image_broker(i, id);
 
-    if (!b || b->reg.fenced || b->reg.in_controlled_shutdown)
+    if (!is_active(i, id))
         return false;
     for (int n = 0; n < p->replicas.n && n < p->dirs.n; n++)
         if (p->replicas.v[n] == id)
@@ -292,7 +299,7 @@ static void check_leader(struct faults *f, const struct record_partition *p)
         FAULT(f, "its leader %d isn't in the ISR", p->leader);
     if (!image_broker(f->image, p->leader))
         FAULT(f, "its leader %d isn't registered", p->leader);
-    else if (!could_lead(f->image, p, p->leader) && better >= 0)
+    else if (!is_active(f->image, p->leader) && better >= 0)
         FAULT(f, "its leader %d is fenced or about to shut down, but broker %d could lead", p->leader,
               better);
 }

@@ -155,17 +155,24 @@ TEST(brokers, who_leads_nothing_goes_at_once)
 TEST(brokers, a_failed_directory)
 {
     struct BrokerHeartbeatRequest req;
+    const struct image_broker *b;
     struct cluster c;
 
     two(&c);
+    c.dirs = 2;
+    cluster_join(&c, 1, NULL); /* "own" lies in the directory that it had before */
     proto_defaults(&BrokerHeartbeatRequest_type, &req);
     req.offline_log_dirs.v = (struct uuid[]){{{[0] = 7}}};
     req.offline_log_dirs.n = 1;
     (void)cluster_beat(&c, 1, &req);
-    CHECK_STR(cluster_text(&c, "t", 0), "1 2/1 2 L1 E0"); /* not one of its own */
-    req.offline_log_dirs.v = (struct uuid *)image_broker(ctl_image(c.w.c), 1)->reg.dirs.v;
+    CHECK_STR(cluster_text(&c, "own", 0), "1/1 L1 E0"); /* not one of its own */
+    req.offline_log_dirs.v = (struct uuid[]){image_broker(ctl_image(c.w.c), 1)->reg.dirs.v[0]};
     (void)cluster_beat(&c, 1, &req);
-    CHECK_STR(cluster_text(&c, "t", 0), "1 2/2 L2 E1");
+    CHECK_STR(cluster_text(&c, "own", 0), "1/1 L-1 E1");
+    b = image_broker(ctl_image(c.w.c), 1);
+    CHECK_EQ(b->reg.dirs.n, 1);
+    req.offline_log_dirs.v = (struct uuid[]){b->reg.dirs.v[0]};
+    (void)cluster_beat(&c, 1, &req);
     CHECK_EQ(image_broker(ctl_image(c.w.c), 1)->reg.dirs.n, 1);
     cluster_stop(&c);
 }

@@ -10,13 +10,21 @@ static void written(void *arg)
     meta_flush(arg);
 }
 
+static const char *path_of(struct tool *t)
+{
+    const char *path = flag_text(&t->flags, "snapshot");
+
+    return path ? path : flag_text(&t->flags, "directory");
+}
+
 bool metadata_shell_open(struct tool *t, struct metadata_shell *m)
 {
-    const char *at = flag_text(&t->flags, "at");
+    const char *at = flag_text(&t->flags, "at"), *path = path_of(t);
     struct meta_point point = META_END;
 
-    if (!meta_open(t, &m->place) || (at && !meta_point(t, at, &point)) ||
-        !meta_walk_open(&m->walk, t, &m->place, point, false))
+    m->words = path ? 0 : 1;
+    if (!(path ? meta_place_find(t, path, &m->place) : meta_open(t, &m->place)) ||
+        (at && !meta_point(t, at, &point)) || !meta_walk_open(&m->walk, t, &m->place, point, false))
         return false;
     m->image = meta_walk_to(&m->walk, point);
     if (!m->image) {
@@ -49,12 +57,12 @@ static void run_script(struct tool *t, struct meta_shell *s, const char *path)
     bytes_drop(&text);
 }
 
-static const char *joined(struct tool *t)
+static const char *joined(struct tool *t, int from)
 {
     const char *line = "";
 
-    for (int i = 1; i < t->flags.n_rest; i++)
-        line = arena_printf(&t->arena, "%s%s%s", line, i > 1 ? " " : "", t->flags.rest[i]);
+    for (int i = from; i < t->flags.n_rest; i++)
+        line = arena_printf(&t->arena, "%s%s%s", line, i > from ? " " : "", t->flags.rest[i]);
     return line;
 }
 
@@ -63,7 +71,7 @@ void cmd_metadata_shell(struct tool *t)
     const char *script = flag_text(&t->flags, "script");
     struct metadata_shell m;
 
-    if (t->flags.n_rest == 1 && !script) {
+    if (t->flags.n_rest == (path_of(t) ? 0 : 1) && !script) {
         tool_exec(t, "weir-console", "metadata-shell");
         return;
     }
@@ -72,7 +80,7 @@ void cmd_metadata_shell(struct tool *t)
     if (script)
         run_script(t, &m.shell, script);
     else
-        meta_shell_run(&m.shell, joined(t));
+        meta_shell_run(&m.shell, joined(t, m.words));
     if (m.shell.failed)
         t->exit = EXIT_FAILED;
     metadata_shell_close(&m);

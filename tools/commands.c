@@ -57,6 +57,17 @@ static void overview(struct tool *t)
     table_drop(&table);
 }
 
+/* The second words that a first one takes; "": it is none. */
+static const char *seconds_of(struct tool *t, const char *name)
+{
+    const char *text = "";
+
+    for (int i = 0; i < commands_n; i++)
+        if (commands[i].second && strcmp(commands[i].name, name) == 0)
+            text = arena_printf(&t->arena, "%s%s%s", text, *text ? ", " : "", commands[i].second);
+    return text;
+}
+
 static void no_command(struct tool *t, int argc, char **argv)
 {
     const char **names = arena_alloc(&t->arena, (size_t)commands_n * sizeof(*names));
@@ -70,8 +81,8 @@ static void no_command(struct tool *t, int argc, char **argv)
         t->exit = argc < 2 ? EXIT_USAGE : EXIT_OK;
     } else if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
         bytes_printf(&t->out, "weir %s (as Kafka %s)\n", WEIR_VERSION_TEXT, KAFKA_VERSION_TEXT);
-    } else if (strcmp(argv[1], "perf") == 0) {
-        tool_usage(t, "what to measure? `weir perf produce` or `weir perf consume`");
+    } else if (seconds_of(t, argv[1])[0]) {
+        tool_usage(t, "weir %s does what? %s; `weir help` says more", argv[1], seconds_of(t, argv[1]));
     } else if ((near = nearest(argv[1], names, commands_n))) {
         tool_usage(t, "there is no command \"%s\"; did you mean \"%s\"? `weir help` lists them", argv[1],
                    near);

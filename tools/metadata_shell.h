@@ -7,7 +7,9 @@
 /* clang-format off */
 #define METADATA_SHELL_FLAGS                                                                                   \
     {"at", 0, FLAG_TEXT, "OFFSET|TIME", NULL, NULL, "the image as it was then"},                               \
-    {"script", 0, FLAG_TEXT, "FILE", NULL, NULL, "commands, one a line"}
+    {"script", 0, FLAG_TEXT, "FILE", NULL, NULL, "commands, one a line"},                                      \
+    {"snapshot", 's', FLAG_TEXT, "FILE", NULL, NULL, "the path, as Kafka's shell takes it"},                   \
+    {"directory", 'd', FLAG_TEXT, "DIR", NULL, NULL, "the path, as Kafka's shell takes it"}
 /* clang-format on */
 
 struct metadata_shell {
@@ -15,6 +17,7 @@ struct metadata_shell {
     struct meta_walk walk;
     struct image *image;
     struct meta_shell shell; /* writes to t->out */
+    int words;               /* the first word of the command, in t->flags.rest */
 };
 bool metadata_shell_open(struct tool *t,
                          struct metadata_shell *m); /* false after tool_fail(), tool_usage() */

@@ -137,6 +137,7 @@ def refusals():
     assert "there was no topic nix" in run("metadata", "at", "kafka", "--topic", "nix", code=1)
     assert "nothing here concerns nix" in run("metadata", "blame", "kafka", "nix", code=1)
     assert "no such file or directory" in run("metadata", "shell", "kafka", "cat", "/image/nix", code=1)
+    assert "does what? dump, at, diff" in run("metadata", code=2)
     assert "which two?" in run("metadata", "diff", "kafka", code=2)
 
 
@@ -164,6 +165,9 @@ def scripts():
         f.write(feed)
         f.flush()
         assert run("metadata", "shell", "kafka", "--script", f.name) == got
+    snapshot = glob.glob(HERE + "/kafka/*54-*")[0]
+    assert run("metadata", "shell", "--snapshot", snapshot, "ls", "/image/topics/byName") == "orders\n"
+    assert run("metadata", "shell", "-d", "kafka", feed="pwd\n") == "/\n"
 
 
 @test("a node's own directory is read while it runs and after it ended")

@@ -177,7 +177,7 @@ struct finding {
     struct node *node;
     const struct image *image;
     int dir;
-    struct checkpoint recovery, start, hw, cleaned;
+    struct checkpoint rows[ROWS_KINDS];
     struct arena names;
     struct leftover *left;
     int n_left, left_room;
@@ -214,7 +214,7 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
     const struct uuid *id = &f->boot->dirs[f->dir].meta.directory_id;
     const struct image_topic *t;
     struct partitions *ps;
-    int64_t start, hw, cleaned, recovery;
+    int64_t at[ROWS_KINDS];
 
     if (kind == LOG_DIR_DELETE)
         leftover_note(f, name, true);
@@ -225,18 +225,20 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
         leftover_note(f, name, false);
         return;
     }
-    ps = disk_of(f->node->disks, &t->id, index)->partitions;
-    recovery = checkpoint_get(&f->recovery, topic, index);
-    start = checkpoint_get(&f->start, topic, index);
-    hw = checkpoint_get(&f->hw, topic, index);
-    cleaned = checkpoint_get(&f->cleaned, topic, index);
+    ps = disk_of(f->node->disks, disk_key(topic, index))->partitions;
+    for (int i = 0; i < ROWS_KINDS; i++)
+        at[i] = checkpoint_get(&f->rows[i], topic, index);
+    if (at[ROWS_TOPICS] >= 0 && at[ROWS_TOPICS] != checkpoint_topic(&t->id))
+        at[ROWS_RECOVERY] = at[ROWS_START] = at[ROWS_HW] = at[ROWS_CLEANED] =
+            -1; /* of a topic that is gone */
     f->n_found++;
-    if (!partitions_found(ps, f->dir, SLICE(name), recovery < 0 ? 0 : recovery, start, hw < 0 ? 0 : hw)) {
+    if (!partitions_found(ps, f->dir, SLICE(name), at[ROWS_RECOVERY] < 0 ? 0 : at[ROWS_RECOVERY],
+                          at[ROWS_START], at[ROWS_HW] < 0 ? 0 : at[ROWS_HW])) {
         leftover_note(f, name, false); /* the same partition lies in another directory too */
         return;
     }
-    if (cleaned >= 0)
-        cleaner_found(ps->cleaner, SLICE(name), cleaned);
+    if (at[ROWS_CLEANED] >= 0)
+        cleaner_found(ps->cleaner, SLICE(name), at[ROWS_CLEANED]);
     if (!uuid_eq(partition_dir_of(image_partition(t, index), f->node->id), *id))
         dirs_chose(f->node->dirs, &t->id, index,
                    id); /* somebody moved it, or the last process couldn't tell */
@@ -284,10 +286,8 @@ static void find_in(struct boot *b, struct node *node, const struct image *image
     enum err err;
 
     arena_init(&f.names, b->heap, SIZE_MAX);
-    checkpoint_open(&f, &f.recovery, CHECKPOINT_RECOVERY);
-    checkpoint_open(&f, &f.start, CHECKPOINT_LOG_START);
-    checkpoint_open(&f, &f.hw, CHECKPOINT_HW);
-    checkpoint_open(&f, &f.cleaned, CHECKPOINT_CLEANER);
+    for (int i = 0; i < ROWS_KINDS; i++)
+        checkpoint_open(&f, &f.rows[i], checkpoint_names[i]);
     err = log_dir_list(b->io, path, found_one, &f);
     if (err)
         unlisted(&f, err);
@@ -301,10 +301,8 @@ static void find_in(struct boot *b, struct node *node, const struct image *image
             TRACE(b->io, recovery_begins, path, f.n_found);
         b->scanning |= f.n_found > 0;
     }
-    checkpoint_drop(&f.recovery);
-    checkpoint_drop(&f.start);
-    checkpoint_drop(&f.hw);
-    checkpoint_drop(&f.cleaned);
+    for (int i = 0; i < ROWS_KINDS; i++)
+        checkpoint_drop(&f.rows[i]);
 }
 
 void boot_find(struct boot *b, struct node *node, const struct image *image)
@@ -318,22 +316,18 @@ void boot_find(struct boot *b, struct node *node, const struct image *image)
 
 enum err boot_checkpoint(struct boot *b, struct node *node, int dir)
 {
-    static const char *const names[] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW,
-                                        CHECKPOINT_CLEANER};
-    struct checkpoint c[4];
+    struct checkpoint c[ROWS_KINDS];
     enum err err = E_OK;
 
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < ROWS_KINDS; i++)
         checkpoint_init(&c[i], b->heap, 0);
-    for (int i = 0; i < node->disks->n; i++) {
-        partitions_checkpoint(node->disks->v[i]->partitions, dir, &c[0], &c[1], &c[2]);
-        cleaner_checkpoint(node->disks->v[i]->partitions->cleaner, dir, &c[3]);
-    }
-    for (int i = 0; i < 4 && !err; i++)
-        err = checkpoint_save(&c[i], b->io, b->dirs[dir].path, names[i]);
+    for (int i = 0; i < node->disks->n; i++)
+        partitions_checkpoint(node->disks->v[i]->partitions, dir, c);
+    for (int i = 0; i < ROWS_KINDS && !err; i++)
+        err = checkpoint_save(&c[i], b->io, b->dirs[dir].path, checkpoint_names[i]);
     if (err)
         TRACE(b->io, checkpoint_failed, b->dirs[dir].path, err_text(err));
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < ROWS_KINDS; i++)
         checkpoint_drop(&c[i]);
     return err;
 }

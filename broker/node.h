@@ -30,16 +30,19 @@ struct fetch_sessions;
 struct node;
 struct disk_loop;
 
-/* Which DISK loop owns which partition: arithmetic on its topic id and number over the first n_active loops, so that whoever
- * has the table knows without asking. There is one table at a time; when num.io.threads changes there is a next one, and
- * partitions move (replica/move.h says how two tables never disagree about one). */
+/* Which DISK loop owns which partition: arithmetic on its topic's name and its number over the first n_active loops, so that
+ * whoever has the table knows without asking. By name, not by id, as directories are: a topic that is deleted and made again
+ * stays on its loops, so the old directory is out of the way before the new one can be touched. There is one table at a
+ * time; when num.io.threads changes there is a next one, and partitions move (replica/move.h says how two tables never
+ * disagree about one). */
 struct disk_table {
     uint32_t generation; /* one more for each */
     int n_active;
     int n; /* made so far: those behind the active ones own nothing and rest, until there are more again */
     struct disk_loop *v[];
 };
-struct disk_loop *disk_of(const struct disk_table *t, const struct uuid *topic_id, int32_t partition);
+uint32_t disk_key(struct slice topic, int32_t partition);
+struct disk_loop *disk_of(const struct disk_table *t, uint32_t key);
 
 /* The newest published image for one loop. The writer swaps it in; if the old value was not taken yet the writer
  * takes it back, so at most one adoption is on its way to a loop. */

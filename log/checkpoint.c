@@ -6,6 +6,11 @@
 
 enum { CHECKPOINT_MAX = 1 << 28, KEY_MAX = 300 };
 
+const char *const checkpoint_names[ROWS_KINDS] = {
+    [ROWS_RECOVERY] = CHECKPOINT_RECOVERY, [ROWS_START] = CHECKPOINT_LOG_START, [ROWS_HW] = CHECKPOINT_HW,
+    [ROWS_CLEANED] = CHECKPOINT_CLEANER,   [ROWS_TOPICS] = CHECKPOINT_TOPICS,
+};
+
 struct checkpoint_row {
     int64_t offset;
     int32_t partition;

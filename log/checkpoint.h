@@ -1,5 +1,7 @@
-/* The four checkpoints at the top of a log directory, each a text file as Kafka's: version 0, a count, and a
- * line `topic partition offset` each. They are replaced as a whole; a missing one is empty.
+/* The checkpoints at the top of a log directory, each a text file as Kafka's: version 0, a count, and a line
+ * `topic partition offset` each. They are replaced as a whole; a missing one is empty. Rows go by name, and a name may have
+ * got a new topic since: so the last file, ours (Kafka ignores it), has the head of the topic's id in place of an offset,
+ * and is written after the others. Where it names another topic the rows of that name mean nothing.
  * Loop:   one at a time.
  * Memory: a row a partition in the map while it is held; the file is small. */
 #pragma once
@@ -10,6 +12,11 @@
 #define CHECKPOINT_LOG_START "log-start-offset-checkpoint"
 #define CHECKPOINT_HW        "replication-offset-checkpoint"
 #define CHECKPOINT_CLEANER   "cleaner-offset-checkpoint"
+#define CHECKPOINT_TOPICS    "weir-topic-checkpoint"
+
+/* All of a directory, in the order in which they are written. */
+enum { ROWS_RECOVERY, ROWS_START, ROWS_HW, ROWS_CLEANED, ROWS_TOPICS, ROWS_KINDS };
+extern const char *const checkpoint_names[ROWS_KINDS];
 
 struct checkpoint {
     struct heap *heap;

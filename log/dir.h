@@ -8,6 +8,7 @@
  *       .kafka_cleanshutdown  {"version":0,"brokerEpoch":N}: there only after a clean stop
  *       weir-reserve          room for metadata on a full disk (reserve.h): ours
  *       weir-boot-id          of the kernel when the last process started: ours, Kafka ignores it
+ *       weir-topic-checkpoint which topic the rows of Kafka's checkpoints are of (checkpoint.h): ours
  *       <topic>-<n>/          a partition; …-delete: going; …-stray: nobody's; …-future: Kafka's, moving */
 #pragma once
 #include "base/io.h"

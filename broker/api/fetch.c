@@ -446,7 +446,7 @@ static enum err part_resolve(struct request *r, struct fetch_part *p)
     ip = image_partition(topic, p->item.partition);
     if (!ip)
         return E_UNKNOWN_TOPIC_OR_PARTITION;
-    p->item.topic_id = topic->id;
+    scatter_aim(&p->item, topic);
     p->leader = ip->leader;
     p->leader_epoch = ip->leader_epoch;
     return partition_led(ip, r->net->node->id);

@@ -12,7 +12,7 @@ enum err partition_resolve(const struct request *r, struct slice name, enum acl_
     p = topic ? image_partition(topic, item->partition) : NULL;
     if (!p)
         return E_UNKNOWN_TOPIC_OR_PARTITION;
-    item->topic_id = topic->id;
+    scatter_aim(item, topic);
     return partition_led(p, r->net->node->id);
 }
 

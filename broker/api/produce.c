@@ -118,7 +118,7 @@ static enum err part_prepare(struct request *r, struct produce *s, const struct 
     }
     if (ip->n_replicas > 1)
         return E_NOT_ENOUGH_REPLICAS; /* until data is replicated, one copy is never taken for several */
-    p->item.topic_id = topic->id;
+    scatter_aim(&p->item, topic);
     p->rules = topic_rules_get(r->net->rules, r->net, topic);
     p->append_time = p->rules->log.append_time;
     return batch_ready(r, p, records, s->now_ms);

@@ -22,6 +22,17 @@ void partition_delete(struct partitions *ps, struct partition *p)
     upkeep_files(ps);
 }
 
+/* Does the directory say that it is another topic's? Then it isn't ours to delete: the name has a new owner. */
+static bool taken_over(struct partitions *ps, const struct resting *r, const struct uuid *topic_id)
+{
+    struct uuid id;
+
+    if (r->loaded)
+        return true; /* ours would have been found by its id */
+    return log_dir_topic_id(ps->io, ps->dirs[r->dir]->path, (const char *)r->name.p, &id) == E_OK &&
+           !uuid_eq(id, *topic_id);
+}
+
 /* One that was never touched is loaded to be deleted: its directory must go as well. One that is on its way here is dealt
  * with where it arrives (move.c). */
 static void partition_gone(struct partitions *ps, const struct image_topic *topic, int32_t index)
@@ -40,7 +51,7 @@ static void partition_gone(struct partitions *ps, const struct image_topic *topi
     bytes_drop(&name);
     if (r && r->fresh)
         resting_forget(ps, r);
-    else if (r && partition_make(ps, topic, 0, index, &p) == E_OK)
+    else if (r && !taken_over(ps, r, &topic->id) && partition_make(ps, topic, 0, index, &p) == E_OK)
         partition_delete(ps, p);
 }
 
@@ -55,7 +66,7 @@ static void partition_changed(void *arg, const struct image_topic *topic,
         return;
     }
     if (!before && ps->n_dirs > 1 && after->leader == ps->disk->node->id &&
-        disk_of(ps->disk->disks, &topic->id, partition_index(after)) == ps->disk)
+        disk_of(ps->disk->disks, disk_key(topic->name, partition_index(after))) == ps->disk)
         (void)partition_place(ps, topic, partition_index(after), true);
     p = partition_loaded(ps, &topic->id, partition_index(after));
     if (p) {

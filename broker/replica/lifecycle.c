@@ -106,8 +106,26 @@ void partitions_unlisted(struct partitions *ps, int dir)
 
 /* ---- checkpoints and the end ---- */
 
-void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery,
-                           struct checkpoint *start, struct checkpoint *hw)
+int64_t checkpoint_topic(const struct uuid *topic_id)
+{
+    uint64_t head = 0;
+
+    for (int i = 0; i < 8; i++)
+        head = head << 8 | topic_id->b[i];
+    return (int64_t)(head & INT64_MAX);
+}
+
+/* Whose a row is: of one that rests, its name's in the image that this loop has. */
+static void topic_row(const struct partitions *ps, const struct partition *p, struct slice topic,
+                      int32_t index, struct checkpoint *topics)
+{
+    const struct image_topic *t = p ? NULL : image_topic_by_name(ps->disk->image, topic);
+
+    if (p || t)
+        checkpoint_set(topics, topic, index, checkpoint_topic(p ? &p->topic_id : &t->id));
+}
+
+void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *rows)
 {
     map_each (struct resting, r, &ps->resting) {
         struct partition *p = r->loaded;
@@ -119,11 +137,14 @@ void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *re
             continue;
         if (p) /* said before it is saved: a cut that follows must think of the larger promise */
             log_checkpointed(p->log, log_recovery_point(p->log));
-        checkpoint_set(recovery, topic, index, p ? log_recovery_point(p->log) : r->recovery_point);
+        checkpoint_set(&rows[ROWS_RECOVERY], topic, index,
+                       p ? log_recovery_point(p->log) : r->recovery_point);
         if (p || r->start >= 0)
-            checkpoint_set(start, topic, index, p ? log_start(p->log) : r->start);
-        checkpoint_set(hw, topic, index, p ? p->hw : r->hw);
+            checkpoint_set(&rows[ROWS_START], topic, index, p ? log_start(p->log) : r->start);
+        checkpoint_set(&rows[ROWS_HW], topic, index, p ? p->hw : r->hw);
+        topic_row(ps, p, topic, index, &rows[ROWS_TOPICS]);
     }
+    cleaner_checkpoint(ps->cleaner, dir, &rows[ROWS_CLEANED]);
 }
 
 void partitions_run(struct partitions *ps)

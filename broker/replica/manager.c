@@ -8,12 +8,18 @@ static void key_of(uint8_t key[PARTITION_KEY], const struct uuid *topic_id, int3
 }
 
 /* All who have a table must agree, so this is arithmetic on what is in the metadata. */
-struct disk_loop *disk_of(const struct disk_table *t, const struct uuid *topic_id, int32_t partition)
+uint32_t disk_key(struct slice topic, int32_t partition)
 {
-    uint32_t h = (uint32_t)partition;
-    for (int i = 0; i < 16; i++)
-        h = h * 31 + topic_id->b[i];
-    return t->v[h % (uint32_t)t->n_active];
+    uint32_t h = 2166136261u; /* FNV-1a; then neighbours go to neighbours */
+
+    for (size_t i = 0; i < topic.len; i++)
+        h = (h ^ topic.p[i]) * 16777619u;
+    return (h >> 8) + (uint32_t)partition;
+}
+
+struct disk_loop *disk_of(const struct disk_table *t, uint32_t key)
+{
+    return t->v[key % (uint32_t)t->n_active];
 }
 
 enum err partition_led(const struct image_partition *ip, int32_t node_id)

@@ -84,9 +84,10 @@ struct partitions {
     void *closed_arg;
 };
 
-/* Adds this loop's rows of one directory: recovery points, log starts, high watermarks. */
-void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *recovery,
-                           struct checkpoint *start, struct checkpoint *hw);
+/* Adds this loop's rows of one directory to its checkpoints, ROWS_KINDS of them. */
+void partitions_checkpoint(struct partitions *ps, int dir, struct checkpoint *rows);
+/* A topic in CHECKPOINT_TOPICS. */
+int64_t checkpoint_topic(const struct uuid *topic_id);
 
 /* What the start found on disk, handed to the loop that owns it before anything else happens there. */
 /* What is told of one of the log.dirs. */

@@ -69,7 +69,7 @@ static bool awaits(const struct moving *m, const struct lane *lane)
     if (lane->scatter->all)
         return !complete(m);
     for (const struct scatter_item *it = lane->first; it; it = it->next) {
-        const struct disk_loop *from = disk_of(m->move->was, &it->topic_id, it->partition);
+        const struct disk_loop *from = disk_of(m->move->was, it->key);
         if (from != m->ps->disk && !m->got[from->index])
             return true;
     }
@@ -162,8 +162,9 @@ static void arrived(struct msg *msg)
     if (p)
         log_enter(p->log, ps->env, ps->dirs[r->dir]);
     here = map_get(&ps->resting, r->name);
-    if (here && here->fresh && ip) { /* chosen here from the image alone */
-        dirs_chose(ps->disk->node->dirs, &c->topic_id, c->index, &ps->dir_ids[r->dir]);
+    if (here && here->fresh) { /* chosen here from the image alone */
+        if (ip)
+            dirs_chose(ps->disk->node->dirs, &c->topic_id, c->index, &ps->dir_ids[r->dir]);
         resting_forget(ps, here);
     } else if (here) {
         arrived_twice(ps, c);
@@ -214,18 +215,13 @@ static struct disk_loop *owner_of(const struct moving *m, const struct resting *
     enum log_dir_kind kind;
     struct slice topic;
 
-    if (r->loaded) {
-        c->topic_id = r->loaded->topic_id;
-        c->index = r->loaded->index;
-        return disk_of(m->move->now, &c->topic_id, c->index);
-    }
     if (!log_dir_parse((const char *)r->name.p, &kind, &topic, &c->index))
         return m->ps->disk;
     t = image_topic_by_name(m->ps->disk->image, topic);
-    if (!t)
+    if (!t && !r->loaded)
         return m->ps->disk;
-    c->topic_id = t->id;
-    return disk_of(m->move->now, &c->topic_id, c->index);
+    c->topic_id = r->loaded ? r->loaded->topic_id : t->id;
+    return disk_of(m->move->now, disk_key(topic, c->index));
 }
 
 static void partition_leave(struct partitions *ps, struct partition *p)

@@ -1,13 +1,9 @@
 #include "rounds.h"
 #include "base/check.h"
 #include "base/trace.h"
-#include "broker/replica/cleaner.h"
 #include "broker/replica/manager.h"
 
-enum { NS_PER_MS = 1000000, KINDS = 4 };
-
-static const char *const names[KINDS] = {CHECKPOINT_RECOVERY, CHECKPOINT_LOG_START, CHECKPOINT_HW,
-                                         CHECKPOINT_CLEANER};
+enum { NS_PER_MS = 1000000 };
 
 struct rounds {
     struct node *node;
@@ -15,7 +11,7 @@ struct rounds {
     struct boot *boot;
     struct timer timer;
     struct msg msg;
-    struct checkpoint *rows; /* KINDS a directory, while a round runs */
+    struct checkpoint *rows; /* ROWS_KINDS a directory, while a round runs */
     uint32_t at;             /* where the sync of this loop's logs goes on */
     int loop;
     bool moved; /* some loop had something new */
@@ -30,14 +26,14 @@ static void round_home(struct msg *msg);
 
 static void rows_init(struct rounds *r)
 {
-    r->rows = heap_alloc(r->node->heap, (size_t)r->boot->n * KINDS * sizeof(*r->rows));
-    for (int i = 0; i < r->boot->n * KINDS; i++)
+    r->rows = heap_alloc(r->node->heap, (size_t)r->boot->n * ROWS_KINDS * sizeof(*r->rows));
+    for (int i = 0; i < r->boot->n * ROWS_KINDS; i++)
         checkpoint_init(&r->rows[i], r->node->heap, 0);
 }
 
 static void rows_drop(struct rounds *r)
 {
-    for (int i = 0; i < r->boot->n * KINDS; i++)
+    for (int i = 0; i < r->boot->n * ROWS_KINDS; i++)
         checkpoint_drop(&r->rows[i]);
     heap_free(r->node->heap, r->rows);
     r->rows = NULL;
@@ -93,11 +89,8 @@ static void round_visit(struct msg *msg)
         loop_post(disk->loop, &r->msg);
         return;
     }
-    for (int i = 0; i < r->boot->n; i++) {
-        struct checkpoint *c = &r->rows[i * KINDS];
-        partitions_checkpoint(ps, i, &c[0], &c[1], &c[2]);
-        cleaner_checkpoint(ps->cleaner, i, &c[3]);
-    }
+    for (int i = 0; i < r->boot->n; i++)
+        partitions_checkpoint(ps, i, &r->rows[i * ROWS_KINDS]);
     r->moved |= ps->moved;
     ps->moved = false;
     r->at = 0;
@@ -120,8 +113,8 @@ static void rows_save(struct rounds *r)
         enum err err = E_OK;
         if (r->boot->dirs[i].offline || ps->dirs[i]->offline)
             continue;
-        for (int k = 0; k < KINDS && !err; k++)
-            err = checkpoint_save(&r->rows[i * KINDS + k], r->node->io, path, names[k]);
+        for (int k = 0; k < ROWS_KINDS && !err; k++)
+            err = checkpoint_save(&r->rows[i * ROWS_KINDS + k], r->node->io, path, checkpoint_names[k]);
         if (err == E_FULL)
             TRACE(r->node->io, checkpoint_failed, path, err_text(err));
         else if (err)

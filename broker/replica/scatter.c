@@ -40,9 +40,15 @@ bool scatter_renew(struct scatter *s)
     return true;
 }
 
+void scatter_aim(struct scatter_item *item, const struct image_topic *topic)
+{
+    item->topic_id = topic->id;
+    item->key = disk_key(topic->name, item->partition);
+}
+
 void scatter_add(struct scatter *s, struct scatter_item *item)
 {
-    struct disk_loop *disk = disk_of(s->request->net->disks, &item->topic_id, item->partition);
+    struct disk_loop *disk = disk_of(s->request->net->disks, item->key);
     struct lane *lane = &s->lanes[disk->index];
 
     ASSERT(s->pending == 0 && s->generation == s->request->net->disks->generation);

@@ -15,6 +15,7 @@ struct scatter_item {
     struct scatter_item *next; /* of its lane */
     struct uuid topic_id;
     int32_t partition;
+    uint32_t key; /* of the loop that owns it (disk_key) */
     enum err err; /* the visit's verdict on this partition */
 };
 
@@ -44,7 +45,8 @@ struct scatter {
 };
 
 struct scatter *scatter_new(struct request *r, void (*visit)(struct lane *), void (*done)(struct scatter *));
-void scatter_add(struct scatter *s, struct scatter_item *item); /* its topic_id and partition are set */
+void scatter_aim(struct scatter_item *item, const struct image_topic *topic); /* its partition is set */
+void scatter_add(struct scatter *s, struct scatter_item *item);               /* aimed */
 /* May be called again once done() has run: after a wait scatter_renew() first. */
 void scatter_go(struct scatter *s);
 /* true: partitions belong to other loops than before, so every item is to be added again. Lanes stay and keep their state;

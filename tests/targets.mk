@@ -102,7 +102,7 @@ tidy: packages ## directions, seams, calls to the outside, globals, lengths, dea
 	@python3 tests/clients/tally.py $(addprefix $(OUT)/,tidy-test tidy)
 
 interop: packages ## clients of other languages and Kafka's tools, beside Kafka itself (ONLY=name,…)
-	@$(MAKE) --no-print-directory V=opt build/opt/weir build/opt/wire_gen
+	@$(MAKE) --no-print-directory V=opt build/opt/weir build/opt/weir-console build/opt/wire_gen
 	tests/interop/run.py $(if $(ONLY),--only $(ONLY))
 
 .PHONY: packages test tidy interop

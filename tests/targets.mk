@@ -69,7 +69,21 @@ bench: ## weir beside Apache Kafka, figures and ratios (SCALE=gigabytes ONLY=gro
 	@$(MAKE) --no-print-directory all $(B)/bench_load $(B)/bench_floor
 	/usr/bin/python3 tests/bench/bench.py --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(SYSTEM),--system $(SYSTEM)) --out build/bench.json
 
-.PHONY: bench
+
+# Rows of the product's trace go through the bench: it notes the pauses of the control loop.
+$(B)/bench_metadata: $(call obj,tests/bench/metadata.c tests/bench/meta_node.c $(UV_SRC)) $(LIB)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) -Wl,--wrap=trace_emit $^ -o $@ $(LIBS)
+TOPICS ?= 10000
+PARTITIONS ?= 100
+bench-metadata: ## one image of a million partitions: memory, snapshot, start, diff, pauses; commits (TOPICS=n PARTITIONS=n each)
+	@$(MAKE) --no-print-directory V=opt build/opt/bench_metadata
+	@rm -rf build/bench-metadata build/bench-metadata.json && mkdir -p build/bench-metadata
+	@export WEIR_BENCH_JSON=build/bench-metadata.json; \
+		build/opt/bench_metadata build build/bench-metadata $(TOPICS) $(PARTITIONS) && \
+		build/opt/bench_metadata start build/bench-metadata
+	@rm -rf build/bench-metadata
+
+.PHONY: bench bench-metadata
 
 # ---- what .ci/run runs: each ends with one line `N passed, N failed` ----
 

@@ -3,6 +3,7 @@
 #include "broker/config_rows.h"
 #include "log/log.h"
 #include <limits.h>
+#include <stdlib.h>
 
 struct config *config_new(struct heap *h)
 {
@@ -37,17 +38,49 @@ void config_put(struct config *c, enum config_layer layer, struct slice name, st
         c->text[layer][id] = value.p ? text : NULL;
         return;
     }
-    for (int i = 0; i < c->n_unknown; i++)
-        if (c->unknown[i].layer == layer && slice_is(name, c->unknown[i].name)) {
-            c->unknown[i].value = text;
-            return;
-        }
-    grown = arena_alloc(&c->arena, (size_t)(c->n_unknown + 1) * sizeof(*grown));
-    if (c->n_unknown)
-        memcpy(grown, c->unknown, (size_t)c->n_unknown * sizeof(*grown));
-    grown[c->n_unknown++] =
+    if (c->n_unknown == c->unknown_room) {
+        c->unknown_room = 2 * c->unknown_room + 8;
+        grown = arena_alloc(&c->arena, (size_t)c->unknown_room * sizeof(*grown));
+        if (c->n_unknown)
+            memcpy(grown, c->unknown, (size_t)c->n_unknown * sizeof(*grown));
+        c->unknown = grown;
+    }
+    c->unknown[c->n_unknown++] =
         (struct config_unknown){.name = arena_str(&c->arena, name), .value = text, .layer = layer};
-    c->unknown = grown;
+}
+
+static int by_layer_and_name(const void *a, const void *b)
+{
+    const struct config_unknown *x = *(const struct config_unknown *const *)a;
+    const struct config_unknown *y = *(const struct config_unknown *const *)b;
+    int order = x->layer != y->layer ? (int)x->layer - (int)y->layer : strcmp(x->name, y->name);
+
+    return order ? order : (x > y) - (x < y); /* of twins the later one behind */
+}
+
+/* Of a name that was put twice in a layer the last value counts, in the place of the first. A request may bring a hundred
+ * thousand of them, so they are sorted, not looked for one by one. */
+static void settle_unknown(struct config *c)
+{
+    struct config_unknown **sorted = heap_alloc(c->heap, ((size_t)c->n_unknown + 1) * sizeof(*sorted));
+    int n = 0;
+
+    for (int i = 0; i < c->n_unknown; i++)
+        sorted[i] = &c->unknown[i];
+    qsort(sorted, (size_t)c->n_unknown, sizeof(struct config_unknown *), by_layer_and_name);
+    for (int i = 1, first = 0; i < c->n_unknown; i++) {
+        if (sorted[i]->layer != sorted[first]->layer || strcmp(sorted[i]->name, sorted[first]->name) != 0) {
+            first = i;
+            continue;
+        }
+        sorted[first]->value = sorted[i]->value;
+        sorted[i]->name = NULL;
+    }
+    for (int i = 0; i < c->n_unknown; i++)
+        if (c->unknown[i].name)
+            c->unknown[n++] = c->unknown[i];
+    c->n_unknown = n;
+    heap_free(c->heap, sorted);
 }
 
 static void resolve_broker(struct config *c, enum config_id id)
@@ -90,6 +123,7 @@ static void resolve_other(struct config *c, enum config_id id)
 
 void config_resolve(struct config *c)
 {
+    settle_unknown(c);
     for (int id = 0; id < CONFIG_COUNT; id++)
         if (config_row((enum config_id)id)->resource == CONFIG_BROKER)
             resolve_broker(c, (enum config_id)id);

@@ -35,7 +35,8 @@ struct config {
         value[CONFIG_COUNT];         /* in force; topics and groups: where they say nothing themselves */
     const char *shown[CONFIG_COUNT]; /* those as text; NULL: null */
     struct config_unknown *unknown;
-    int n_unknown;
+    int n_unknown; /* until config_resolve() with those that a later one replaces */
+    int unknown_room;
     struct config_listener *listeners;
     int n_listeners;
 };

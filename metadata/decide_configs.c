@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "metadata/decide.h"
+#include "metadata/list_value.h"
 #include "proto_gen.h"
 #include <stdlib.h>
 
@@ -72,6 +73,14 @@ static struct api_error rule_error(struct ctl_out *o, enum err err, const char *
     return why[0] ? api_error(o, err, "%s", why) : api_error_plain(err);
 }
 
+/* The names of changes; a request may bring as many as its frame holds, so nobody walks them for each other. */
+static void names_of(struct ctl_out *o, const struct config_change *v, int n, struct map *out)
+{
+    map_init(out, o->work->heap, ctl_random(o));
+    for (int i = 0; i < n; i++)
+        (void)map_put(out, v[i].name, (void *)&v[i]);
+}
+
 /* The resource's settings as they will be, together. */
 static struct api_error check_together(const struct image *tip, struct ctl_out *o, enum config_resource type,
                                        struct slice resource, const struct config_change *v, int n)
@@ -80,20 +89,18 @@ static struct api_error check_together(const struct image *tip, struct ctl_out *
     const struct image_config *c;
     struct slice *names, *values;
     char why[512] = "";
+    struct map changed;
     int count = 0;
     enum err err;
 
+    names_of(o, v, n, &changed);
     for (; (c = image_configs_next(&w)); count++)
         ;
     names = arena_alloc(o->work, (size_t)(count + n + 1) * sizeof(*names));
     values = arena_alloc(o->work, (size_t)(count + n + 1) * sizeof(*values));
     w = image_configs_of(tip, type, resource);
     for (count = 0; (c = image_configs_next(&w));) {
-        bool changed = false;
-
-        for (int i = 0; i < n && !changed; i++)
-            changed = slice_eq(v[i].name, c->name);
-        if (changed)
+        if (map_get(&changed, c->name))
             continue;
         names[count] = c->name;
         values[count++] = c->value;
@@ -104,6 +111,7 @@ static struct api_error check_together(const struct image *tip, struct ctl_out *
         names[count] = v[i].name;
         values[count++] = v[i].value;
     }
+    map_drop(&changed);
     err = o->rules->check_all(o->rules->arg, type, resource, names, values, count, why, sizeof(why));
     return err ? rule_error(o, err, why) : API_OK;
 }
@@ -121,39 +129,6 @@ struct api_error check_configs(const struct image *tip, struct ctl_out *o, enum 
             return rule_error(o, err, why);
     }
     return o->rules->check_all ? check_together(tip, o, type, resource, v, n) : API_OK;
-}
-
-/* What is left of `list` (may be null) when `item` has been added to it or taken from it. */
-static struct slice list_change(struct ctl_out *o, struct slice list, struct slice items, bool add)
-{
-    struct slice out = {.p = arena_alloc(o->work, list.len + items.len + 2)};
-    struct slice source[2] = {list, add ? items : SLICE_NULL};
-
-    for (int s = 0; s < 2; s++) {
-        for (size_t at = 0; at < source[s].len || (at == 0 && s == 1 && add);) {
-            uint8_t *from = source[s].p + at, *comma = memchr(from, ',', source[s].len - at);
-            struct slice one = slice_of(from, comma ? (size_t)(comma - from) : source[s].len - at);
-            struct slice other = s == 0 ? items : out;
-            bool found = false;
-
-            at += one.len + 1;
-            for (size_t i = 0; i < other.len && !found;) {
-                uint8_t *p = other.p + i, *end = memchr(p, ',', other.len - i);
-                size_t len = end ? (size_t)(end - p) : other.len - i;
-
-                found = slice_eq(one, slice_of(p, len));
-                i += len + 1;
-            }
-            /* In the old list: kept, unless it is to go. Among the new ones: added, unless it is there. */
-            if ((one.len == 0 && s == 0) || (found && (s == 1 || !add)))
-                continue;
-            if (out.len)
-                out.p[out.len++] = ',';
-            memcpy(out.p + out.len, one.p, one.len);
-            out.len += one.len;
-        }
-    }
-    return out;
 }
 
 static struct api_error apply_op(const struct image *tip, struct ctl_out *o, const struct target *t, int op,
@@ -174,7 +149,7 @@ static struct api_error apply_op(const struct image *tip, struct ctl_out *o, con
                              op == OP_APPEND ? "APPEND" : "SUBTRACT", SLICE_ARG(c->name));
         if (!now.p)
             now = o->rules->fallback(o->rules->arg, t->type, c->name);
-        c->value = list_change(o, now, c->value, op == OP_APPEND);
+        c->value = list_value_change(o->work, ctl_random(o), now, c->value, op == OP_APPEND);
         return API_OK;
     default:
         return api_error(o, E_INVALID_REQUEST, "Unknown operation type %d", op);
@@ -361,14 +336,6 @@ void decide_incremental_alter_configs(const struct image *tip, const void *in, v
 
 typedef struct AlterConfigsRequest_AlterConfigsResource legacy_resource;
 
-static bool names(const legacy_resource *r, struct slice name)
-{
-    for (int i = 0; i < r->configs.n; i++)
-        if (slice_eq(r->configs.v[i].name, name))
-            return true;
-    return false;
-}
-
 static struct api_error alter_whole(const struct image *tip, const legacy_resource *r, int count,
                                     struct ctl_out *o)
 {
@@ -377,6 +344,7 @@ static struct api_error alter_whole(const struct image *tip, const legacy_resour
     struct image_configs w = image_configs_of(tip, t.type, t.name);
     const struct image_config *c;
     struct api_error e;
+    struct map said;
     size_t room = (size_t)t.n + 1;
 
     while (image_configs_next(&w))
@@ -387,10 +355,12 @@ static struct api_error alter_whole(const struct image *tip, const legacy_resour
     e = check_target(o, &t, r->resource_type, count, NULL);
     if (e.err)
         return e;
+    names_of(o, t.v, t.n, &said);
     w = image_configs_of(tip, t.type, t.name);
     while ((c = image_configs_next(&w)))
-        if (!names(r, c->name))
+        if (!map_get(&said, c->name))
             t.v[t.n++] = (struct config_change){.name = arena_copy(o->work, c->name)};
+    map_drop(&said);
     return change_resource(tip, o, &t);
 }
 

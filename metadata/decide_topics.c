@@ -230,19 +230,24 @@ static struct api_error place_new(const struct image *tip, const new_topic *t, s
 static struct api_error new_configs(const struct image *tip, const new_topic *t, struct ctl_out *o,
                                     struct config_change *v, int *n)
 {
+    struct map seen; /* name → its place in v */
+
     *n = 0;
+    map_init(&seen, o->work->heap, ctl_random(o));
     for (int i = 0; i < t->configs.n; i++) {
         struct config_change c = {t->configs.v[i].name, t->configs.v[i].value};
-        int at = 0;
+        struct config_change *at = map_get(&seen, c.name);
 
-        if (!c.value.p)
+        if (!c.value.p) {
+            map_drop(&seen);
             return api_error(o, E_INVALID_CONFIG, "Null value not supported for topic configs: %.*s",
                              SLICE_ARG(c.name));
-        while (at < *n && !slice_eq(v[at].name, c.name))
-            at++;
-        v[at] = c;
-        *n += at == *n;
+        }
+        if (!at)
+            (void)map_put(&seen, c.name, at = &v[(*n)++]);
+        *at = c;
     }
+    map_drop(&seen);
     return check_configs(tip, o, CONFIG_TOPIC, t->name, v, *n);
 }
 

@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "broker/api/handlers.h"
 #include "broker/control.h"
+#include "metadata/list_value.h"
 #include <proto_gen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,43 +186,12 @@ static void alter_loggers(struct altering *x, struct alter *a)
 
 /* ---- Brokers ---- */
 
-static int entry_find(const struct slice *names, int n, struct slice name)
+static uint64_t chance(const struct altering *x)
 {
-    for (int i = 0; i < n; i++)
-        if (slice_eq(names[i], name))
-            return i;
-    return n;
-}
+    uint64_t seed;
 
-/* A list with elements added that it lacks, or without some. */
-static struct slice list_change(struct arena *a, struct slice now, struct slice by, bool add)
-{
-    struct slice rest = add ? by : now, one, inner, word;
-    struct bytes out;
-
-    bytes_init(&out, a->heap);
-    if (add)
-        bytes_add(&out, now.p, now.len);
-    while (rest.p) {
-        uint8_t *end = rest.len ? memchr(rest.p, ',', rest.len) : NULL;
-        bool found = false;
-        one = slice_of(rest.p, end ? (size_t)(end - rest.p) : rest.len);
-        rest = end ? slice_of(end + 1, rest.len - one.len - 1) : SLICE_NULL;
-        for (inner = add ? now : by; inner.p && !found;) {
-            end = inner.len ? memchr(inner.p, ',', inner.len) : NULL;
-            word = slice_of(inner.p, end ? (size_t)(end - inner.p) : inner.len);
-            inner = end ? slice_of(end + 1, inner.len - word.len - 1) : SLICE_NULL;
-            found = slice_eq(word, one);
-        }
-        if (found)
-            continue;
-        if (out.len)
-            bytes_add(&out, ",", 1);
-        bytes_add(&out, one.p, one.len);
-    }
-    now = out.len ? arena_copy(a, bytes_slice(&out)) : SLICE("");
-    bytes_drop(&out);
-    return now;
+    io_random(x->r->net->node->io, &seed, sizeof(seed));
+    return seed;
 }
 
 /* The settings that a broker, or all by default, would have of their own. */
@@ -229,7 +199,18 @@ struct owns {
     struct slice *names;
     struct slice *values;
     int n;
+    struct map at; /* name → its place in values */
 };
+
+static void owns_put(struct owns *o, struct slice name, struct slice value)
+{
+    struct slice *at = map_get(&o->at, name);
+
+    if (!at)
+        (void)map_put(&o->at, name, at = &o->values[o->n++]);
+    o->names[at - o->values] = name;
+    *at = value;
+}
 
 static void owns_begin(struct altering *x, const struct alter *a, struct owns *o)
 {
@@ -241,20 +222,19 @@ static void owns_begin(struct altering *x, const struct alter *a, struct owns *o
         n++;
     *o = (struct owns){.names = arena_alloc(&x->r->arena, (size_t)(n + a->n + 1) * sizeof(*o->names)),
                        .values = arena_alloc(&x->r->arena, (size_t)(n + a->n + 1) * sizeof(*o->values))};
+    map_init(&o->at, x->r->net->node->heap, chance(x));
     if (!x->incremental)
         return;
     for (struct image_configs it = image_configs_of(x->r->net->image, CONFIG_BROKER, a->name);
-         (c = image_configs_next(&it));) {
-        o->names[o->n] = c->name;
-        o->values[o->n++] = c->value;
-    }
+         (c = image_configs_next(&it));)
+        owns_put(o, c->name, c->value);
 }
 
 static void owns_change(struct altering *x, struct alter *a, const struct change *c, struct owns *o)
 {
     struct arena *mem = &x->r->arena;
     const char *preset = config_default(CONFIG_BROKER, c->name);
-    int at = entry_find(o->names, o->n, c->name);
+    const struct slice *at = map_get(&o->at, c->name);
     struct slice value = c->op == DELETE_ ? SLICE_NULL : c->value;
     char why[512];
 
@@ -265,14 +245,12 @@ static void owns_change(struct altering *x, struct alter *a, const struct change
                                 c->name.p));
             return;
         }
-        value = list_change(mem, at < o->n ? o->values[at] : SLICE(preset ? preset : ""), value,
-                            c->op == APPEND_);
+        value = list_value_change(mem, chance(x), at ? *at : SLICE(preset ? preset : ""), value,
+                                  c->op == APPEND_);
     }
     a->err = config_check(x->r->net->config, CONFIG_BROKER, a->name, c->name, value, why, sizeof(why));
     a->why = a->err ? arena_str(mem, SLICE(why)) : NULL;
-    o->names[at] = c->name;
-    o->values[at] = value;
-    o->n += at == o->n;
+    owns_put(o, c->name, value);
 }
 
 /* Checked as a whole: Kafka's controller leaves that to the broker, which alone knows its static settings. */
@@ -286,6 +264,7 @@ static void check_broker(struct altering *x, struct alter *a)
     owns_begin(x, a, &o);
     for (int i = 0; i < a->n && !a->err; i++)
         owns_change(x, a, &a->changes[i], &o);
+    map_drop(&o.at);
     if (a->err)
         return;
     a->err =

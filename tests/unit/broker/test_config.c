@@ -1,7 +1,9 @@
+#include "broker/config_rows.h"
 #include "log/log.h"
 #include "metadata/controller.h"
 #include "tests/unit/broker/config_world.h"
 #include <limits.h>
+#include <time.h>
 
 static struct config_entry entry(const char *name, const char *value)
 {
@@ -61,6 +63,64 @@ TEST(config, topics_fall_back_to_synonyms)
     CHECK_EQ(log.retention_ms, 604800000);
     CHECK_EQ(log.flush_ms, INT64_MAX);
     CHECK(!log.recompress && log.cleanup_delete && !log.durable && !log.append_time);
+    heap_drop(w.heap);
+}
+
+/* Every setting is found by its resource and name; no other name is. */
+TEST(config, rows_are_found_by_name)
+{
+    for (int id = 0; id < CONFIG_COUNT; id++) {
+        const struct config_row *row = config_row((enum config_id)id);
+        char longer[200];
+
+        CHECK_EQ(config_find(row->resource, SLICE(row->name)), id);
+        CHECK(id == 0 || config_row((enum config_id)(id - 1))->resource != row->resource ||
+              strcmp(config_row((enum config_id)(id - 1))->name, row->name) < 0);
+        (void)snprintf(longer, sizeof(longer), "%s.", row->name);
+        CHECK_EQ(config_find(row->resource, SLICE(longer)), CONFIG_COUNT);
+        CHECK_EQ(config_find(CONFIG_BROKER_LOGGER, SLICE(row->name)), CONFIG_COUNT);
+    }
+    CHECK_EQ(config_find(CONFIG_BROKER, SLICE("")), CONFIG_COUNT);
+    CHECK_EQ(config_find(CONFIG_CLIENT_METRICS, SLICE("zzz")), CONFIG_COUNT);
+}
+
+static double seconds_with_unknown(const struct config *c, int n)
+{
+    struct config_entry *v = heap_alloc(c->heap, (size_t)n * sizeof(*v));
+    struct config_described *d;
+    struct config *with;
+    struct arena a;
+    clock_t from;
+    int told, seen = 0;
+
+    arena_init(&a, c->heap, SIZE_MAX);
+    for (int i = 0; i < n; i++)
+        v[i] = entry(arena_printf(&a, "my.%d", i % (n - 1)), i == n - 1 ? "new" : "old");
+    from = clock();
+    with = config_with(c, NULL, 0, v, n);
+    from = clock() - from;
+    d = config_describe(with, CONFIG_BROKER, false, NULL, 0, &a, &told);
+    for (int i = 0; i < told; i++)
+        if (strncmp(d[i].name, "my.", 3) == 0)
+            seen++;
+    CHECK_EQ(seen, n - 1); /* the one that came twice is there once, as it came last */
+    CHECK_EQ(with->n_unknown, n - 1);
+    CHECK_STR(with->unknown[0].value, "new");
+    CHECK_STR(with->unknown[n - 2].value, "old");
+    config_drop(with);
+    heap_free(c->heap, v);
+    arena_drop(&a);
+    return (double)from / CLOCKS_PER_SEC;
+}
+
+/* Settings that nobody knows cost the same each, however many are stored. */
+TEST(config, many_unknown_settings)
+{
+    struct small_world w;
+    struct config *c = small_config(&w, "");
+    double few = seconds_with_unknown(c, 5000), many = seconds_with_unknown(c, 100000);
+
+    CHECK(many < 80 * few + 0.1);
     heap_drop(w.heap);
 }
 

@@ -1,6 +1,7 @@
 #include "base/trace.h"
 #include "tests/unit/broker/config_world.h"
 #include "tests/unit/broker/net_world.h"
+#include <time.h>
 
 /* A node with a topic, a broker and some dynamic settings, and one connection to it. */
 struct api_world {
@@ -230,6 +231,42 @@ TEST(configs_api, the_broker_refuses_by_itself)
                       cases[i].code);
     }
     api_world_drop(&a);
+}
+
+static double seconds_to_refuse(int n)
+{
+    struct IncrementalAlterConfigsRequest_AlterConfigsResource on = {.resource_type = CONFIG_BROKER,
+                                                                     .resource_name = SLICE("1")};
+    struct IncrementalAlterConfigsRequest in;
+    struct IncrementalAlterConfigsResponse out;
+    struct api_world a;
+    clock_t from;
+
+    api_world_init(&a);
+    proto_defaults(&IncrementalAlterConfigsRequest_type, &in);
+    PROTO_ARRAY_NEW(&a.arena, IncrementalAlterConfigsRequest_AlterableConfig, on.configs, n);
+    for (int i = 0; i < n; i++) {
+        on.configs.v[i].name = SLICE(arena_printf(&a.arena, "my.%07d", i));
+        on.configs.v[i].value = SLICE("1");
+    }
+    on.configs.v[n - 1] = (struct IncrementalAlterConfigsRequest_AlterableConfig){
+        .name = SLICE("num.io.threads"), .config_operation = 2, .value = SLICE("1")};
+    in.resources.v = &on;
+    in.resources.n = 1;
+    from = clock();
+    ask(&a, API_IncrementalAlterConfigs, 0, &in, &IncrementalAlterConfigsResponse_type, &out);
+    from = clock() - from;
+    CHECK_EQ(out.responses.v[0].error_code, err_wire(E_INVALID_CONFIG));
+    api_world_drop(&a);
+    return (double)from / CLOCKS_PER_SEC;
+}
+
+/* A broker's settings cost the same each, as many as a request may bring. */
+TEST(configs_api, thirty_thousand_settings)
+{
+    double few = seconds_to_refuse(2000), many = seconds_to_refuse(30000);
+
+    CHECK(many < 40 * few + 0.1);
 }
 
 /* A logger's level changes at once; deleted, it is the root's again. */

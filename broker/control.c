@@ -251,8 +251,8 @@ static void on_loaded(void *arg, struct image *image)
     struct control *c = arg;
 
     ctl_load(c->ctl, image);
-    publisher_begin(c->publisher, image);
-    c->ops.loaded(c->ops.arg, image);
+    publisher_begin(c->publisher, ctl_image(c->ctl));
+    c->ops.loaded(c->ops.arg, ctl_image(c->ctl));
 }
 
 static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset)
@@ -295,7 +295,7 @@ static void on_committed(void *arg, struct slice batch)
 static struct image *on_hold(void *arg)
 {
     struct control *c = arg;
-    return image_ref(ctl_image(c->ctl));
+    return ctl_in_transaction(c->ctl) ? NULL : image_ref(ctl_image(c->ctl));
 }
 
 static void on_released(void *arg, struct image *image)

@@ -192,6 +192,8 @@ bool publisher_publish(struct publisher *p, struct image *image)
     bool changed = p->last == NULL;
     struct image_diff ops = {.config = broker_config_changed, .arg = &changed};
 
+    if (image == p->last)
+        return false;
     if (!changed)
         image_diff(p->last, image, &ops);
     if (changed)

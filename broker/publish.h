@@ -13,7 +13,8 @@ void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *l
                     void (*adopted)(struct image_slot *, const struct published *, const struct published *));
 /* Before anything is published: publisher_config() has the settings under the image that was loaded. */
 void publisher_begin(struct publisher *p, const struct image *image);
-bool publisher_publish(struct publisher *p, struct image *image); /* true: with other settings than before */
+/* Nothing if it is the last one. true: with other settings than before. */
+bool publisher_publish(struct publisher *p, struct image *image);
 const struct config *publisher_config(const struct publisher *p); /* in force on the control loop */
 /* All loops with slots have stopped. */
 void publisher_drop(struct publisher *p);

@@ -9,7 +9,9 @@
  * 3. flight[first …] in order of offsets; next_offset follows the last of them.
  * 4. `current` is the request whose decision isn't complete or whose records aren't all in a batch; nothing else is
  *    decided meanwhile. Between turns a batch is open (`filling`) only while there is one.
- * 5. A controller that doesn't lead has nothing waiting, held or in flight. */
+ * 5. A controller that doesn't lead has nothing waiting, held or in flight.
+ * 6. While it leads, a transaction is open in the tip only for `current`; one that it found is undone before anything is
+ *    decided. */
 
 enum { DECISIONS_MAX = 64 }; /* a turn */
 
@@ -41,6 +43,7 @@ struct controller {
     struct ctl_request *current;
     struct ctl_out out; /* of current: records from `at` on aren't proposed */
     int at;
+    bool begun; /* current is a transaction */
     struct arena work;
     struct filling filling;
 };
@@ -91,7 +94,12 @@ struct grave *ctl_grave(struct controller *c)
 
 struct image *ctl_image(const struct controller *c)
 {
-    return c->image;
+    return image_settled(c->image);
+}
+
+bool ctl_in_transaction(const struct controller *c)
+{
+    return c->image->before != NULL;
 }
 
 const struct image *ctl_tip(const struct controller *c)
@@ -106,12 +114,12 @@ bool ctl_idle(const struct controller *c)
 
 static bool invariant(const struct controller *c)
 {
-    const struct image *newest =
+    const struct image *last =
         c->n_flight ? c->flight[(c->first + c->n_flight - 1) % CTL_FLIGHT_MAX].image : c->image;
 
     if (!c->leads && !ctl_idle(c))
         return false;
-    return c->tip == newest && c->tip->sealed &&
+    return c->tip == last && c->tip->sealed &&
            (c->n_flight || !c->leads || c->committed == c->next_offset - 1);
 }
 
@@ -175,7 +183,7 @@ void ctl_lost(struct controller *c)
     if (c->current)
         list_add(&failed, &c->current->link);
     list_take(&failed, &c->waiting);
-    c->leads = false;
+    c->leads = c->begun = false;
     c->current = NULL;
     if (c->filling.draft)
         image_unref(c->filling.draft, &c->grave);
@@ -202,14 +210,7 @@ enum err ctl_follow(struct controller *c, struct slice batch)
     err = batches_read(batch, &c->work, &b, &used);
     if (!err) {
         draft = image_draft(c->image, &c->grave);
-        for (int i = 0; i < b.n && !b.is_control && !err; i++) {
-            err = image_refuses(draft, &b.records[i], &c->work) ? E_MALFORMED : E_OK;
-            if (!err)
-                image_replay(draft, &c->grave, &b.records[i]);
-        }
-        draft->offset = b.last_offset;
-        draft->epoch = b.epoch;
-        draft->append_ms = b.append_ms;
+        err = image_follow(draft, &c->grave, &b, &c->work) ? E_MALFORMED : E_OK;
         image_seal(draft);
         if (err) {
             image_unref(draft, &c->grave);
@@ -259,11 +260,16 @@ static void release(struct controller *c)
     }
 }
 
+static const struct image *newest(const struct controller *c)
+{
+    return c->filling.draft ? c->filling.draft : c->tip;
+}
+
 /* The current decision's next step, on the newest state. What it writes waits in c->out. */
 static void decide_step(struct controller *c)
 {
     struct ctl_request *r = c->current;
-    const struct image *tip = c->filling.draft ? c->filling.draft : c->tip;
+    const struct image *tip = newest(c);
     size_t limit = r->arena->max;
 
     arena_reset(&c->work);
@@ -301,25 +307,60 @@ static int cut(const struct controller *c, int room)
     return n;
 }
 
-static void fill(struct controller *c, int n, int64_t now_ms)
+static void fill_record(struct controller *c, const struct meta_record *r, int64_t now_ms)
 {
     struct filling *f = &c->filling;
 
-    if (n > 0 && !f->draft)
+    ASSERT(f->n < CTL_BATCH_MAX);
+    if (!f->draft)
         f->draft = image_draft(c->tip, &c->grave);
-    for (int i = 0; i < n; i++) {
-        const struct meta_record *r = &c->out.records[c->at + i];
+    f->draft->epoch = c->epoch;
+    f->draft->append_ms = now_ms;
+    image_replay(f->draft, &c->grave, r);
+    record_encode(r, &f->values);
+    f->ends[f->n] = f->values.len;
+    f->draft->offset = c->next_offset + f->n++;
+}
 
-        image_replay(f->draft, &c->grave, r);
-        record_encode(r, &f->values);
-        f->ends[f->n++] = f->values.len;
-    }
+static void fill(struct controller *c, int n, int64_t now_ms)
+{
+    for (int i = 0; i < n; i++)
+        fill_record(c, &c->out.records[c->at + i], now_ms);
     c->at += n;
-    if (f->draft) {
-        f->draft->offset = c->next_offset + f->n - 1;
-        f->draft->epoch = c->epoch;
-        f->draft->append_ms = now_ms;
-    }
+}
+
+/* ---- transactions ---- */
+
+/* One that another leader left open. */
+static void undo_found(struct controller *c, int64_t now_ms)
+{
+    struct meta_record r = {.type = RECORD_ABORT_TRANSACTION,
+                            .abort_transaction.reason = SLICE("its controller doesn't lead any more")};
+
+    if (!c->current && newest(c)->before)
+        fill_record(c, &r, now_ms);
+}
+
+/* After the first step: does it need one? */
+static void begin_if_large(struct controller *c, int64_t now_ms)
+{
+    struct meta_record r = {.type = RECORD_BEGIN_TRANSACTION};
+
+    if (!c->out.together || c->begun || (!c->out.more && c->out.n <= CTL_BATCH_MAX - c->filling.n) ||
+        image_feature(newest(c), FEATURE_WEIR) < WEIR_VERSION_TRANSACTIONS)
+        return;
+    r.begin_transaction.name = SLICE(c->out.together);
+    fill_record(c, &r, now_ms);
+    c->begun = true;
+}
+
+static void end_if_begun(struct controller *c, int64_t now_ms)
+{
+    struct meta_record r = {.type = RECORD_END_TRANSACTION};
+
+    if (c->begun)
+        fill_record(c, &r, now_ms);
+    c->begun = false;
 }
 
 static void propose(struct controller *c, int64_t now_ms)
@@ -354,11 +395,14 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
     for (int i = 0; i < DECISIONS_MAX && work < CTL_STEP_MAX; i++) {
         int n;
 
+        if (c->filling.n == CTL_BATCH_MAX)
+            return true;
         if (!c->current) {
             if (list_empty(&c->waiting))
                 return false;
             decide_next(c, now_ms);
-        } else if (c->at == c->out.n) {
+            begin_if_large(c, now_ms);
+        } else if (c->at == c->out.n && c->out.more) {
             decide_step(c);
         }
         n = cut(c, c->filling.n + CTL_STEP_MAX < CTL_BATCH_MAX ? CTL_STEP_MAX : CTL_BATCH_MAX - c->filling.n);
@@ -369,8 +413,9 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
         if (n == 0 && c->at < c->out.n)
             return true;
         work += n + c->out.cost;
-        if (c->at < c->out.n || c->out.more)
+        if (c->at < c->out.n || c->out.more || (c->begun && c->filling.n == CTL_BATCH_MAX))
             continue;
+        end_if_begun(c, now_ms);
         hold(c, c->current, c->next_offset + c->filling.n - 1);
         c->current = NULL;
     }
@@ -383,6 +428,7 @@ bool ctl_turn(struct controller *c, int64_t now_ms)
 
     if (!c->leads || c->n_flight == CTL_FLIGHT_MAX)
         return false;
+    undo_found(c, now_ms);
     full = decide_turn(c, now_ms);
     if (c->filling.draft && (full || !c->current))
         propose(c, now_ms);
@@ -393,7 +439,8 @@ bool ctl_turn(struct controller *c, int64_t now_ms)
 
 bool ctl_committed(struct controller *c, int64_t offset)
 {
-    bool moved = false;
+    struct image *before = image_ref(ctl_image(c));
+    bool moved;
 
     while (c->n_flight > 0 && c->flight[c->first].last_offset <= offset) {
         struct ctl_batch *b = &c->flight[c->first];
@@ -403,8 +450,9 @@ bool ctl_committed(struct controller *c, int64_t offset)
         b->busy = false;
         c->first = (c->first + 1) % CTL_FLIGHT_MAX;
         c->n_flight--;
-        moved = true;
     }
+    moved = ctl_image(c) != before;
+    image_unref(before, &c->grave);
     if (c->n_flight == 0 && c->leads)
         c->committed = c->next_offset - 1; /* nothing of ours is skipped offsets */
     release(c);

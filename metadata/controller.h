@@ -12,7 +12,10 @@
  * 4. A decision larger than a batch goes out in several, each complete in itself; nothing is decided between
  *    them. One that may be large is made in steps, each on the tip that the ones before led to, and a turn takes one
  *    (ctl_pause): so a turn ends within 2 ms.
- * 5. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
+ * 5. One whose records mean something only together, and don't fit in a batch, becomes a transaction: its pieces are in
+ *    the tip as they come, but `image` is what was before it until the end of it has committed. A new leader that finds
+ *    one open undoes it first.
+ * 6. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
  *
  * Loop:   the control loop. Callbacks run inside ctl_turn(), ctl_committed(), ctl_lost() and must not call
  *         back into any of these; ctl_submit() is allowed.
@@ -75,6 +78,9 @@ struct ctl_out {
     int cost;    /* of this step beside its records, in records */
     void *state; /* of a decision in steps, from `arena`: it is called again while it says `more` */
     bool more;
+    /* Said in the first step: all that it writes counts together or not at all, and may be more than a batch; what it
+     * is for. (Where weir.version doesn't have transactions yet, it goes in pieces all the same.) */
+    const char *together;
 };
 /* Is this step long enough? Then the decision returns, and is called again with what it keeps in `state` and the tip that
  * its records led to. Nothing else of it, of that tip or of `work` lasts. */
@@ -127,7 +133,8 @@ struct controller *ctl_new(struct heap *h, const struct ctl_rules *rules, const 
 void ctl_drop(struct controller *c);           /* nothing may wait or be in flight */
 struct grave *ctl_grave(struct controller *c); /* step it when idle: grave_step(…, 1000) */
 
-/* Committed state, held by the controller until the next commit. Before ctl_load(): an empty image. */
+/* Committed state but for a transaction that hasn't ended, held by the controller until the next commit. Before
+ * ctl_load(): an empty image. */
 struct image *ctl_image(const struct controller *c);
 const struct image *ctl_tip(const struct controller *c);
 
@@ -149,7 +156,9 @@ bool ctl_cancel(struct controller *c, struct ctl_request *r);
 bool ctl_turn(struct controller *c, int64_t now_ms);
 /* All up to `offset` is durable. Replies go. true: ctl_image() is another one now: publish it. */
 bool ctl_committed(struct controller *c, int64_t offset);
-/* Another leader's batch has committed here. */
+/* Between the begin and the end of a transaction: ctl_image() isn't all that has committed. */
+bool ctl_in_transaction(const struct controller *c);
+/* Another leader's batch has committed here; ctl_image() may be another one now. */
 enum err ctl_follow(struct controller *c, struct slice batch);
 bool ctl_idle(const struct controller *c); /* nothing waits, nothing is in flight */
 

@@ -285,20 +285,31 @@ static struct api_error create_topic(const struct image *tip, const new_topic *t
     return API_OK;
 }
 
+static int partitions_asked(const new_topic *t, const struct ctl_out *o)
+{
+    return t->assignments.n > 0      ? t->assignments.n
+           : t->num_partitions == -1 ? o->rules->default_partitions
+           : t->num_partitions > 0   ? t->num_partitions
+                                     : 0;
+}
+
 /* More partitions than Kafka makes in one request? */
 static bool too_many(const struct CreateTopicsRequest *req, const struct ctl_out *o)
 {
     int64_t sum = 0;
 
-    for (int i = 0; i < req->topics.n; i++) {
-        const new_topic *t = &req->topics.v[i];
-
-        sum += t->assignments.n > 0      ? t->assignments.n
-               : t->num_partitions == -1 ? o->rules->default_partitions
-               : t->num_partitions > 0   ? t->num_partitions
-                                         : 0;
-    }
+    for (int i = 0; i < req->topics.n; i++)
+        sum += partitions_asked(&req->topics.v[i], o);
     return sum > PARTITIONS_PER_REQUEST_MAX;
+}
+
+/* Does a single topic need more records than a batch has room for? Nobody may see a part of it. */
+static bool has_large(const struct CreateTopicsRequest *req, const struct ctl_out *o)
+{
+    for (int i = 0; i < req->topics.n; i++)
+        if (partitions_asked(&req->topics.v[i], o) + req->topics.v[i].configs.n >= CTL_BATCH_MAX)
+            return true;
+    return false;
 }
 
 /* A decision topic by topic, in steps: how far it is, and how often each topic's name stands in the request; 0: it was
@@ -373,6 +384,8 @@ void decide_create_topics(const struct image *tip, const void *in, void *out, st
     struct CreateTopicsResponse *resp = out;
     struct by_topic *s = o->state ? o->state : create_begin(req, resp, o);
 
+    if (!req->validate_only && has_large(req, o))
+        o->together = "CreateTopics";
     while (s->at < req->topics.n && !ctl_pause(o)) {
         int i = s->at++;
 

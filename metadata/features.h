@@ -4,6 +4,7 @@
  *
  *     1   the first records
  *     2   REGISTER_CONTROLLER, CLEAR_ELR; the ELR fields of partitions are used
+ *     3   BEGIN_TRANSACTION, END_TRANSACTION, ABORT_TRANSACTION: what a batch can't hold counts as a whole
  *
  * A new record or field: a level more, a line here, a reason in features_lost() (decide_features.c). */
 #pragma once
@@ -18,7 +19,8 @@ enum {
     METADATA_VERSION_ELR = 23, /* 4.0-IV1: what ELR depends on */
     WEIR_VERSION_MIN = 1,
     WEIR_VERSION_CONTROLLERS = 2,
-    WEIR_VERSION = 2,
+    WEIR_VERSION_TRANSACTIONS = 3,
+    WEIR_VERSION = 3,
     ELR_VERSION = 1
 };
 

@@ -26,11 +26,8 @@ struct image *image_ref(struct image *i)
     return i;
 }
 
-void image_unref(struct image *i, struct grave *g)
+static void content_drop(struct image *i, struct grave *g)
 {
-    ASSERT(i->refs > 0);
-    if (--i->refs > 0)
-        return;
     pmap_drop(&i->topics, g);
     pmap_drop(&i->names, g);
     pmap_drop(&i->collisions, g);
@@ -38,14 +35,13 @@ void image_unref(struct image *i, struct grave *g)
     pmap_drop(&i->controllers, g);
     pmap_drop(&i->configs, g);
     pmap_drop(&i->features, g);
-    heap_free(g->heap, i);
+    if (i->before)
+        image_unref(i->before, g);
 }
 
-struct image *image_draft(const struct image *base, struct grave *g)
+/* A draft that shares all of `base`. */
+static void content_share(struct image *i, const struct image *base)
 {
-    struct image *i = heap_alloc(g->heap, sizeof(*i));
-
-    ASSERT(base->sealed);
     *i = *base;
     i->refs = 1;
     i->sealed = false;
@@ -56,7 +52,38 @@ struct image *image_draft(const struct image *base, struct grave *g)
     i->controllers = pmap_ref(&base->controllers);
     i->configs = pmap_ref(&base->configs);
     i->features = pmap_ref(&base->features);
+    if (base->before)
+        i->before = image_ref(base->before);
+}
+
+void image_unref(struct image *i, struct grave *g)
+{
+    ASSERT(i->refs > 0);
+    if (--i->refs > 0)
+        return;
+    content_drop(i, g);
+    heap_free(g->heap, i);
+}
+
+struct image *image_draft(const struct image *base, struct grave *g)
+{
+    struct image *i = heap_alloc(g->heap, sizeof(*i));
+
+    ASSERT(base->sealed);
+    content_share(i, base);
     return i;
+}
+
+void image_return(struct image *draft, const struct image *base, struct grave *g)
+{
+    struct image was = *draft;
+
+    ASSERT(!draft->sealed && draft->refs == 1);
+    content_share(draft, base);
+    draft->offset = was.offset;
+    draft->epoch = was.epoch;
+    draft->append_ms = was.append_ms;
+    content_drop(&was, g);
 }
 
 void image_seal(struct image *draft)

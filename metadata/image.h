@@ -32,6 +32,7 @@ struct image {
     int64_t offset; /* of the last record in it; -1: none */
     int32_t epoch;
     int64_t append_ms;
+    struct image *before; /* what holds while a transaction is under way: all before it. NULL: none is */
     int64_t next_producer_id;
     char cluster_id[CLUSTER_ID_MAX + 1];
     uint32_t n_partitions;  /* of all topics */
@@ -101,6 +102,12 @@ struct image_feature {
     int16_t level;
     struct slice name;
 };
+
+/* What holds: a transaction that hasn't ended is not there yet. Lent by the image. */
+static inline struct image *image_settled(struct image *i)
+{
+    return i->before ? i->before : i;
+}
 
 /* ---- Asking ---- */
 
@@ -194,7 +201,9 @@ void image_unref(struct image *i, struct grave *g); /* the last one frees it in 
 
 struct image *image_draft(const struct image *base, struct grave *g); /* equal to base; base stays as it is */
 void image_seal(struct image *draft);
-/* The record at `offset` happens to the draft. Asserts that it makes sense: decide emits no other, and files
+/* The draft holds what `base` holds again; its offset, epoch and time stay. */
+void image_return(struct image *draft, const struct image *base, struct grave *g);
+/* The next record happens to the draft, whose offset is that of the one before it. Asserts that it makes sense: decide emits no other, and files
  * are checked before. */
 void image_replay(struct image *draft, struct grave *g, const struct meta_record *r);
 

@@ -178,6 +178,23 @@ static const char *refuse_clear_elr(const struct image *i, const struct meta_rec
     return NULL;
 }
 
+static const char *refuse_begin_transaction(const struct image *i, const struct meta_record *r,
+                                            struct arena *a)
+{
+    return i->before ? "a transaction begins inside another" : NULL;
+}
+
+static const char *refuse_end_transaction(const struct image *i, const struct meta_record *r, struct arena *a)
+{
+    return i->before ? NULL : "a transaction ends that hasn't begun";
+}
+
+static const char *refuse_abort_transaction(const struct image *i, const struct meta_record *r,
+                                            struct arena *a)
+{
+    return refuse_end_transaction(i, r, a);
+}
+
 static const char *refuse_cluster(const struct image *i, const struct meta_record *r, struct arena *a)
 {
     size_t len = r->cluster.id.len;
@@ -195,6 +212,23 @@ const char *image_refuses(const struct image *i, const struct meta_record *r, st
 #undef RECORD
     }
     return arena_printf(a, "there is no record of type %d", r->type);
+}
+
+const char *image_follow(struct image *draft, struct grave *g, const struct batch_content *batch,
+                         struct arena *a)
+{
+    draft->epoch = batch->epoch;
+    draft->append_ms = batch->append_ms;
+    for (int i = 0; i < batch->n && !batch->is_control; i++) {
+        const char *why = image_refuses(draft, &batch->records[i], a);
+
+        if (why)
+            return why;
+        image_replay(draft, g, &batch->records[i]);
+        draft->offset = batch->base_offset + i;
+    }
+    draft->offset = batch->last_offset;
+    return NULL;
 }
 
 /* ---- does it go back? ---- */

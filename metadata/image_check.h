@@ -2,10 +2,16 @@
  * from files that may hold anything are asked here first.
  * Loop: any. Memory: sentences come from the arena. */
 #pragma once
+#include "metadata/batches.h"
 #include "metadata/image.h"
 
 /* NULL: image_replay() takes the record; else the reason why it makes no sense on this image. */
 const char *image_refuses(const struct image *i, const struct meta_record *r, struct arena *a);
+
+/* The batch happens to the draft, which has its offset, epoch and time then. NULL, or the reason why a record of it makes
+ * no sense; the draft is worth nothing then. */
+const char *image_follow(struct image *draft, struct grave *g, const struct batch_content *batch,
+                         struct arena *a);
 
 /* What an accepted record breaks of the order in which a controller writes: broker epochs, leader epochs, partition
  * epochs and producer ids only grow, features have a level above 0. NULL: nothing. */

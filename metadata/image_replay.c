@@ -181,6 +181,31 @@ static void replay_no_op(struct image *i, struct grave *g, const struct meta_rec
 {
 }
 
+static void replay_begin_transaction(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    struct image *before;
+
+    ASSERT(!i->before);
+    image_seal(i);
+    before = image_draft(i, g);
+    i->sealed = false;
+    image_seal(before);
+    i->before = before;
+}
+
+static void replay_end_transaction(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    ASSERT(i->before);
+    image_unref(i->before, g);
+    i->before = NULL;
+}
+
+static void replay_abort_transaction(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    ASSERT(i->before);
+    image_return(i, i->before, g);
+}
+
 static void replay_cluster(struct image *i, struct grave *g, const struct meta_record *r)
 {
     ASSERT(r->cluster.id.len <= CLUSTER_ID_MAX);

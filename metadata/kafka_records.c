@@ -285,11 +285,16 @@ enum kafka_meaning kafka_record_ours(const struct kafka_record *k, struct arena 
     memset(out, 0, sizeof(*out));
     switch (k->key) {
     case METADATA_BeginTransactionRecord:
-        return KAFKA_BEGINS;
+        out->type = RECORD_BEGIN_TRANSACTION;
+        out->begin_transaction.name = ((const struct BeginTransactionRecord *)k->msg)->name;
+        return KAFKA_CHANGES;
     case METADATA_EndTransactionRecord:
-        return KAFKA_ENDS;
+        out->type = RECORD_END_TRANSACTION;
+        return KAFKA_CHANGES;
     case METADATA_AbortTransactionRecord:
-        return KAFKA_ABORTS;
+        out->type = RECORD_ABORT_TRANSACTION;
+        out->abort_transaction.reason = ((const struct AbortTransactionRecord *)k->msg)->reason;
+        return KAFKA_CHANGES;
     case METADATA_NoOpRecord:
         out->type = RECORD_NO_OP;
         return KAFKA_CHANGES;

@@ -31,10 +31,7 @@ void kafka_record_name(const struct kafka_record *r, struct bytes *out);
 
 /* What a record means to an image. */
 enum kafka_meaning {
-    KAFKA_CHANGES, /* the record of ours that it stands for */
-    KAFKA_BEGINS,  /* a transaction: what follows counts only once it has ended */
-    KAFKA_ENDS,
-    KAFKA_ABORTS,    /* what came since the begin never happened */
+    KAFKA_CHANGES,   /* the record of ours that it stands for */
     KAFKA_ELSEWHERE, /* the image has no place for it: credentials, quotas, ACLs, tokens */
 };
 /* *out, with KAFKA_CHANGES: lent by the message and the arena. */

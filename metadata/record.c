@@ -376,6 +376,43 @@ static bool of_no_op(const Weir__NoOp *m, struct record_no_op *r, struct arena *
     return true;
 }
 
+static void to_begin_transaction(const struct record_begin_transaction *r, Weir__BeginTransaction *m,
+                                 struct arena *a)
+{
+    m->name = text(r->name);
+}
+
+static bool of_begin_transaction(const Weir__BeginTransaction *m, struct record_begin_transaction *r,
+                                 struct arena *a)
+{
+    r->name = text_of(m->name);
+    return true;
+}
+
+static void to_end_transaction(const struct record_end_transaction *r, Weir__EndTransaction *m,
+                               struct arena *a)
+{
+}
+
+static bool of_end_transaction(const Weir__EndTransaction *m, struct record_end_transaction *r,
+                               struct arena *a)
+{
+    return true;
+}
+
+static void to_abort_transaction(const struct record_abort_transaction *r, Weir__AbortTransaction *m,
+                                 struct arena *a)
+{
+    m->reason = text(r->reason);
+}
+
+static bool of_abort_transaction(const Weir__AbortTransaction *m, struct record_abort_transaction *r,
+                                 struct arena *a)
+{
+    r->reason = text_of(m->reason);
+    return true;
+}
+
 static void to_cluster(const struct record_cluster *r, Weir__Cluster *m, struct arena *a)
 {
     m->id = text(r->id);

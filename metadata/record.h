@@ -138,6 +138,19 @@ struct record_no_op {
     uint8_t unused;
 };
 
+/* A transaction: what lies between holds only once it has ended, and never if it is aborted. One at a time. */
+struct record_begin_transaction {
+    struct slice name; /* what it is for */
+};
+
+struct record_end_transaction {
+    uint8_t unused;
+};
+
+struct record_abort_transaction {
+    struct slice reason;
+};
+
 struct record_register_controller {
     int32_t id;
     struct uuid incarnation;

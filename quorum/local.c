@@ -263,9 +263,13 @@ static void ask_run(struct msg *msg)
         return;
     }
     image = q->ops.hold(q->ops.arg);
-    ASSERT(image->sealed && image->offset < q->view.committed);
     timer_stop(&q->timer);
     q->timed = false;
+    if (!image) {
+        stop_post(q);
+        return;
+    }
+    ASSERT(image->sealed && image->offset < q->view.committed);
     q->since_snapshot = 0;
     if (image->offset + 1 <= q->view.snapshot || image->offset < 0) { /* there is nothing new to keep */
         q->ops.released(q->ops.arg, image);

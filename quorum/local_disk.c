@@ -185,14 +185,8 @@ static enum err replay_batch(void *arg, const struct batch_content *c, struct sl
         return E_CORRUPT_MESSAGE;
     if (voters_in(c))
         err = voters_read(c, a, &d->voters);
-    for (int i = 0; i < c->n && !c->is_control && !err; i++) {
-        err = image_refuses(r->draft, &c->records[i], a) ? E_MALFORMED : E_OK;
-        if (!err)
-            image_replay(r->draft, &d->grave, &c->records[i]);
-    }
-    r->draft->offset = c->last_offset;
-    r->draft->epoch = c->epoch;
-    r->draft->append_ms = c->append_ms;
+    if (!err && image_follow(r->draft, &d->grave, c, a))
+        err = E_MALFORMED;
     d->replayed += (int64_t)bytes.len;
     return err;
 }

@@ -484,6 +484,8 @@ static void last_snapshot(struct quorum *q)
     const struct entry_row *row = entry_book_row(&q->book, q->applied);
 
     q->since_snapshot = 0;
+    if (!image)
+        return;
     if (!row || image->offset < 0) {
         q->ops.released(q->ops.arg, image);
         return;

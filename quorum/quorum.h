@@ -72,7 +72,7 @@ struct quorum_ops {
     /* The leader's snapshot took the place of what had committed here; the reference goes over. */
     void (*installed)(void *arg, struct image *image);
     /* The committed image, for a snapshot; given back by released(). Asked after a commit, at most one at a
-     * time. */
+     * time. NULL: not now, in the middle of a transaction; a later commit asks again. */
     struct image *(*hold)(void *arg);
     void (*released)(void *arg, struct image *image);
     void (*failed)(void *arg, enum err err, const char *what);

@@ -1,4 +1,5 @@
 /* struct raft_io over the quorum's own loops, files and messages: what the library asks for, and every way into it. */
+#include "metadata/image_check.h"
 #include "proto/batch.h"
 #include "quorum/raft_internal.h"
 #include <stdio.h>
@@ -330,10 +331,12 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     quorum_applied_to(q, q->raft.last_applied);
     row = entry_book_row(&q->book, q->raft.last_applied);
     ASSERT(row && q->loaded && !q->held);
+    q->held = q->ops.hold(q->ops.arg);
+    if (!q->held)
+        return RAFT_BUSY; /* asks again when it applies the next entry */
     q->due = false;
     q->since_snapshot = 0;
     raft_set_snapshot_threshold(&q->raft, UINT_MAX);
-    q->held = q->ops.hold(q->ops.arg);
     q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
     q->put_voters = q->voters;
     q->put_voters.index = (int64_t)q->raft.last_applied;
@@ -424,11 +427,7 @@ static void image_take(struct quorum *q, struct slice batch)
     arena_init(&a, q->heap, SIZE_MAX);
     err = batches_read(batch, &a, &c, &used);
     ASSERT(!err); /* it was read when it came */
-    for (int i = 0; i < c.n && !c.is_control; i++)
-        image_replay(q->image, q->grave, &c.records[i]);
-    q->image->offset = c.last_offset;
-    q->image->epoch = c.epoch;
-    q->image->append_ms = c.append_ms;
+    ASSERT(!image_follow(q->image, q->grave, &c, &a));
     arena_drop(&a);
 }
 

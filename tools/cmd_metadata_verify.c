@@ -75,7 +75,7 @@ static void check_checkpoint(struct verify *v, const struct meta_file *f)
         fault(v, f->path, why, false);
     else
         check_image(v, f->path, s.draft);
-    if (!why && v->has_state && v->state.draft->offset == f->offset - 1 && !v->state.begin &&
+    if (!why && v->has_state && v->state.draft->offset == f->offset - 1 && !v->state.draft->before &&
         !image_equal(v->state.draft, s.draft, v->t->heap))
         fault(v, f->path, "it isn't what the log leads to at its offset", false);
     if (!why && !v->has_state) {

@@ -231,6 +231,13 @@ static void data_json(struct json *j, const struct meta_record *r)
     case RECORD_CLEAR_ELR:
         json_text(j, "topicName", r->clear_elr.topic);
         break;
+    case RECORD_BEGIN_TRANSACTION:
+        json_text(j, "name", r->begin_transaction.name);
+        break;
+    case RECORD_ABORT_TRANSACTION:
+        json_text(j, "reason", r->abort_transaction.reason);
+        break;
+    case RECORD_END_TRANSACTION:
     case RECORD_NO_OP:
         break;
     }

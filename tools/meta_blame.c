@@ -78,6 +78,9 @@ bool meta_concerns(const struct meta_target *t, const struct image *i, const str
     case RECORD_FEATURE:
         return slice_eq(t->name, r->feature.name);
     case RECORD_PRODUCER_IDS:
+    case RECORD_BEGIN_TRANSACTION:
+    case RECORD_END_TRANSACTION:
+    case RECORD_ABORT_TRANSACTION:
     case RECORD_NO_OP:
     case RECORD_CLUSTER:
         return false;

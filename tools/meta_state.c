@@ -13,8 +13,6 @@ void meta_state_init(struct meta_state *s, struct heap *h)
 void meta_state_drop(struct meta_state *s)
 {
     image_unref(s->draft, &s->grave);
-    if (s->begin)
-        image_unref(s->begin, &s->grave);
     while (grave_step(&s->grave, GRAVE_STEP))
         ;
 }
@@ -31,30 +29,7 @@ static struct image *split(struct meta_state *s)
 
 struct image *meta_state_image(struct meta_state *s)
 {
-    return s->begin ? image_ref(s->begin) : split(s);
-}
-
-/* ---- transactions ---- */
-
-static const char *begin(struct meta_state *s)
-{
-    if (s->begin)
-        return "a transaction begins inside another";
-    s->begin = split(s);
-    return NULL;
-}
-
-static const char *end(struct meta_state *s, bool abort)
-{
-    if (!s->begin)
-        return "a transaction ends that hasn't begun";
-    if (abort) {
-        image_unref(s->draft, &s->grave);
-        s->draft = image_draft(s->begin, &s->grave);
-    }
-    image_unref(s->begin, &s->grave);
-    s->begin = NULL;
-    return NULL;
+    return s->draft->before ? image_ref(s->draft->before) : split(s);
 }
 
 /* ---- records ---- */
@@ -75,12 +50,6 @@ static const char *apply_kafka(struct meta_state *s, const struct meta_item *i, 
     switch (kafka_record_ours(&i->kafka, a, &r)) {
     case KAFKA_CHANGES:
         return replay(s, &r, a);
-    case KAFKA_BEGINS:
-        return begin(s);
-    case KAFKA_ENDS:
-        return end(s, false);
-    case KAFKA_ABORTS:
-        return end(s, true);
     case KAFKA_ELSEWHERE:
         s->elsewhere++;
         return NULL;

@@ -9,7 +9,6 @@
 struct meta_state {
     struct grave grave;
     struct image *draft;
-    struct image *begin; /* before the transaction that is under way; NULL: none is */
     int64_t elsewhere;   /* records that the image has no place for */
     bool header, footer; /* of a checkpoint */
     int64_t header_ms;   /* time of the last record in it */

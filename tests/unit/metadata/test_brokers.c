@@ -28,18 +28,18 @@ struct registration_row {
     enum err err;
 };
 static const struct registration_row REGISTRATIONS[] = {
-    {"cluster", OWN_DIR, 1, false, true, false, 7, 30, 2, E_OK},
-    {"cluster", OTHER_DIR, 1, false, false, false, 7, 30, 2, E_OK},
-    {"cluster", OWN_DIR, 1, true, true, false, 7, 30, 2, E_DUPLICATE_BROKER_REGISTRATION},
-    {"cluster", OTHER_DIR, 1, false, true, false, 7, 30, 2, E_DUPLICATE_BROKER_REGISTRATION},
-    {"another", OWN_DIR, 1, false, false, false, 7, 30, 2, E_INCONSISTENT_CLUSTER_ID},
-    {"cluster", OWN_DIR, 1, false, false, true, 7, 30, 2, E_BROKER_ID_NOT_REGISTERED},
-    {"cluster", OWN_DIR, 0, false, false, false, 7, 30, 2, E_INVALID_REGISTRATION},
-    {"cluster", OWN_DIR, 2, false, false, false, 7, 30, 2, E_INVALID_REGISTRATION},
-    {"cluster", TWOS_DIR, 1, false, false, false, 7, 30, 2, E_INVALID_REGISTRATION},
-    {"cluster", 0, 1, false, false, false, 7, 30, 2, E_INVALID_REGISTRATION}, /* Kafka's own */
-    {"cluster", OWN_DIR, 1, false, false, false, 0, 0, 2, E_INVALID_REGISTRATION},
-    {"cluster", OWN_DIR, 1, false, false, false, 7, 29, 2, E_UNSUPPORTED_VERSION},
+    {"cluster", OWN_DIR, 1, false, true, false, 7, 30, WEIR_VERSION, E_OK},
+    {"cluster", OTHER_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_OK},
+    {"cluster", OWN_DIR, 1, true, true, false, 7, 30, WEIR_VERSION, E_DUPLICATE_BROKER_REGISTRATION},
+    {"cluster", OTHER_DIR, 1, false, true, false, 7, 30, WEIR_VERSION, E_DUPLICATE_BROKER_REGISTRATION},
+    {"another", OWN_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INCONSISTENT_CLUSTER_ID},
+    {"cluster", OWN_DIR, 1, false, false, true, 7, 30, WEIR_VERSION, E_BROKER_ID_NOT_REGISTERED},
+    {"cluster", OWN_DIR, 0, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {"cluster", OWN_DIR, 2, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {"cluster", TWOS_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {"cluster", 0, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION}, /* Kafka's own */
+    {"cluster", OWN_DIR, 1, false, false, false, 0, 0, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {"cluster", OWN_DIR, 1, false, false, false, 7, 29, WEIR_VERSION, E_UNSUPPORTED_VERSION},
     {"cluster", OWN_DIR, 1, false, false, false, 7, 30, 1, E_UNSUPPORTED_VERSION},
 };
 

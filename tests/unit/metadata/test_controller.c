@@ -185,11 +185,21 @@ TEST(controller, lost_leadership_undoes_and_fails_all)
     ctl_world_stop(&w);
 }
 
-/* A large decision goes out in batches of at most 1,000 records, at most four in flight, and each leads to an
- * image in which the topic is whole as far as it goes. */
-TEST(controller, large_decision_in_complete_batches)
+/* Submits a topic of more partitions than a batch can hold. */
+static void submit_large(struct ctl_world *w, struct ctl_call *call, struct CreateTopicsResponse *resp)
 {
-    struct CreateTopicsRequest req;
+    struct CreateTopicsRequest *req = arena_alloc(&w->arena, sizeof(*req));
+
+    *req = create_one(w, "t", 10000, 1);
+    proto_defaults(&CreateTopicsResponse_type, resp);
+    ctl_world_submit(w, call, decide_create_topics, req, resp, 7);
+    ctl_world_turns(w);
+}
+
+/* A topic that a batch can't hold goes out in batches of at most 1,000 records, at most four in flight, and nobody sees a
+ * part of it: what is published is without it until the end of the transaction has committed. */
+TEST(controller, large_topic_is_a_transaction)
+{
     struct CreateTopicsResponse resp;
     struct ctl_call call;
     struct ctl_world w;
@@ -197,24 +207,106 @@ TEST(controller, large_decision_in_complete_batches)
 
     ctl_world_start(&w);
     ctl_world_broker(&w, 1, NULL);
-    req = create_one(&w, "t", 10000, 1);
-    proto_defaults(&CreateTopicsResponse_type, &resp);
-    ctl_world_submit(&w, &call, decide_create_topics, &req, &resp, 7);
-    ctl_world_turns(&w);
+    submit_large(&w, &call, &resp);
     CHECK_EQ(w.n_proposed, CTL_FLIGHT_MAX);
     for (; w.n_proposed; batches++) {
-        const struct image_topic *t;
-
-        CHECK(!call.done);
+        CHECK(!call.done && !image_topic_by_name(ctl_image(w.c), SLICE("t")));
         CHECK(w.proposed[0]->last_offset - w.proposed[0]->base_offset < CTL_BATCH_MAX);
         ctl_world_commit(&w);
-        t = image_topic_by_name(ctl_image(w.c), SLICE("t"));
-        CHECK(t && image_partition(t, (int32_t)t->partitions.count - 1)->leader == 1);
+        CHECK(ctl_in_transaction(w.c) == !call.done);
         ctl_world_turns(&w);
     }
     CHECK_EQ(batches, 11);
     CHECK(call.done && resp.topics.v[0].num_partitions == 10000);
     CHECK_EQ(ctl_image(w.c)->n_partitions, 10000);
+    CHECK_EQ(ctl_image(w.c)->offset, ctl_tip(w.c)->offset);
+    ctl_world_stop(&w);
+}
+
+/* A leader that finds a transaction open undoes it before it decides anything, and its topic can be made again. */
+TEST(controller, new_leader_undoes_an_open_transaction)
+{
+    const struct CreateTopicsResponse_CreatableTopicResult *made;
+    struct CreateTopicsRequest again;
+    struct CreateTopicsResponse resp;
+    struct ctl_call call;
+    struct ctl_world w;
+    int64_t before;
+
+    ctl_world_start(&w);
+    ctl_world_broker(&w, 1, NULL);
+    before = ctl_image(w.c)->offset;
+    submit_large(&w, &call, &resp);
+    ctl_world_commit(&w);
+    CHECK(ctl_in_transaction(w.c) && ctl_image(w.c)->offset == before);
+    ctl_lost(w.c);
+    w.n_proposed = 0;
+    CHECK(call.done && call.err == E_NOT_CONTROLLER);
+    ctl_lead(w.c, 9, ctl_tip(w.c)->offset + 2); /* behind the barrier */
+    again = create_one(&w, "t", 2, 1);
+    made = created(&w, &again);
+    CHECK_EQ(made->error_code, 0);
+    CHECK(!ctl_in_transaction(w.c));
+    CHECK_EQ(ctl_image(w.c)->n_partitions, 2);
+    ctl_world_stop(&w);
+}
+
+/* Whoever follows batch by batch sees the same as the leader at every offset, a transaction that was undone included. */
+TEST(controller, follower_sees_transactions_as_the_leader_does)
+{
+    struct CreateTopicsResponse resp;
+    struct ctl_world leader, follower;
+    struct ctl_call call;
+
+    ctl_world_start(&leader);
+    ctl_world_broker(&leader, 1, NULL);
+    ctl_world_start_empty(&follower);
+    ctl_lost(follower.c);
+    ctl_load(follower.c, image_ref(ctl_image(leader.c)));
+    submit_large(&leader, &call, &resp);
+    while (leader.n_proposed) {
+        CHECK_OK(ctl_follow(follower.c, bytes_slice(&leader.proposed[0]->bytes)));
+        ctl_world_commit(&leader);
+        CHECK_EQ(ctl_in_transaction(follower.c), ctl_in_transaction(leader.c));
+        CHECK_EQ(ctl_image(follower.c)->offset, ctl_image(leader.c)->offset);
+        CHECK(image_equal(ctl_image(follower.c), ctl_image(leader.c), leader.heap));
+        ctl_world_turns(&leader);
+    }
+    CHECK(call.done);
+    ctl_world_stop(&follower);
+    ctl_world_stop(&leader);
+}
+
+/* Where weir.version has no transactions yet, the topic grows batch by batch, each complete in itself. */
+TEST(controller, large_topic_before_transactions)
+{
+    struct UpdateFeaturesRequest req;
+    struct UpdateFeaturesResponse done;
+    struct CreateTopicsResponse resp;
+    struct ctl_call call;
+    struct ctl_world w;
+
+    ctl_world_start(&w);
+    ctl_world_broker(&w, 1, NULL);
+    proto_defaults(&UpdateFeaturesRequest_type, &req);
+    proto_defaults(&UpdateFeaturesResponse_type, &done);
+    PROTO_ARRAY_NEW(&w.arena, UpdateFeaturesRequest_FeatureUpdateKey, req.feature_updates, 1);
+    req.feature_updates.v[0] =
+        (struct UpdateFeaturesRequest_FeatureUpdateKey){.feature = SLICE(FEATURE_WEIR),
+                                                        .max_version_level = WEIR_VERSION_TRANSACTIONS - 1,
+                                                        .upgrade_type = 2};
+    ctl_world_call(&w, decide_update_features, &req, &done, 1);
+    CHECK_EQ(done.error_code, 0);
+    submit_large(&w, &call, &resp);
+    while (w.n_proposed) {
+        const struct image_topic *t;
+
+        ctl_world_commit(&w);
+        t = image_topic_by_name(ctl_image(w.c), SLICE("t"));
+        CHECK(t && image_partition(t, (int32_t)t->partitions.count - 1)->leader == 1);
+        ctl_world_turns(&w);
+    }
+    CHECK(call.done && ctl_image(w.c)->n_partitions == 10000);
     ctl_world_stop(&w);
 }
 

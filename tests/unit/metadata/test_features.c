@@ -177,7 +177,7 @@ TEST(features, brokers_must_be_able_to)
     req.cluster_id = SLICE("cluster");
     PROTO_ARRAY_NEW(&c.w.arena, BrokerRegistrationRequest_Feature, req.features, 2);
     req.features.v[0] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_METADATA), 7, 30};
-    req.features.v[1] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_WEIR), 1, 2};
+    req.features.v[1] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURE_WEIR), 1, WEIR_VERSION};
     req.log_dirs.v = (struct uuid[]){{{4, 4}}};
     req.log_dirs.n = 1;
     cluster_call(&c, decide_broker_registration, &(struct broker_registration){.request = &req}, &resp, 4);

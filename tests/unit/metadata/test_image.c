@@ -172,7 +172,7 @@ TEST_EACH(image, diff_applied_gives_the_other, SEEDS)
     while (h.n < OLD_MAX)
         (void)history_step(&h, h.n % 2 ? 500 : 5);
     for (int i = 1; i < h.n; i++) {
-        const struct image *a = h.old[i - 1], *b = h.old[i];
+        const struct image *a = image_settled(h.old[i - 1]), *b = image_settled(h.old[i]);
         struct patch p = {.draft = image_draft(a, &h.g), .g = &h.g};
         struct image_diff gone = {.topic = patch_gone, .arg = &p};
         struct image_diff rest = {.feature = patch_feature,

@@ -91,6 +91,9 @@ static const struct golden GOLDEN[] = {
      "01110802100e1801"},
     {{.type = RECORD_UNREGISTER_BROKER, .unregister_broker = {.id = 1, .epoch = 7}}, "01010802100e"},
     {{.type = RECORD_NO_OP}, "0114"},
+    {{.type = RECORD_BEGIN_TRANSACTION, .begin_transaction = {.name = {(uint8_t *)"n", 1}}}, "01170a016e"},
+    {{.type = RECORD_END_TRANSACTION}, "0118"},
+    {{.type = RECORD_ABORT_TRANSACTION, .abort_transaction = {.reason = {(uint8_t *)"r", 1}}}, "01190a0172"},
     {{.type = RECORD_CLUSTER, .cluster = {.id = {(uint8_t *)"c", 1}}}, "01e8070a0163"},
 };
 

@@ -1,6 +1,7 @@
 #include "control.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "broker/link/forward.h"
 #include "broker/publish.h"
 #include "proto_gen.h"
 
@@ -38,6 +39,7 @@ struct control {
     struct ctl_rules rules;
     struct controller *ctl;
     struct quorum *quorum;
+    struct uplink *uplink;
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
     struct self self;
@@ -225,6 +227,7 @@ static bool frees_room(ctl_decide_fn decide)
 }
 
 static void call_answer(struct control_call *call);
+static void call_elsewhere(struct control_call *call);
 
 /* err: nobody decides them any more; E_OK: now they are decided, in the order in which they came. */
 static void held_end(struct control *c, enum err err)
@@ -238,9 +241,8 @@ static void held_end(struct control *c, enum err err)
             submit(c, &call->ctl);
             continue;
         }
-        timer_stop(&call->timer);
         call->err = err;
-        call_answer(call);
+        call_elsewhere(call);
     }
 }
 
@@ -261,6 +263,8 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
 
     TRACE(c->node->io, quorum_leader, leader, epoch, next_offset);
     if (!self) {
+        uplink_leader(c->uplink,
+                      leader == c->node->id ? -1 : leader); /* itself, before its barrier: not yet */
         held_end(c, E_NOT_CONTROLLER);
         if (c->leads)
             ctl_lost(c->ctl);
@@ -269,6 +273,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     }
     ctl_lead(c->ctl, epoch, next_offset);
     c->leads = true;
+    uplink_leader(c->uplink, leader);
     turn_post(c);
     join(c);
 }
@@ -336,6 +341,9 @@ static void on_failed(void *arg, enum err err, const char *what)
 static void call_back(struct msg *msg)
 {
     struct control_call *c = container_of(msg, struct control_call, msg);
+
+    if (c->request && c->err == E_NOT_CONTROLLER)
+        c->request->not_controller = true;
     c->done(c); /* last touch */
 }
 
@@ -353,6 +361,36 @@ static void answers_post(struct control *c)
     }
 }
 
+static void call_submit(struct control_call *call);
+
+/* The time that the controller there takes is counted there. */
+static void call_returned(struct uplink_call *up)
+{
+    struct control_call *call = container_of(up, struct control_call, up);
+
+    call->err = up->err;
+    if (up->here)
+        call_submit(call);
+    else
+        call_answer(call);
+}
+
+/* This node doesn't lead, or not any more (call->err): another may. */
+static void call_elsewhere(struct control_call *call)
+{
+    struct control *c = call->node->control;
+
+    timer_stop(&call->timer);
+    if (c->ending || !forward_may(call)) {
+        call_answer(call);
+        return;
+    }
+    forward_call(call);
+    call->up.done = call_returned;
+    call->up.timeout_ms = (call->deadline - loop_now(c->loop)) / 1000000;
+    uplink_send(c->uplink, &call->up);
+}
+
 static void call_decided(struct ctl_request *r, enum err err)
 {
     struct control_call *call = container_of(r, struct control_call, ctl);
@@ -360,7 +398,9 @@ static void call_decided(struct ctl_request *r, enum err err)
 
     timer_stop(&call->timer);
     call->err = err;
-    if (c->committing)
+    if (err == E_NOT_CONTROLLER)
+        call_elsewhere(call);
+    else if (c->committing)
         list_add(&c->decided, &r->link);
     else
         call_answer(call);
@@ -380,15 +420,11 @@ static void call_late(struct timer *timer)
     call_answer(call);
 }
 
-static void call_arrived(struct msg *msg)
+static void call_submit(struct control_call *call)
 {
-    struct control_call *call = container_of(msg, struct control_call, msg);
     struct control *c = call->node->control;
-    struct loop *loop = c->loop;
-    int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
 
-    call->timer = (struct timer){.fire = call_late};
-    timer_set(loop, &call->timer, loop_now(loop) + ms * 1000000);
+    timer_set(c->loop, &call->timer, call->deadline);
     call->ctl = (struct ctl_request){.decide = call->decide,
                                      .in = call->in,
                                      .out = call->out,
@@ -402,8 +438,22 @@ static void call_arrived(struct msg *msg)
         submit(c, &call->ctl);
 }
 
+static void call_arrived(struct msg *msg)
+{
+    struct control_call *call = container_of(msg, struct control_call, msg);
+    int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
+
+    call->timer = (struct timer){.fire = call_late};
+    call->deadline = loop_now(call->node->control->loop) + ms * 1000000;
+    call_submit(call);
+}
+
 void control_call(struct control_call *c)
 {
+    if (c->request) {
+        c->peer = *c->request->peer;
+        c->principal = *c->request->principal;
+    }
     c->msg.run = call_arrived;
     loop_post(c->node->control->loop, &c->msg);
 }
@@ -429,6 +479,7 @@ void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(str
     d->failed = failed;
     d->call.node = r->net->node;
     d->call.back = r->net->loop;
+    d->call.request = r;
     d->call.decide = decide;
     d->call.in = r->in;
     d->call.out = r->out;
@@ -485,6 +536,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     config_rules(cfg, &c->rules);
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
+    c->uplink = uplink_new(node, c->loop);
     c->quorum = quorum_start(node->io, c->loop, ctl_grave(c->ctl), &quorum, &quorum_ops);
     return c;
 }
@@ -499,6 +551,7 @@ void control_publish(struct control *c)
 {
     c->publishing = true;
     publish(c);
+    uplink_open(c->uplink, c->node->net[0]);
 }
 
 void control_publish_end(struct control *c)
@@ -537,6 +590,7 @@ static void quorum_gone(struct msg *msg)
     }
     if (c->leads)
         ctl_lost(c->ctl);
+    uplink_drop(c->uplink);
     publisher_drop(c->publisher);
     while (grave_step(ctl_grave(c->ctl), GRAVE_STEP))
         ;
@@ -549,8 +603,14 @@ static void quorum_gone(struct msg *msg)
 void control_end_waits(struct control *c)
 {
     c->ending = true;
+    uplink_end(c->uplink);
     held_end(c, E_NOT_CONTROLLER);
     quorum_end_waits(c->quorum);
+}
+
+void control_await_calls(struct control *c, struct msg *ended)
+{
+    uplink_await_end(c->uplink, ended);
 }
 
 void control_stop(struct control *c, struct msg *stopped)

@@ -1,5 +1,7 @@
 /* The control loop: the one place that decides metadata and publishes images.
  * Loop:   control_request() and control_call() on a NET loop; `done` comes back there. The rest on the control loop.
+ * Else:   where another node leads, or comes to, what clients and this broker ask goes there (link/forward.h), until the
+ *         time of the request is over: clients of any broker may ask for anything and see no election.
  * Ends:   a request that can't be answered in its time, because a full disk holds up the log, ends with
  *         E_REQUEST_TIMED_OUT: so what waits here is bounded by what is admitted, and ends even if the disk stays full.
  * Full:   while the metadata log lives on its reserve (log/reserve.h), what may free room is decided, deletions and
@@ -7,6 +9,7 @@
  * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.
  *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it. */
 #pragma once
+#include "broker/link/uplink.h"
 #include "broker/node.h"
 #include "broker/request.h"
 #include "metadata/controller.h"
@@ -15,7 +18,7 @@
 struct BrokerRegistrationRequest;
 
 /* Has the controller decide the request by `decide` into r->out, and replies on the NET loop when it holds. When
- * this node isn't the controller (any more), `failed` fills r->out instead. */
+ * no controller could be asked, `failed` fills r->out instead. */
 void control_request(struct request *r, ctl_decide_fn decide,
                      void (*failed)(struct request *r, enum err err));
 
@@ -25,6 +28,7 @@ struct control_call {
     struct msg msg;
     struct node *node;
     struct loop *back;
+    struct request *request; /* whose wish it is; NULL: this broker's own */
     ctl_decide_fn decide;
     const void *in;
     void *out;
@@ -32,7 +36,11 @@ struct control_call {
     int32_t timeout_ms; /* 0 or less: 30 s */
     struct arena *arena;
     struct ctl_request ctl;
+    struct uplink_call up;
+    struct addr peer; /* the request's, whose connection may end meanwhile */
+    struct principal principal;
     struct timer timer;
+    int64_t deadline;
     bool held;    /* needs room on a disk that has none */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
@@ -72,8 +80,10 @@ void control_go(struct control *c, const struct BrokerRegistrationRequest *regis
 /* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
 const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
-/* A stop is near: nothing waits for room on a full disk any more. Once, before control_stop(). */
+/* A stop is near: nothing waits for room on a full disk, nor for another node, any more. Once, before control_stop(). */
 void control_end_waits(struct control *c);
+/* After that: `ended` is posted to the control loop when no NET loop is used for calls to other nodes any more. */
+void control_await_calls(struct control *c, struct msg *ended);
 /* What was submitted commits, the log is closed; then `stopped` is posted to the control loop and c is gone. Every loop
  * with a slot has stopped before. */
 void control_stop(struct control *c, struct msg *stopped);

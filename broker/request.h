@@ -55,7 +55,8 @@ struct request {
     struct list link; /* conn's order */
     struct out sent;  /* the answer on its way */
     bool ended;
-    bool silent; /* ended by request_skip() */
+    bool silent;         /* ended by request_skip() */
+    bool not_controller; /* the controller was asked, and is another node's */
 };
 
 /* A row per API that works (broker/api/handlers.def); ApiVersions announces just these. */
@@ -73,6 +74,19 @@ struct handler {
 void request_reply(struct request *r); /* encodes r->out */
 void request_skip(struct request *r);  /* no answer: acks=0 */
 void request_abort(struct request *r); /* closes the connection, as Kafka does for an error under acks=0 */
+
+/* A request that came inside of another one, as Envelope brings it: it lives as any other, but has no connection, and its
+ * whole answer, header and body, goes to `done`, where it lasts for the call. `outer` and what `asks` points to last until
+ * then. E_INVALID_REQUEST (no such request is served there), E_UNSUPPORTED_VERSION, or one of decoding: `done` won't run. */
+struct request_origin {
+    const struct principal *principal;
+    const struct addr *peer;
+    bool (*serves)(int16_t api_key);
+};
+typedef void (*request_inside_done)(struct request *outer, const struct request *inner, enum err err,
+                                    struct slice answer);
+enum err request_inside(struct request *outer, struct slice frame, const struct request_origin *asks,
+                        request_inside_done done);
 
 /* Sends `part` (a warm range of a file, whose reference the request takes over) as the value of a `records` field:
  * store what is returned into that field. */

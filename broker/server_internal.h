@@ -45,7 +45,7 @@ struct server {
     _Atomic int recovering;        /* loops that scan their partitions after a power cut */
     struct image_slot limits_slot; /* the reader's: server_limits.c */
     struct msg reader_stopping;
-    struct msg begin, open, opened, stop, signal, step, recovered, threads;
+    struct msg begin, open, opened, stop, signal, step, calls, recovered, threads;
 };
 
 static inline struct server *server_of(struct node *node)

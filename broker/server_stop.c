@@ -153,14 +153,17 @@ static void acceptor_last(struct msg *msg)
     loop_post(s->control_loop, &s->step);
 }
 
-static void net_drained_home(struct msg *msg)
+static void all_drained(struct server *s)
 {
-    struct server *s = server_of(container_of(msg, struct net_loop, stopping)->node);
-
     if (--s->pending > 0)
         return;
     s->step.run = acceptor_last;
     loop_post(s->node.net[0]->loop, &s->step);
+}
+
+static void net_drained_home(struct msg *msg)
+{
+    all_drained(server_of(container_of(msg, struct net_loop, stopping)->node));
 }
 
 static void net_drained(void *arg)
@@ -177,11 +180,20 @@ static void net_drain(struct msg *msg)
     net_stop(l->net, STOP_GRACE_NS, net_drained, l);
 }
 
+static void calls_ended(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, calls);
+
+    all_drained(s);
+}
+
 static void listeners_closed(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, step);
 
-    s->pending = s->node.n_net;
+    s->pending = s->node.n_net + 1;
+    s->calls.run = calls_ended;
+    control_await_calls(s->node.control, &s->calls);
     for (int i = 0; i < s->node.n_net; i++) {
         s->node.net[i]->stopping.run = net_drain;
         loop_post(s->node.net[i]->loop, &s->node.net[i]->stopping);

@@ -120,12 +120,14 @@ static void decided(struct control_call *c)
 void auto_topics_go(struct auto_topics *a, void (*done)(struct request *r))
 {
     a->done = done;
+    a->ask.timeout_ms = WAIT_MS;
     if (a->ask.topics.n == 0) {
         done(a->r);
         return;
     }
     a->call = (struct control_call){.node = a->r->net->node,
                                     .back = a->r->net->loop,
+                                    .request = a->r,
                                     .decide = decide_create_topics,
                                     .in = &a->ask,
                                     .out = &a->answer,

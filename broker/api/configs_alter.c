@@ -381,11 +381,12 @@ static void ask(struct altering *x, const struct proto_type *in, const struct pr
 #undef ASK
     x->call = (struct control_call){.node = x->r->net->node,
                                     .back = x->r->net->loop,
+                                    .request = x->r,
                                     .decide = decide,
                                     .in = request,
                                     .out = proto_new(out, &x->r->arena, 1),
                                     .arena = &x->r->arena,
-                                    .ctl = {.version = x->r->version},
+                                    .version = x->r->version,
                                     .done = alter_done,
                                     .arg = x};
     control_call(&x->call);

@@ -43,6 +43,7 @@ static struct change *change_new(struct request *r, ctl_decide_fn decide,
 
     c->call = (struct control_call){.node = r->net->node,
                                     .back = r->net->loop,
+                                    .request = r,
                                     .decide = decide,
                                     .out = r->out,
                                     .version = r->version,

@@ -76,20 +76,34 @@ static struct peer *peer_of(struct client *c, int32_t node)
     return NULL;
 }
 
+void client_place(struct client *c, int32_t node, struct slice host, uint16_t port)
+{
+    struct peer *p = peer_of(c, node);
+
+    ASSERT(node >= 0);
+    if (!p) {
+        p = peer_new(c, node);
+        peer_host_add(p, host, port);
+    } else if (p->state == PEER_IDLE) {
+        peer_moved(p, host, port);
+    }
+}
+
+void client_hang_up(struct client *c, int32_t node)
+{
+    struct peer *p = peer_of(c, node);
+
+    if (p)
+        peer_fail(p, E_CANCELED);
+}
+
 static void brokers_learn(struct client *c, const struct MetadataResponse *m)
 {
     for (int i = 0; i < m->brokers.n; i++) {
         const struct MetadataResponse_MetadataResponseBroker *b = &m->brokers.v[i];
-        struct peer *p = peer_of(c, b->node_id);
 
-        if (b->node_id < 0 || b->port < 0 || b->port > UINT16_MAX)
-            continue;
-        if (!p) {
-            p = peer_new(c, b->node_id);
-            peer_host_add(p, b->host, (uint16_t)b->port);
-        } else if (p->state == PEER_IDLE) {
-            peer_moved(p, b->host, (uint16_t)b->port);
-        }
+        if (b->node_id >= 0 && b->port >= 0 && b->port <= UINT16_MAX)
+            client_place(c, b->node_id, b->host, (uint16_t)b->port);
     }
     c->controller = m->controller_id;
 }
@@ -284,7 +298,7 @@ void client_send(struct client *c, struct client_call *call)
     ASSERT(call->done);
     call->client = c;
     call->stage = CALL_FRESH;
-    call->deadline = loop_now(c->o.net) + c->o.timeout_ns;
+    call->deadline = loop_now(c->o.net) + (call->timeout_ns ? call->timeout_ns : c->o.timeout_ns);
     bytes_init(&call->frame, c->heap);
     list_add(&c->fresh, &call->link);
     list_add(&c->all, &call->all);
@@ -485,7 +499,7 @@ enum err client_new(const struct client_options *options, struct client **out)
     io_random(options->io, &seed, sizeof(seed));
     c->heap = h;
     c->o = *options;
-    c->bootstrap_text = heap_str(h, SLICE(options->bootstrap));
+    c->bootstrap_text = heap_str(h, SLICE(options->bootstrap ? options->bootstrap : ""));
     c->client_id = heap_str(h, SLICE(options->client_id));
     c->software_version = heap_str(h, SLICE(options->software_version));
     list_init(&c->peers);
@@ -500,7 +514,7 @@ enum err client_new(const struct client_options *options, struct client **out)
     arena_init(&c->meta_arena, h, SIZE_MAX);
     arena_init(&c->arena, h, SIZE_MAX);
     map_init(&c->topics, h, seed);
-    if (!bootstrap_parse(peer_new(c, -1), options->bootstrap)) {
+    if (!bootstrap_parse(peer_new(c, -1), c->bootstrap_text) && options->bootstrap) {
         client_free(c);
         return E_INVALID_REQUEST;
     }

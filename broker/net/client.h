@@ -35,12 +35,13 @@ struct peer;
 
 struct client_options {
     struct io *io;
-    struct loop *net;      /* the client's */
-    struct loop *disk;     /* looks up names */
-    const char *bootstrap; /* host:port, separated by commas; [v6]:port */
+    struct loop *net;  /* the client's */
+    struct loop *disk; /* looks up names */
+    const char *
+        bootstrap; /* host:port, separated by commas; [v6]:port. NULL: only client_place() tells where nodes are */
     const char *client_id;
     const char *software_version; /* told in ApiVersions, beside the name weir */
-    int64_t timeout_ns;           /* of a call, dialling included */
+    int64_t timeout_ns;           /* of a call that has none of its own, dialling included */
 };
 
 enum client_target { CLIENT_ANY, CLIENT_NODE, CLIENT_CONTROLLER, CLIENT_LEADER };
@@ -78,6 +79,7 @@ struct client_call {
     struct client_route route;
     const void *in;
     struct arena *arena;
+    int64_t timeout_ns; /* 0: the client's */
     void (*done)(struct client_call *call);
     void *arg;
     /* the answer */
@@ -108,6 +110,10 @@ void client_close(struct client *c, void (*closed)(void *arg),
 void client_call_init(struct client_call *call, int16_t api_key, struct client_route route, const void *in,
                       struct arena *arena);
 void client_send(struct client *c, struct client_call *call);
+/* Where a node is, before a call goes there; where there is a connection already, it is used until it ends. */
+void client_place(struct client *c, int32_t node, struct slice host, uint16_t port);
+/* Ends the connection to a node; the calls on it end with E_CANCELED. */
+void client_hang_up(struct client *c, int32_t node);
 /* What it knew of leaders and the controller was wrong (NOT_LEADER_OR_FOLLOWER …): the next calls ask anew. */
 void client_stale(struct client *c);
 

@@ -60,8 +60,7 @@ static size_t decode_max(size_t frame)
     return max < DECODE_MOST ? max : DECODE_MOST;
 }
 
-/* The body of a request that we know, decoded; `out` ready for its handler. */
-static enum err prepare(struct request *r, const struct proto_request *head)
+enum err request_prepare(struct request *r, const struct proto_request *head)
 {
     void *in = proto_new(r->handler->in, &r->arena, 1);
     enum err err;
@@ -106,7 +105,7 @@ bool dispatch(struct net_request *q)
         api_versions_unsupported(r);
         return true;
     }
-    err = prepare(r, &head);
+    err = request_prepare(r, &head);
     if (err)
         return refuse(q, err, head.key, head.version);
     r->handler->run(r); /* may end it: last touch */

@@ -132,6 +132,8 @@ struct net_request {
     int64_t charged;
     bool pass;
     bool aside;
+    struct request *around; /* it came inside of this one, and has no connection */
+    request_inside_done inside_done;
 };
 
 enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSING };
@@ -174,6 +176,9 @@ void net_check_stopped(struct net *net);
 struct net_request *request_new(struct net *net, size_t frame_bytes);
 void request_free(struct net_request *q);
 void net_forget_frames(struct net *net); /* gives back the memory of frames that were large */
+/* The body of a request that we know, decoded; `out` ready for its handler. */
+enum err request_prepare(struct request *r, const struct proto_request *head);
+void request_inside_end(struct net_request *q); /* the answer to one that came inside another */
 /* The frame is complete. False: the connection must be closed, and the request is gone. */
 bool dispatch(struct net_request *q);
 /* The answer is encoded around the array that lies in `a`, of which it takes over a use; then request_encoded() ends it. */

@@ -424,7 +424,7 @@ void request_reply_long(struct request *r, void (*begin_fn)(struct request *r, s
 {
     struct net_request *q = container_of(r, struct net_request, r);
 
-    ASSERT(!r->ended && r->out);
+    ASSERT(!r->ended && r->out && !q->around);
     if (!r->conn) {
         request_skip(r);
         return;

@@ -229,7 +229,9 @@ void request_reply(struct request *r)
     struct net_request *q = container_of(r, struct net_request, r);
 
     ASSERT(!r->ended && r->out);
-    if (!r->conn)
+    if (q->around)
+        request_inside_end(q);
+    else if (!r->conn)
         request_skip(r);
     else if (!request_reply_listed(r))
         request_encoded(q, encode(q, 0));

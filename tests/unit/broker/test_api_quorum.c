@@ -221,3 +221,101 @@ TEST(api_quorum, operators_ask_any_broker)
     CHECK_EQ(updated->error_code, 0);
     node_world_drop(w);
 }
+
+/* ---- Envelope ---- */
+
+/* CreateTopics of one topic as a broker that forwards it has it, for a client at 10.9.8.7. */
+static struct EnvelopeRequest *envelope_of(struct node_world *w, int16_t key, int version, const void *inside)
+{
+    struct EnvelopeRequest *in = node_in(w, THE_CONTROLLERS_WIRE, API_Envelope);
+    struct arena *a = &w->asks[THE_CONTROLLERS_WIRE].arena;
+    struct DefaultPrincipalData who = {.type = SLICE("User"), .name = SLICE("them")};
+    struct bytes b;
+
+    bytes_init(&b, a->heap);
+    CHECK_OK(proto_request_frame(proto_api(key), version, 77, SLICE("client"), inside, &b, NULL));
+    in->request_data = arena_copy(a, slice_of(b.p + 4, b.len - 4));
+    b.len = 0;
+    bytes_add(&b, "\0", 2);
+    CHECK_OK(proto_encode(&DefaultPrincipalData_type, 0, &who, &b, NULL));
+    in->request_principal = arena_copy(a, bytes_slice(&b));
+    in->client_host_address = slice_of("\x0a\x09\x08\x07", 4);
+    bytes_drop(&b);
+    return in;
+}
+
+static struct EnvelopeRequest *envelope_topic(struct node_world *w, const char *name)
+{
+    struct CreateTopicsRequest create;
+    struct CreateTopicsRequest_CreatableTopic topic;
+
+    proto_defaults(&CreateTopicsRequest_type, &create);
+    proto_defaults(&CreateTopicsRequest_CreatableTopic_type, &topic);
+    topic.name = SLICE(name);
+    topic.num_partitions = topic.replication_factor = 1;
+    create.topics.v = &topic;
+    create.topics.n = 1;
+    return envelope_of(w, API_CreateTopics, 7, &create);
+}
+
+/* A broker asks for its client, and the client's answer comes back whole. */
+TEST(api_quorum, a_request_inside_of_another_is_answered_inside)
+{
+    struct node_world *w = quorum_world(7);
+
+    for (int i = 0; i < 2; i++) {
+        const struct EnvelopeResponse *out =
+            node_ask(w, THE_CONTROLLERS_WIRE, 0, envelope_topic(w, "inside"));
+        struct arena *a = &w->asks[THE_CONTROLLERS_WIRE].arena;
+        struct CreateTopicsResponse created;
+        int32_t correlation;
+
+        CHECK_EQ(out->error_code, 0);
+        CHECK_OK(proto_response_header(out->response_data, &correlation));
+        CHECK_EQ(correlation, 77);
+        CHECK_OK(proto_response_body(proto_api(API_CreateTopics), 7, out->response_data, a, &created));
+        CHECK_EQ(created.topics.n, 1);
+        CHECK_EQ(created.topics.v[0].error_code, i == 0 ? 0 : err_wire(E_TOPIC_ALREADY_EXISTS));
+    }
+    CHECK_EQ(produced(w, "inside", -1), 0);
+    node_world_drop(w);
+}
+
+/* What can't be forwarded, or can't be read, is refused; the connection and the node go on. */
+TEST(api_quorum, envelopes_with_anything_else_are_refused)
+{
+    struct node_world *w = quorum_world(8);
+    struct EnvelopeRequest *in;
+    const struct EnvelopeResponse *out;
+
+    for (int i = 0; i < 6; i++) {
+        static const enum err want[] = {E_PRINCIPAL_DESERIALIZATION_FAILURE,
+                                        E_INVALID_REQUEST,
+                                        E_INVALID_REQUEST,
+                                        E_INVALID_REQUEST,
+                                        E_UNSUPPORTED_VERSION,
+                                        E_INVALID_REQUEST};
+        struct MetadataRequest metadata;
+
+        in = envelope_topic(w, "refused");
+        proto_defaults(&MetadataRequest_type, &metadata);
+        if (i == 0)
+            in->request_principal = slice_of("\0\x01", 2);
+        if (i == 1)
+            in->client_host_address.len = 3;
+        if (i == 2)
+            in->request_data.len = 3;
+        if (i == 3)
+            in = envelope_of(w, API_Metadata, 1, &metadata);
+        if (i == 4)
+            in->request_data.p[3] = 99;
+        if (i == 5)
+            in->request_data.p[0] = 0x60;
+        out = node_ask(w, THE_CONTROLLERS_WIRE, 0, in);
+        CHECK_EQ(out->error_code, err_wire(want[i]));
+        CHECK(!out->response_data.p);
+    }
+    out = node_ask(w, THE_CONTROLLERS_WIRE, 0, envelope_topic(w, "refused"));
+    CHECK_EQ(out->error_code, 0);
+    node_world_drop(w);
+}

@@ -1,0 +1,142 @@
+#include "forward.h"
+#include "base/check.h"
+#include "proto/bigend.h"
+#include "proto_gen.h"
+
+enum { IPV4_AT = 12 };
+
+struct forward_row {
+    ctl_decide_fn decide;
+    int16_t api_key;
+    bool enveloped; /* clients may ask; else the broker alone does */
+};
+
+static const struct forward_row rows[] = {
+    {decide_create_topics, API_CreateTopics, true},
+    {decide_delete_topics, API_DeleteTopics, true},
+    {decide_create_partitions, API_CreatePartitions, true},
+    {decide_alter_configs, API_AlterConfigs, true},
+    {decide_incremental_alter_configs, API_IncrementalAlterConfigs, true},
+    {decide_elect_leaders, API_ElectLeaders, true},
+    {decide_alter_reassignments, API_AlterPartitionReassignments, true},
+    {decide_list_reassignments, API_ListPartitionReassignments, true},
+    {decide_update_features, API_UpdateFeatures, true},
+    {decide_unregister_broker, API_UnregisterBroker, true},
+    {decide_allocate_producer_ids, API_AllocateProducerIds, false},
+    {decide_assign_replicas, API_AssignReplicasToDirs, false},
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static const struct forward_row *row_of(ctl_decide_fn decide)
+{
+    for (int i = 0; i < ROWS; i++)
+        if (rows[i].decide == decide)
+            return &rows[i];
+    return NULL;
+}
+
+bool forward_api(int16_t api_key)
+{
+    for (int i = 0; i < ROWS; i++)
+        if (rows[i].api_key == api_key)
+            return rows[i].enveloped;
+    return false;
+}
+
+bool forward_may(const struct control_call *call)
+{
+    const struct forward_row *row = row_of(call->decide);
+
+    if (!row)
+        return false;
+    return call->request ? row->enveloped && !call->request->listener->controller : !row->enveloped;
+}
+
+/* ---- Envelope ---- */
+
+static bool is_ipv4(const struct addr *a)
+{
+    static const uint8_t mapped[IPV4_AT] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(a->ip, mapped, sizeof(mapped)) == 0;
+}
+
+/* As Kafka's brokers write it: the version, then the message. */
+static enum err principal_write(const struct principal *p, struct bytes *out)
+{
+    struct DefaultPrincipalData d;
+
+    proto_defaults(&DefaultPrincipalData_type, &d);
+    d.type = p->type;
+    d.name = p->name;
+    put_be16(bytes_more(out, 2), (uint16_t)DefaultPrincipalData_type.versions.last);
+    return proto_encode(&DefaultPrincipalData_type, DefaultPrincipalData_type.versions.last, &d, out, NULL);
+}
+
+/* The request as the broker that checked it has it, with its header but for the length. */
+static enum err envelope_make(struct uplink_call *up)
+{
+    struct control_call *call = up->arg;
+    const struct request *r = call->request;
+    struct EnvelopeRequest *in = proto_new(&EnvelopeRequest_type, call->arena, 1);
+    const struct proto_api *api = proto_api(row_of(call->decide)->api_key);
+    struct bytes b;
+    enum err err;
+
+    bytes_init(&b, call->node->heap);
+    err = proto_request_frame(api, call->version, r->correlation, r->client_id, call->in, &b, NULL);
+    if (!err) {
+        in->request_data = arena_copy(call->arena, slice_of(b.p + 4, b.len - 4));
+        b.len = 0;
+        err = principal_write(&call->principal, &b);
+    }
+    if (!err)
+        in->request_principal = arena_copy(call->arena, bytes_slice(&b));
+    in->client_host_address = is_ipv4(&call->peer)
+                                  ? slice_of(call->peer.ip + IPV4_AT, sizeof(call->peer.ip) - IPV4_AT)
+                                  : slice_of(call->peer.ip, sizeof(call->peer.ip));
+    up->in = in;
+    bytes_drop(&b);
+    return err;
+}
+
+static enum err envelope_read(struct uplink_call *up)
+{
+    struct control_call *call = up->arg;
+    const struct EnvelopeResponse *out = up->out;
+    const struct proto_api *api = proto_api(row_of(call->decide)->api_key);
+
+    if (out->error_code)
+        return err_of_wire(out->error_code);
+    if (proto_response_body(api, call->version, out->response_data, call->arena, call->out))
+        return E_UNKNOWN_SERVER_ERROR;
+    return E_OK;
+}
+
+/* ---- a broker's own ---- */
+
+static enum err own_read(struct uplink_call *up)
+{
+    const struct control_call *call = up->arg;
+    const struct proto_api *api = proto_api(up->api_key);
+    int16_t code = 0;
+
+    for (int i = 0; i < api->response->n_fields; i++)
+        if (strcmp(api->response->fields[i].name, "errorCode") == 0)
+            memcpy(&code, (const char *)up->out + api->response->fields[i].offset, sizeof(code));
+    memcpy(call->out, up->out, api->response->size);
+    return err_of_wire(code) == E_NOT_CONTROLLER ? E_NOT_CONTROLLER : E_OK;
+}
+
+void forward_call(struct control_call *call)
+{
+    const struct forward_row *row = row_of(call->decide);
+
+    ASSERT(row);
+    call->up = (struct uplink_call){.api_key = call->request ? API_Envelope : row->api_key,
+                                    .in = call->in,
+                                    .arena = call->arena,
+                                    .make = call->request ? envelope_make : NULL,
+                                    .read = call->request ? envelope_read : own_read,
+                                    .arg = call};
+}

@@ -1,0 +1,13 @@
+/* Decisions that another node's controller is asked for: what a client of this broker wants goes there as it stands, in an
+ * Envelope with the client's name and address; what the broker wants for itself goes in its own request.
+ * Loop: any, but for forward_call(), whose call goes to uplink_send(). */
+#pragma once
+#include "broker/control.h"
+
+/* May clients of any broker ask for it? (Kafka's forwardable APIs, as far as they are here.) */
+bool forward_api(int16_t api_key);
+/* May this call go to another node? Not if it came on the controller's own listener: who asks there looks for the active
+ * controller himself. */
+bool forward_may(const struct control_call *call);
+/* Fills call->up: all but `done`, and the time. The answer goes to call->out. */
+void forward_call(struct control_call *call);

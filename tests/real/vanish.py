@@ -94,6 +94,9 @@ def half_open(directory):
                 assert wire.produce_error(c.ask(wire.produce("much", wire.batch(wire.record(0, os.urandom(500000))))))[0] == 0
         held = [far.connect(port) for _ in range(20)]
         deaf = wire.Raw(node)
+        for s in held:  # what waits in the listener isn't a descriptor of the node's yet
+            s.sendall(wire.request(wire.API_VERSIONS, 0, b""))
+            assert s.recv(65536), "a connection ended"
         before = node.fds() - len(held)
         for s in held + [deaf.sock]:
             ask_much(s, "much")

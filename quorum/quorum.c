@@ -9,7 +9,7 @@ enum { STOP_BYTES = 1 << 16, PUT_OFF_MS = 60000 };
 
 static bool alone(const struct quorum *q)
 {
-    return q->voters.n == 1;
+    return !q->observes && q->voters.n == 1;
 }
 
 /* The leader as the broker may know it: this node only when its barrier has committed. */
@@ -30,21 +30,26 @@ static int32_t leader_now(struct quorum *q, bool *self)
     return id > 0 ? node_of(id) : -1;
 }
 
-/* The first time that this node has all that a leader had committed. */
-static void tell_loaded(struct quorum *q, int32_t leader, bool self)
+void quorum_tell_loaded(struct quorum *q)
 {
     struct image *image = q->image;
-    bool caught_up = self || (leader >= 0 && q->target_term == q->raft.current_term &&
-                              q->applied >= q->target && q->applied_epoch == (int32_t)q->raft.current_term);
 
-    if (q->loaded || !caught_up)
-        return;
     if (q->draft)
         image_seal(image);
     q->draft = false;
     q->image = NULL;
     q->loaded = true;
     q->ops.loaded(q->ops.arg, image);
+}
+
+/* The first time that this node has all that a leader had committed. */
+static void tell_loaded(struct quorum *q, int32_t leader, bool self)
+{
+    bool caught_up = self || (leader >= 0 && q->target_term == q->raft.current_term &&
+                              q->applied >= q->target && q->applied_epoch == (int32_t)q->raft.current_term);
+
+    if (!q->loaded && caught_up)
+        quorum_tell_loaded(q);
 }
 
 static void confirms_end(struct quorum *q, enum err err)
@@ -105,6 +110,10 @@ static void snapshot_due(struct quorum *q)
 {
     if (q->due || q->held || q->stopped || !q->loaded || q->since_snapshot == 0)
         return;
+    if (q->observes) {
+        follow_snapshot(q);
+        return;
+    }
     q->due = true;
     raft_set_snapshot_threshold(&q->raft, 1);
     nudge(q);
@@ -119,7 +128,7 @@ static void snapshot_fired(struct timer *timer)
     snapshot_due(q);
 }
 
-static void snapshot_look(struct quorum *q)
+void quorum_snapshot_look(struct quorum *q)
 {
     const struct quorum_settings *s = &q->settings;
 
@@ -192,10 +201,18 @@ void quorum_observe(struct quorum *q)
     tell_leader(q, leader, self);
     q->view.leader = leader;
     q->view.epoch = (int32_t)q->raft.current_term;
-    snapshot_look(q);
+    quorum_snapshot_look(q);
 }
 
 /* ---- the disk ends it ---- */
+
+static void rest(struct quorum *q)
+{
+    if (q->observes)
+        follow_rest(q);
+    else
+        raft_rest(q);
+}
 
 void quorum_fail(struct quorum *q)
 {
@@ -205,7 +222,7 @@ void quorum_fail(struct quorum *q)
     q->view.leader = -1;
     timer_stop(&q->snapshot_timer);
     if (q->phase == QUORUM_RUNNING)
-        raft_rest(q);
+        rest(q);
     q->told_self = false;
     confirms_end(q, E_NOT_CONTROLLER);
     q->ops.failed(q->ops.arg, q->disk.err, q->disk.what);
@@ -218,6 +235,13 @@ static void fail_run(struct msg *msg)
 }
 
 /* ---- opening ---- */
+
+void quorum_view_voters(struct quorum *q)
+{
+    q->view.n_voters = q->voters.n;
+    for (int i = 0; i < q->voters.n; i++)
+        q->view.voters[i] = q->voters.v[i].server_id - 1;
+}
 
 static void opened_run(struct msg *msg)
 {
@@ -235,9 +259,11 @@ static void opened_run(struct msg *msg)
     q->newest = (struct ckpt_id){q->disk.snapshot, q->disk.snapshot_epoch};
     q->view.log_start = q->log_start;
     q->view.snapshot = q->disk.snapshot;
-    q->view.n_voters = q->voters.n;
-    for (int i = 0; i < q->voters.n; i++)
-        q->view.voters[i] = q->voters.v[i].server_id - 1;
+    quorum_view_voters(q);
+    if (q->observes) {
+        follow_begin(q);
+        return;
+    }
     if (alone(q)) { /* all of it is in the image: as if a snapshot ended where the log does */
         entry_book_restart(&q->book, q->opened_last + 1, q->end);
         q->start_id = (struct ckpt_id){q->end, q->opened_epoch};
@@ -334,7 +360,7 @@ void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
 
     if (q->phase != QUORUM_RUNNING || q->view.failed)
         return;
-    if (voter < 0 || node == q->settings.node_id) {
+    if (q->observes || voter < 0 || node == q->settings.node_id) {
         TRACE(q->io, quorum_message_bad, node);
         return;
     }
@@ -358,7 +384,7 @@ void quorum_dead(struct quorum *q, int32_t node)
     struct raft_message m = {.type = RAFT_IO_TIMEOUT_NOW, .server_id = server_of_node(node)};
     bool self;
 
-    if (q->phase != QUORUM_RUNNING || voter < 0 || node == q->settings.node_id)
+    if (q->observes || q->phase != QUORUM_RUNNING || voter < 0 || node == q->settings.node_id)
         return;
     q->peers[voter].dead = true;
     if (raft_state(&q->raft) != RAFT_FOLLOWER || leader_now(q, &self) != node)
@@ -480,9 +506,15 @@ static void closed_run(struct msg *msg)
 
 static void last_snapshot(struct quorum *q)
 {
-    struct image *image = q->ops.hold(q->ops.arg);
-    const struct entry_row *row = entry_book_row(&q->book, q->applied);
+    struct image *image;
+    const struct entry_row *row;
 
+    if (q->observes) {
+        follow_snapshot(q);
+        return;
+    }
+    image = q->ops.hold(q->ops.arg);
+    row = entry_book_row(&q->book, q->applied);
     q->since_snapshot = 0;
     if (!image)
         return;
@@ -502,7 +534,7 @@ static void last_snapshot(struct quorum *q)
 static void stop_step(struct quorum *q)
 {
     if (q->stopped && q->phase == QUORUM_RUNNING && (!alone(q) || list_empty(&q->flights))) {
-        raft_rest(q);
+        rest(q);
         q->told_self = false;
         confirms_end(q, E_NOT_CONTROLLER);
     }
@@ -529,6 +561,14 @@ void quorum_drained(struct quorum *q)
 
 /* ---- the door ---- */
 
+static bool observes(const struct quorum_settings *s)
+{
+    for (int i = 0; i < s->n_voters; i++)
+        if (s->voters[i] == s->node_id)
+            return s->observes;
+    return s->observes || s->n_voters > 0;
+}
+
 struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
                             const struct quorum_settings *settings, const struct quorum_ops *ops)
 {
@@ -542,7 +582,8 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->grave = grave;
     q->settings = *settings;
     q->settings.dir = heap_str(q->heap, SLICE(settings->dir));
-    if (q->settings.n_voters == 0) {
+    q->observes = observes(settings);
+    if (q->settings.n_voters == 0 && !q->observes) {
         q->settings.voters[0] = settings->node_id;
         q->settings.n_voters = 1;
     }

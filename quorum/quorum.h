@@ -41,6 +41,7 @@ struct quorum_settings {
      * votes, and must say the same. None: this node alone. */
     int32_t voters[QUORUM_VOTERS_MAX];
     int n_voters;
+    bool observes;          /* this node follows and never votes; so does one that isn't among `voters` */
     int32_t election_ms;    /* quorum.election.ms, ours: silence of the leader before an election */
     int32_t heartbeat_ms;   /* and how often it speaks */
     int64_t snapshot_bytes; /* metadata.log.max.record.bytes.between.snapshots */
@@ -84,6 +85,10 @@ struct quorum_ops {
     bool (*send)(void *arg, int32_t node, struct slice bytes);
     /* Asks a voter for a stretch of its checkpoint (FetchSnapshot); it comes by quorum_piece(). */
     void (*ask)(void *arg, int32_t node, struct quorum_checkpoint id, int64_t at);
+    /* An observer asks for what has committed from `offset` on; `epoch` is that of the batch before it, -1: none. One
+     * question at a time; quorum_fetched() answers it, when there is something to tell, sooner or later: who doesn't get
+     * an answer from one voter asks the next. NULL: this node never observes. */
+    void (*fetch)(void *arg, int64_t offset, int32_t epoch);
     void *arg;
 };
 
@@ -91,6 +96,22 @@ struct quorum_ops {
  * copied. */
 struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
                             const struct quorum_settings *settings, const struct quorum_ops *ops);
+
+/* What a voter answered to ops.fetch(). Bytes that don't continue this node's log are dropped and asked for again; what
+ * contradicts it stops the quorum: nothing that committed is ever cut. */
+struct quorum_fetched {
+    int64_t offset; /* asked for */
+    int32_t node;   /* who answers: its snapshot may be asked for next */
+    enum err err;   /* E_OK, or E_OFFSET_OUT_OF_RANGE: its log has ended before `offset`, though it leads */
+    bool diverges;  /* it has another batch before `offset` */
+    int32_t leader; /* as it knows; -1: nobody */
+    int32_t epoch;  /* and the newest epoch */
+    int64_t committed;
+    struct quorum_checkpoint snapshot; /* to begin with, because the log before it is gone; offset -1: none */
+    struct slice batches;              /* committed ones, lent; the last may be cut */
+};
+void quorum_fetched(struct quorum *q, const struct quorum_fetched *f);
+
 /* E_NOT_CONTROLLER from `done`: leadership was lost; the batch may commit all the same, as somebody else's. */
 void quorum_submit(struct quorum *q, struct quorum_entry *e);
 /* What a voter sent. Bytes that don't read are dropped with a trace row. */
@@ -118,7 +139,8 @@ struct quorum_read {
     struct msg msg; /* the quorum's, and */
     void *owner;    /* this */
     struct loop *back;
-    int64_t offset; /* of the log; or the position in the checkpoint */
+    int64_t offset;     /* of the log; or the position in the checkpoint */
+    int32_t last_epoch; /* of the reader's batch before `offset`: is it ours? -1: it doesn't say */
     size_t max_bytes;
     bool is_checkpoint;
     struct quorum_checkpoint checkpoint;
@@ -126,6 +148,10 @@ struct quorum_read {
     enum err err;
     struct log_range range; /* the caller's to drop */
     int64_t log_start, committed, size;
+    bool diverges;                   /* another batch lies before `offset` here: where the reader's epoch */
+    int32_t ours_epoch;              /* … or the one before it … */
+    int64_t ours_end;                /* … ends here */
+    int64_t end;                     /* of the log, what hasn't committed included */
     struct quorum_checkpoint newest; /* offset -1: none */
     void (*done)(struct quorum_read *r);
 };

@@ -8,11 +8,29 @@ static void read_back(struct msg *msg)
     r->done(r); /* last touch */
 }
 
+/* What committed here has committed everywhere, so of that it can be said whether the reader has the same; of what
+ * comes behind it nobody knows yet. */
+static bool diverges(const struct log *log, struct quorum_read *r)
+{
+    struct epoch_end ours;
+
+    if (r->last_epoch < 0 || r->offset > r->committed || r->offset <= log_start(log))
+        return false;
+    ours = log_epoch_end(log, r->last_epoch);
+    r->ours_epoch = ours.epoch;
+    r->ours_end = ours.end;
+    return epochs_at(log_epochs(log), r->offset - 1) != r->last_epoch;
+}
+
 static void read_log(struct quorum *q, struct quorum_read *r)
 {
     struct log_limits limits = {.up_to = r->committed, .max_bytes = r->max_bytes, .min_one = true};
 
     r->log_start = log_start(q->disk.log);
+    r->end = log_end(q->disk.log);
+    r->diverges = diverges(q->disk.log, r);
+    if (r->diverges || (r->offset > r->committed && r->offset <= r->end))
+        return;
     r->err = log_read(q->disk.log, r->offset, &limits, &r->range);
 }
 
@@ -56,6 +74,8 @@ void quorum_read(struct quorum *q, struct quorum_read *r)
     r->owner = q;
     r->committed = q->view.committed;
     r->newest = (struct quorum_checkpoint){q->newest.offset, q->newest.epoch};
+    r->err = E_OK;
+    r->diverges = false;
     r->range = (struct log_range){0};
     r->msg.run = read_run;
     loop_post(q->loop, &r->msg);

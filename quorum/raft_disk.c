@@ -9,7 +9,8 @@
  *
  * 1. What went back without error is on disk.
  * 2. A full disk makes the line wait, in order; any other error ends it for good, once.
- * 3. At the start nothing of the log has committed but what a checkpoint holds, or with one voter all of it. */
+ * 3. At the start nothing of the log has committed but what a checkpoint holds, or with one voter all of it, as of an
+ *    observer's copy. */
 #include "quorum/log_walk.h"
 #include "quorum/raft_internal.h"
 
@@ -31,6 +32,7 @@ void raft_disk_op_free(struct disk_op *op)
     struct heap *h = op->quorum->heap;
 
     arena_drop(&op->own);
+    heap_free(h, op->bytes.p);
     heap_free(h, op->v);
     heap_free(h, op);
 }
@@ -45,7 +47,10 @@ static void op_back(struct msg *msg)
     q->ops_out--;
     switch (op->what) {
     case DISK_APPEND:
-        raft_append_done(q, op);
+        if (q->observes)
+            follow_append_done(q, op);
+        else
+            raft_append_done(q, op);
         break;
     case DISK_CUT:
         raft_disk_op_free(op);
@@ -268,8 +273,16 @@ static void place_find(struct quorum *q)
     q->opened_voters = (raft_index)v->configuration_index;
 }
 
-/* With one voter, this one, everything in the log has committed: the image is made here, and raft gets no entries, but
- * begins behind them in a new epoch. */
+/* Everything in the log has committed: the image is made here. */
+static enum err open_whole(struct quorum *q)
+{
+    for (size_t i = 0; i < q->n_entries; i++)
+        heap_free(q->heap, q->entries[i].bytes.p);
+    q->n_entries = 0;
+    return local_disk_replay(&q->disk, &q->opened_image);
+}
+
+/* With one voter, this one, raft gets no entries, but begins behind them in a new epoch. */
 static enum err open_alone(struct quorum *q)
 {
     struct quorum_state now = {.leader_id = q->disk.server_id,
@@ -278,10 +291,7 @@ static enum err open_alone(struct quorum *q)
 
     now.leader_epoch =
         (q->state.leader_epoch > q->opened_epoch ? q->state.leader_epoch : q->opened_epoch) + 1;
-    for (size_t i = 0; i < q->n_entries; i++)
-        heap_free(q->heap, q->entries[i].bytes.p);
-    q->n_entries = 0;
-    if (local_disk_replay(&q->disk, &q->opened_image))
+    if (open_whole(q))
         return q->disk.err;
     if (quorum_state_write(q->io, q->disk.path, &now))
         return local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
@@ -318,6 +328,8 @@ static enum err open_steps(struct quorum *q, const struct voters *first)
     q->newest_voters = d->voters;
     if (local_disk_failed(d, log_walk(d->log, q->heap, from, entry_found, q), "reading the metadata log"))
         return d->err;
+    if (q->observes)
+        return open_whole(q);
     if (!voters_are(q))
         return local_disk_failed(d, E_INCONSISTENT_VOTER_SET, "looking for the voters of the configuration");
     return d->voters.n == 1 ? open_alone(q) : E_OK;
@@ -326,7 +338,7 @@ static enum err open_steps(struct quorum *q, const struct voters *first)
 static void open_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, open);
-    struct voters first = {.n = q->settings.n_voters};
+    struct voters first = {.n = q->observes ? 0 : q->settings.n_voters}; /* an observer begins no log */
 
     local_disk_init(&q->disk, q->io, &q->settings);
     q->disk.server_id = q->settings.node_id + 1;

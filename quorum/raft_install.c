@@ -5,6 +5,8 @@
  *     RaftInstall ─► FETCHING: ops.ask ─► quorum_piece ─► written ─► … ─► LOADING ─► the library: snapshot_put
  *                 ─► PUTTING: named, log restarted ─► its callback ─► fsm_restore takes the image
  *
+ * An observer has no library: LOADING goes on to PUTTING by itself, and the image to quorum_restore().
+ *
  * One at a time; a newer term's ticket takes the place of one that is being fetched. A piece that doesn't come, or a
  * file that doesn't read, ends it: the leader offers the next ticket by itself. */
 #include "proto_gen.h"
@@ -58,6 +60,17 @@ bool raft_install_idle(const struct quorum *q)
     return !q->install && q->installs_out == 0;
 }
 
+/* Nobody offers an observer the next one: it asks again. */
+static void install_failed(struct install *in, enum err err)
+{
+    struct quorum *q = in->quorum;
+
+    TRACE(q->io, quorum_install_failed, (long long)in->id.offset, err_text(err));
+    install_drop(in);
+    if (q->observes)
+        follow_again(q);
+}
+
 static void install_send(struct install *in, void (*run)(struct msg *msg))
 {
     in->busy = true;
@@ -76,8 +89,7 @@ static bool install_home(struct install *in)
     heap_free(q->heap, in->piece.p);
     in->piece = SLICE_NULL;
     if (!in->dropped && in->err) {
-        TRACE(q->io, quorum_install_failed, (long long)in->id.offset, err_text(in->err));
-        install_drop(in);
+        install_failed(in, in->err);
     } else if (in->dropped) {
         install_free(in);
     } else {
@@ -101,6 +113,14 @@ static void piece_run(struct msg *msg)
     loop_post(in->quorum->control, msg);
 }
 
+/* What a voter's message says beside the file, an observer finds in it. */
+static void voters_of_file(struct install *in, const struct voters *voters)
+{
+    in->voters = *voters;
+    in->last_index = (raft_index)(voters->index ? voters->index : in->id.offset);
+    in->configuration_index = (raft_index)(voters->index ? voters->configuration_index : 1);
+}
+
 /* The image has no other owner and leaves nothing in the DISK loop's grave. */
 static void load_run(struct msg *msg)
 {
@@ -111,6 +131,8 @@ static void load_run(struct msg *msg)
     in->err = ckpt_part_load(q->io, q->disk.path, in->id, &q->disk.grave, &in->image, &voters);
     if (in->err)
         in->image = NULL;
+    else if (q->observes)
+        voters_of_file(in, &voters);
     while (grave_step(&q->disk.grave, 1000))
         ;
     msg->run = loaded;
@@ -145,13 +167,31 @@ void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int
         (bytes.len == 0 || size <= at || (int64_t)bytes.len > size - at || (in->size && in->size != size)))
         err = E_MALFORMED;
     if (err) {
-        TRACE(q->io, quorum_install_failed, (long long)id.offset, err_text(err));
-        install_drop(in);
+        install_failed(in, err);
         return;
     }
     in->size = size;
     in->piece = heap_copy(q->heap, bytes);
     install_send(in, piece_run);
+}
+
+static struct install *install_new(struct quorum *q, int32_t node, struct ckpt_id id)
+{
+    struct install *in = heap_alloc(q->heap, sizeof(*in));
+
+    q->install = in;
+    in->quorum = q;
+    in->node = node;
+    in->id = id;
+    TRACE(q->io, quorum_install, (long long)id.offset, id.epoch, node);
+    return in;
+}
+
+static void install_ask(struct install *in)
+{
+    struct quorum *q = in->quorum;
+
+    q->ops.ask(q->ops.arg, in->node, (struct quorum_checkpoint){in->id.offset, in->id.epoch}, in->at);
 }
 
 void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m, const struct voters *voters)
@@ -165,20 +205,33 @@ void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m
         return;
     if (in)
         install_drop(in);
-    in = heap_alloc(q->heap, sizeof(*in));
-    q->install = in;
-    in->quorum = q;
-    in->node = q->voters.v[voter].server_id - 1;
-    in->id = (struct ckpt_id){m->offset, m->epoch};
+    in = install_new(q, q->voters.v[voter].server_id - 1, (struct ckpt_id){m->offset, m->epoch});
     in->term = (raft_term)m->term;
     in->last_index = (raft_index)m->last_index;
     in->configuration_index = (raft_index)m->configuration_index;
     in->voters = *voters;
-    TRACE(q->io, quorum_install, (long long)in->id.offset, in->id.epoch, in->node);
-    q->ops.ask(q->ops.arg, in->node, (struct quorum_checkpoint){in->id.offset, in->id.epoch}, 0);
+    install_ask(in);
+}
+
+bool raft_install_follow(struct quorum *q, int32_t node, struct ckpt_id id)
+{
+    if (q->install || q->installs_out > 0)
+        return false;
+    install_ask(install_new(q, node, id));
+    return true;
 }
 
 /* ---- through the library ---- */
+
+static void install_post(struct install *in)
+{
+    struct disk_op *op = raft_disk_op(in->quorum, DISK_INSTALL);
+
+    in->stage = PUTTING;
+    op->offset = in->id.offset;
+    op->epoch = in->id.epoch;
+    raft_disk_post(in->quorum, op);
+}
 
 static void loaded(struct msg *msg)
 {
@@ -189,6 +242,10 @@ static void loaded(struct msg *msg)
 
     if (!install_home(in))
         return;
+    if (q->observes) {
+        install_post(in);
+        return;
+    }
     raft_enter(q);
     *s = (struct raft_install_snapshot){.term = in->term,
                                         .last_index = in->last_index,
@@ -207,15 +264,10 @@ static void loaded(struct msg *msg)
 
 int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb)
 {
-    struct disk_op *op = raft_disk_op(q, DISK_INSTALL);
-
     ASSERT(q->install && q->install->stage == LOADING);
-    q->install->stage = PUTTING;
     q->install->put = req;
     q->install->put_cb = cb;
-    op->offset = q->install->id.offset;
-    op->epoch = q->install->id.epoch;
-    raft_disk_post(q, op);
+    install_post(q->install);
     return 0;
 }
 
@@ -230,16 +282,25 @@ enum err raft_install_run(struct quorum *q, struct disk_op *op)
     return local_disk_restart(&q->disk, id);
 }
 
+static void install_over(struct install *in)
+{
+    in->stage = LOADING;
+    install_drop(in);
+}
+
 void raft_install_done(struct quorum *q, struct disk_op *op)
 {
     struct install *in = q->install;
     bool ok = in && !op->err && q->phase == QUORUM_RUNNING;
 
     raft_disk_op_free(op);
+    if (!ok && q->observes && in)
+        install_over(in);
     if (!ok) /* raft is closed, or is about to be: raft_install_cancel() */
         return;
     ASSERT(in->stage == PUTTING && in->last_index > q->applied);
-    entry_book_restart(&q->book, in->last_index + 1, in->id.offset);
+    if (!q->observes)
+        entry_book_restart(&q->book, in->last_index + 1, in->id.offset);
     q->applied = in->last_index;
     q->applied_epoch = in->id.epoch;
     q->voters = in->voters;
@@ -251,10 +312,17 @@ void raft_install_done(struct quorum *q, struct disk_op *op)
     q->view.snapshot = in->id.offset;
     q->since_snapshot = 0;
     TRACE(q->io, quorum_installed, (long long)in->id.offset, in->id.epoch);
+    if (q->observes) {
+        struct ckpt_id id = in->id;
+        struct image *image = raft_install_image(q);
+
+        install_over(in);
+        follow_installed(q, id, image);
+        return;
+    }
     raft_enter(q);
     in->put_cb(in->put, 0);
-    in->stage = LOADING;
-    install_drop(in);
+    install_over(in);
     quorum_observe(q);
 }
 
@@ -273,7 +341,7 @@ void raft_install_cancel(struct quorum *q)
 {
     struct install *in = q->install;
 
-    if (!in)
+    if (!in || (q->observes && in->stage == PUTTING)) /* raft_install_done() ends it */
         return;
     if (in->stage == PUTTING) {
         in->put_cb(in->put, RAFT_CANCELED);

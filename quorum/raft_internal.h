@@ -7,6 +7,7 @@
  *     raft_disk.c    the quorum's DISK loop: appends, cuts, snapshots, in order
  *     raft_install.c a snapshot from the leader: pieces, check, restore
  *     entry_book.c         entries and offsets
+ *     follow.c       a node outside: no library, the same files
  *
  * What holds:
  *  1. The library is entered on the control loop alone, after raft_enter(): its allocator is one for a process.
@@ -20,6 +21,7 @@
 #include "base/trace.h"
 #include "quorum/entry_book.h"
 #include "quorum/local_disk.h"
+#include "quorum/observer.h"
 #include "quorum/quorum.h"
 #include "quorum/room.h"
 #include <limits.h>
@@ -45,12 +47,13 @@ struct disk_op {
     struct list stuck;
     struct quorum *quorum;
     enum disk_what what;
-    struct raft_io_append *req; /* of an append */
+    struct raft_io_append *req; /* of raft's append */
     raft_term term;             /* raft's when it asked */
     raft_index last;            /* index of the last entry */
     struct slice *v;            /* its batches: of data, in raft's memory, which stays until the callback */
     int n, done;                /* batches, and how many are in the log */
     struct arena own;           /* barriers and configurations, copied */
+    struct slice bytes;         /* of an observer's append: all its batches */
     int64_t offset;             /* of a cut or an install */
     int32_t epoch;              /* of an install */
     enum err err;
@@ -80,6 +83,7 @@ struct quorum {
     struct quorum_ops ops;
 
     /* ---- control loop ---- */
+    bool observes; /* no raft: follow.c */
     enum quorum_phase phase;
     struct raft raft;
     struct raft_io raft_io;
@@ -126,6 +130,10 @@ struct quorum {
     struct timer confirm_timer;
     int ops_out;       /* on the disk loop */
     struct list stuck; /* appends that failed: they call back when raft is closed */
+    /* an observer's */
+    struct observer seen;
+    bool asking; /* ops.fetch() isn't answered */
+    struct timer again;
     /* snapshots */
     int64_t since_snapshot; /* bytes committed */
     struct timer snapshot_timer;
@@ -197,6 +205,9 @@ void quorum_tell_lost(struct quorum *q);                    /* this node led */
 void quorum_fail(struct quorum *q);
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_confirmed(struct quorum *q, int voter, int64_t round);
+void quorum_tell_loaded(struct quorum *q);   /* seals the image and hands it over */
+void quorum_view_voters(struct quorum *q);   /* the newest configuration is seen from outside */
+void quorum_snapshot_look(struct quorum *q); /* something has committed: is a snapshot due? */
 
 /* ---- raft_io.c ---- */
 void raft_enter(struct quorum *q);
@@ -206,6 +217,8 @@ void raft_rest(struct quorum *q); /* nothing is given to the library any more: w
 void raft_end(struct quorum *q);  /* closes it, when everything is home */
 void raft_give(struct quorum *q, struct raft_message *m); /* to the library, by the rules */
 void raft_append_done(struct quorum *q, struct disk_op *op);
+void quorum_take(struct quorum *q, struct slice batch);     /* into the image, which isn't told yet */
+void quorum_restore(struct quorum *q, struct image *image); /* takes the place of what had committed */
 int raft_voters(const struct voters *v, struct raft_configuration *out);
 int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c, struct voters *out);
 
@@ -235,8 +248,17 @@ void raft_disk_stop(struct quorum *q);
 void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m,
                         const struct voters *voters);
 int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb);
-enum err raft_install_run(struct quorum *q, struct disk_op *op); /* on the DISK loop */
-void raft_install_done(struct quorum *q, struct disk_op *op);    /* the log begins anew behind it */
+bool raft_install_follow(struct quorum *q, int32_t node, struct ckpt_id id); /* an observer's; false: busy */
+enum err raft_install_run(struct quorum *q, struct disk_op *op);             /* on the DISK loop */
+void raft_install_done(struct quorum *q, struct disk_op *op); /* the log begins anew behind it */
 struct image *raft_install_image(struct quorum *q); /* the caller's now; NULL: none is being restored */
 void raft_install_cancel(struct quorum *q);         /* raft closes */
 bool raft_install_idle(const struct quorum *q);
+
+/* ---- follow.c ---- */
+void follow_begin(struct quorum *q); /* on what was opened */
+void follow_rest(struct quorum *q);
+void follow_again(struct quorum *q); /* asks once more, a little later */
+void follow_append_done(struct quorum *q, struct disk_op *op);
+void follow_installed(struct quorum *q, struct ckpt_id id, struct image *image);
+void follow_snapshot(struct quorum *q);

@@ -410,7 +410,7 @@ static int io_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req,
 
 /* ---- the state machine: the broker's image, and until it is told, one of our own ---- */
 
-static void image_take(struct quorum *q, struct slice batch)
+void quorum_take(struct quorum *q, struct slice batch)
 {
     struct batch_content c;
     struct arena a;
@@ -439,7 +439,7 @@ static void batch_applied(struct quorum *q, const struct entry_row *row, struct 
     if (q->told_self && raft_state(&q->raft) != RAFT_LEADER)
         quorum_tell_lost(q);
     if (!q->loaded)
-        image_take(q, batch);
+        quorum_take(q, batch);
     else if (!submitted)
         q->ops.committed(q->ops.arg, batch);
 }
@@ -478,6 +478,18 @@ static int fsm_apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void *
     return 0;
 }
 
+void quorum_restore(struct quorum *q, struct image *image)
+{
+    q->view.committed = image->offset + 1;
+    if (q->loaded) {
+        q->ops.installed(q->ops.arg, image);
+        return;
+    }
+    image_unref(q->image, q->grave);
+    q->image = image;
+    q->draft = false;
+}
+
 /* At the start the image is there already. */
 static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
 {
@@ -485,16 +497,8 @@ static int fsm_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     struct image *image = raft_install_image(q);
 
     raft_free(buf->base);
-    if (!image)
-        return 0;
-    q->view.committed = image->offset + 1;
-    if (q->loaded) {
-        q->ops.installed(q->ops.arg, image);
-    } else {
-        image_unref(q->image, q->grave);
-        q->image = image;
-        q->draft = false;
-    }
+    if (image)
+        quorum_restore(q, image);
     return 0;
 }
 

@@ -98,7 +98,7 @@ static inline const uint8_t *short_zz(const uint8_t *p, int32_t *out)
 /* true: the record from p to `end` is whole and *w describes it. SHORT_AHEAD bytes lie behind its end. */
 static inline bool short_walk(const uint8_t *p, const uint8_t *end, struct walked *w)
 {
-    int32_t time_delta, key, value, headers_n;
+    int32_t time_delta, key, value, headers_n = -1;
 
     p++;
     if (!(p = short_zz(p, &time_delta)) || !(p = short_zz(p, &w->offset_delta)) || !(p = short_zz(p, &key)) ||

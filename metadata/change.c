@@ -382,16 +382,15 @@ bool changer_put(struct changer *c, struct change *ch)
 
 /* ---- many of them ---- */
 
-static bool wanted(const struct changer *c, const struct change *ch, enum change_walk what)
+static bool wanted(const struct changer *c, int32_t leader, struct ids isr, struct ids elr,
+                   enum change_walk what)
 {
-    const struct record_partition *p = &ch->old;
     const int32_t gone[] = {c->removed, c->unclean};
 
     if (what == WALK_NO_LEADER)
-        return p->leader == NOBODY;
+        return leader == NOBODY;
     for (int i = 0; i < 2; i++)
-        if (gone[i] != NOBODY &&
-            (p->leader == gone[i] || ids_has(p->isr, gone[i]) || ids_has(p->elr, gone[i])))
+        if (gone[i] != NOBODY && (leader == gone[i] || ids_has(isr, gone[i]) || ids_has(elr, gone[i])))
             return true;
     return false;
 }
@@ -415,40 +414,51 @@ static void leads_on(struct changer *c, const struct change *ch)
     ctl_emit(c->out, RECORD_PARTITION_CHANGE, false)->partition_change = r;
 }
 
-static void walk(struct changer *c, enum change_walk what, struct uuids dirs)
+/* As the tip has it. Nothing that this decision has done may make it one of those that the walk is for. */
+static bool concerned(const struct changer *c, const struct image_partition *p, enum change_walk what,
+                      struct uuids dirs)
+{
+    return dirs.n ? ids_has(partition_replicas(p), c->removed)
+                  : wanted(c, p->leader, partition_isr(p), partition_elr(p), what);
+}
+
+static void leave(struct changer *c, const struct image_partition *p, enum change_walk what,
+                  struct uuids dirs)
 {
     const int32_t gone[] = {c->removed, c->unclean};
-    struct image_topics topics = image_topics_from(c->tip, SLICE_NULL);
-    const struct image_topic *t;
+    struct change ch;
+
+    change_begin(c, p, &ch);
+    if (dirs.n ? !lies_in(c, &ch, dirs) : !wanted(c, ch.old.leader, ch.old.isr, ch.old.elr, what))
+        return;
+    if (ch.old.replicas.n == 1 && c->alone != ALONE_AS_OTHERS) {
+        leads_on(c, &ch);
+        return;
+    }
+    ch.isr = ids_without(c->out, ch.isr, (struct ids){gone, 2});
+    (void)changer_put(c, &ch);
+}
+
+static bool walk(struct changer *c, struct walk *w, enum change_walk what, struct uuids dirs)
+{
     const struct image_partition *p;
 
-    while ((t = image_topics_next(&topics))) {
-        struct image_partitions w = image_partitions_from(t, 0);
-
-        changer_topic(c, t);
-        while ((p = image_partitions_next(&w))) {
-            struct change ch;
-
-            change_begin(c, p, &ch);
-            if (dirs.n ? !lies_in(c, &ch, dirs) : !wanted(c, &ch, what))
-                continue;
-            if (ch.old.replicas.n == 1 && c->alone != ALONE_AS_OTHERS) {
-                leads_on(c, &ch);
-                continue;
-            }
-            ch.isr = ids_without(c->out, ch.isr, (struct ids){gone, 2});
-            (void)changer_put(c, &ch);
-        }
+    walk_step(w, c->tip, c->out);
+    while ((p = walk_next(w))) {
+        if (!concerned(c, p, what, dirs))
+            continue;
+        changer_topic(c, w->topic);
+        leave(c, p, what, dirs);
     }
+    return w->over;
 }
 
-void changer_walk(struct changer *c, enum change_walk what)
+bool changer_walk(struct changer *c, struct walk *w, enum change_walk what)
 {
-    walk(c, what, (struct uuids){0});
+    return walk(c, w, what, (struct uuids){0});
 }
 
-void changer_walk_dirs(struct changer *c, struct uuids dirs)
+bool changer_walk_dirs(struct changer *c, struct walk *w, struct uuids dirs)
 {
-    if (dirs.n > 0)
-        walk(c, WALK_ISR, dirs);
+    return dirs.n == 0 || walk(c, w, WALK_ISR, dirs);
 }

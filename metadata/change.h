@@ -13,6 +13,7 @@
 #pragma once
 #include "base/map.h"
 #include "metadata/decide.h"
+#include "metadata/walk.h"
 
 enum { NOBODY = -1 };
 
@@ -65,9 +66,10 @@ enum change_walk {
     WALK_ISR = 1,      /* … has them in its ISR or ELR, or a leader among them */
     WALK_NO_LEADER = 2 /* … has no leader */
 };
-void changer_walk(struct changer *c, enum change_walk what);
+/* In steps: false: return, and go on here when the decision is called again. */
+bool changer_walk(struct changer *c, struct walk *w, enum change_walk what);
 /* … keeps the replica of c->removed in one of these directories. */
-void changer_walk_dirs(struct changer *c, struct uuids dirs);
+bool changer_walk_dirs(struct changer *c, struct walk *w, struct uuids dirs);
 
 bool ids_equal(struct ids a, struct ids b);
 struct ids ids_without(struct ctl_out *o, struct ids from, struct ids gone);

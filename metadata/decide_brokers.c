@@ -113,9 +113,10 @@ static bool kept_all(const struct image_broker *old, const struct BrokerRegistra
 /* The new incarnation begins outside of every ISR; with ELR on, and if something may be lost, outside of the ELR too.
  * Where it is the only replica it leads on, because nobody else can have led meanwhile: in the same epoch if everything
  * is still there, else in a new one, by which clients notice that offsets may mean other records now. */
-static void begin_anew(const struct image *tip, int32_t id, bool kept, struct ctl_out *o)
+static bool begin_anew(const struct image *tip, int32_t id, bool kept, struct ctl_out *o)
 {
     struct changer c;
+    bool over;
 
     changer_init(&c, tip, o, false);
     if (c.elr && !kept)
@@ -123,8 +124,9 @@ static void begin_anew(const struct image *tip, int32_t id, bool kept, struct ct
     else
         c.removed = id;
     c.alone = kept ? ALONE_STAYS : ALONE_NEW_EPOCH;
-    changer_walk(&c, WALK_ISR);
+    over = changer_walk(&c, walk_of(o), WALK_ISR);
     changer_end(&c);
+    return over;
 }
 
 static void emit_registration(const struct BrokerRegistrationRequest *req, const struct image_broker *old,
@@ -185,8 +187,8 @@ void decide_broker_registration(const struct image *tip, const void *in, void *o
     resp->broker_epoch = -1;
     if (err)
         return;
-    if (!same)
-        begin_anew(tip, req->broker_id, kept_all(old, req), o);
+    if (!same && !begin_anew(tip, req->broker_id, kept_all(old, req), o))
+        return;
     resp->broker_epoch = same ? old->reg.epoch : o->base_offset + o->n;
     emit_registration(req, old, resp->broker_epoch, same, o);
 }
@@ -201,6 +203,7 @@ void decide_unregister_broker(const struct image *tip, const void *in, void *out
     const struct image_broker *b = image_broker(tip, req->broker_id);
     struct meta_record *r;
     struct changer c;
+    bool over;
 
     if (!b) {
         api_error_set(api_error(o, E_BROKER_ID_NOT_REGISTERED, "Broker ID %d is not currently registered",
@@ -210,8 +213,10 @@ void decide_unregister_broker(const struct image *tip, const void *in, void *out
     }
     changer_init(&c, tip, o, false);
     c.removed = c.unclean = req->broker_id;
-    changer_walk(&c, WALK_ISR);
+    over = changer_walk(&c, walk_of(o), WALK_ISR);
     changer_end(&c);
+    if (!over)
+        return;
     r = ctl_emit(o, RECORD_UNREGISTER_BROKER, false);
     r->unregister_broker = (struct record_unregister_broker){.id = b->reg.id, .epoch = b->reg.epoch};
 }

@@ -16,60 +16,72 @@ static struct record_broker_change change_of(const struct image_broker *b)
         .id = b->reg.id, .epoch = b->reg.epoch, .dirs = UUIDS_SAME, .cordoned = UUIDS_SAME};
 }
 
-static void fence(struct changer *c, const struct image_broker *b)
+/* Each of these is false while it isn't over. */
+static bool fence(struct changer *c, const struct image_broker *b, struct walk *w)
 {
     struct record_broker_change r = change_of(b);
 
     c->removed = b->reg.id;
-    changer_walk(c, WALK_ISR);
+    if (!changer_walk(c, w, WALK_ISR))
+        return false;
     r.fenced = 1;
     if (!b->reg.fenced)
         ctl_emit(c->out, RECORD_BROKER_CHANGE, false)->broker_change = r;
+    return true;
 }
 
-static void unfence(struct changer *c, const struct image_broker *b)
+static bool unfence(struct changer *c, const struct image_broker *b, struct walk *w)
 {
     struct record_broker_change r = change_of(b);
 
     r.fenced = -1;
-    ctl_emit(c->out, RECORD_BROKER_CHANGE, false)->broker_change = r;
+    if (!w->begun)
+        ctl_emit(c->out, RECORD_BROKER_CHANGE, false)->broker_change = r;
     c->added = b->reg.id;
-    changer_walk(c, WALK_NO_LEADER);
+    return changer_walk(c, w, WALK_NO_LEADER);
 }
 
-static void leave(struct changer *c, const struct image_broker *b)
+static bool leave(struct changer *c, const struct image_broker *b, struct walk *w)
 {
     struct record_broker_change r = change_of(b);
 
     r.in_controlled_shutdown = 1;
-    if (!b->reg.in_controlled_shutdown)
+    if (!w->begun && !b->reg.in_controlled_shutdown)
         ctl_emit(c->out, RECORD_BROKER_CHANGE, false)->broker_change = r;
     c->removed = b->reg.id;
-    changer_walk(c, WALK_ISR);
-}
-
-static bool leads(const struct image *tip, int32_t id)
-{
-    struct image_topics topics = image_topics_from(tip, SLICE_NULL);
-    const struct image_topic *t;
-    const struct image_partition *p;
-
-    while ((t = image_topics_next(&topics))) {
-        struct image_partitions w = image_partitions_from(t, 0);
-
-        while ((p = image_partitions_next(&w)))
-            if (p->leader == id)
-                return true;
-    }
-    return false;
+    return changer_walk(c, w, WALK_ISR);
 }
 
 /* ---- BrokerHeartbeat ---- */
 
 enum state { FENCED, UNFENCED, LEAVING, GONE };
 
-static enum state next_state(const struct image *tip, const struct image_broker *b,
-                             const struct broker_heartbeat *in)
+/* What a heartbeat brings, one behind the other, each as long as it takes. */
+struct beat {
+    enum { LOOK, MOVE, DIRS, REST } stage;
+    struct walk looks, moves, dirs;
+    bool leads; /* so far as it has looked */
+    enum state next;
+    enum { STAY, FENCE, UNFENCE, LEAVE } move;
+};
+
+/* Does it matter whether the broker leads? Only then every partition is looked at. */
+static bool asks_leads(const struct image_broker *b, const struct broker_heartbeat *in)
+{
+    return !b->reg.fenced && (in->leaving || (in->request->want_shut_down && !in->request->want_fence));
+}
+
+static bool look(struct beat *s, const struct image *tip, int32_t id, struct ctl_out *o)
+{
+    const struct image_partition *p;
+
+    walk_step(&s->looks, tip, o);
+    while (!s->leads && (p = walk_next(&s->looks)))
+        s->leads = p->leader == id;
+    return s->leads || s->looks.over;
+}
+
+static enum state next_state(const struct image_broker *b, const struct broker_heartbeat *in, bool leads)
 {
     const struct BrokerHeartbeatRequest *req = in->request;
 
@@ -79,22 +91,37 @@ static enum state next_state(const struct image *tip, const struct image_broker 
         return !req->want_fence && req->current_metadata_offset >= b->reg.epoch ? UNFENCED : FENCED;
     }
     if (in->leaving)
-        return leads(tip, b->reg.id) || in->leaves_at > in->lowest_offset ? LEAVING : GONE;
+        return leads || in->leaves_at > in->lowest_offset ? LEAVING : GONE;
     if (req->want_fence)
         return req->want_shut_down ? GONE : FENCED;
     if (req->want_shut_down)
-        return leads(tip, b->reg.id) ? LEAVING : GONE;
+        return leads ? LEAVING : GONE;
     return UNFENCED;
 }
 
-static void move_to(struct changer *c, const struct image_broker *b, enum state next, bool leaving)
+static void moves(struct beat *s, const struct image_broker *b, bool leaving)
 {
-    if (next == UNFENCED && b->reg.fenced)
-        unfence(c, b);
-    else if (next == LEAVING && !leaving)
-        leave(c, b);
-    else if ((next == FENCED || next == GONE) && !b->reg.fenced)
-        fence(c, b);
+    if (s->next == UNFENCED && b->reg.fenced)
+        s->move = UNFENCE;
+    else if (s->next == LEAVING && !leaving)
+        s->move = LEAVE;
+    else if ((s->next == FENCED || s->next == GONE) && !b->reg.fenced)
+        s->move = FENCE;
+}
+
+static bool move(struct beat *s, struct changer *c, const struct image_broker *b)
+{
+    switch (s->move) {
+    case FENCE:
+        return fence(c, b, &s->moves);
+    case UNFENCE:
+        return unfence(c, b, &s->moves);
+    case LEAVE:
+        return leave(c, b, &s->moves);
+    case STAY:
+        break;
+    }
+    return true;
 }
 
 static bool has_dir(struct uuids dirs, struct uuid dir)
@@ -107,7 +134,7 @@ static bool has_dir(struct uuids dirs, struct uuid dir)
 
 /* Partitions in directories that have failed are led by others. A broker without any directory is about to end: its
  * registration keeps the last. */
-static void dirs_failed(struct changer *c, const struct image_broker *b, struct uuids offline)
+static bool dirs_failed(struct changer *c, const struct image_broker *b, struct walk *w, struct uuids offline)
 {
     struct uuid *left = arena_alloc(c->out->work, ((size_t)b->reg.dirs.n + 1) * sizeof(*left));
     struct uuid *lost = arena_alloc(c->out->work, ((size_t)b->reg.dirs.n + 1) * sizeof(*lost));
@@ -121,13 +148,15 @@ static void dirs_failed(struct changer *c, const struct image_broker *b, struct 
             left[n_left++] = b->reg.dirs.v[i];
     }
     if (n_lost == 0)
-        return;
+        return true;
     c->removed = b->reg.id;
     c->added = NOBODY;
-    changer_walk_dirs(c, (struct uuids){lost, n_lost});
+    if (!changer_walk_dirs(c, w, (struct uuids){lost, n_lost}))
+        return false;
     r.dirs = (struct uuids){left, n_left};
     if (n_left)
         ctl_emit(c->out, RECORD_BROKER_CHANGE, false)->broker_change = r;
+    return true;
 }
 
 static void dirs_cordoned(struct ctl_out *o, const struct image_broker *b, struct uuids cordoned)
@@ -142,30 +171,60 @@ static void dirs_cordoned(struct ctl_out *o, const struct image_broker *b, struc
         ctl_emit(o, RECORD_BROKER_CHANGE, false)->broker_change = r;
 }
 
+static bool beat_step(struct beat *s, struct changer *c, const struct image_broker *b,
+                      const struct broker_heartbeat *in)
+{
+    const struct BrokerHeartbeatRequest *req = in->request;
+
+    if (s->stage == LOOK) {
+        if (asks_leads(b, in) && !look(s, c->tip, b->reg.id, c->out))
+            return false;
+        c->out->more = false;
+        s->next = next_state(b, in, s->leads);
+        moves(s, b, in->leaving);
+        s->stage = MOVE;
+    }
+    if (s->stage == MOVE) {
+        if (!move(s, c, b))
+            return false;
+        s->stage = DIRS;
+    }
+    if (s->stage == DIRS) {
+        if (!dirs_failed(c, b, &s->dirs, (struct uuids){req->offline_log_dirs.v, req->offline_log_dirs.n}))
+            return false;
+        s->stage = REST;
+    }
+    if (req->cordoned_log_dirs.n >= 0)
+        dirs_cordoned(c->out, b, (struct uuids){req->cordoned_log_dirs.v, req->cordoned_log_dirs.n});
+    return true;
+}
+
 void decide_broker_heartbeat(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
     const struct broker_heartbeat *beat = in;
     const struct BrokerHeartbeatRequest *req = beat->request;
     struct BrokerHeartbeatResponse *resp = out;
     const struct image_broker *b = image_broker(tip, req->broker_id);
+    struct beat *s;
     struct changer c;
-    enum state next;
+    bool over;
 
     resp->is_fenced = true;
     if (!b || b->reg.epoch != req->broker_epoch) {
         resp->error_code = err_wire(E_STALE_BROKER_EPOCH);
         return;
     }
-    next = next_state(tip, b, beat);
+    if (!o->state)
+        o->state = arena_alloc(o->arena, sizeof(*s));
+    s = o->state;
     changer_init(&c, tip, o, req->offline_log_dirs.n > 0);
-    move_to(&c, b, next, beat->leaving);
-    dirs_failed(&c, b, (struct uuids){req->offline_log_dirs.v, req->offline_log_dirs.n});
-    if (req->cordoned_log_dirs.n >= 0)
-        dirs_cordoned(o, b, (struct uuids){req->cordoned_log_dirs.v, req->cordoned_log_dirs.n});
+    over = beat_step(s, &c, b, beat);
     changer_end(&c);
+    if (!over)
+        return;
     resp->is_caught_up = req->current_metadata_offset >= b->reg.epoch;
-    resp->is_fenced = next == FENCED || next == GONE;
-    resp->should_shut_down = next == GONE;
+    resp->is_fenced = s->next == FENCED || s->next == GONE;
+    resp->should_shut_down = s->next == GONE;
 }
 
 /* ---- the controller's own doing ---- */
@@ -180,6 +239,6 @@ void decide_fence_broker(const struct image *tip, const void *in, void *out, str
     if (!b || b->reg.epoch != f->epoch)
         return; /* another incarnation lives */
     changer_init(&c, tip, o, false);
-    fence(&c, b);
+    (void)fence(&c, b, walk_of(o)); /* until it is over, o->more says so */
     changer_end(&c);
 }

@@ -42,7 +42,7 @@ struct grave {
 };
 
 void grave_init(struct grave *g, struct heap *h);
-/* Frees at most `max` nodes and what hangs on them. true: more are left. */
+/* Frees at most `max` nodes and what hangs on them, less where much does: 1,000 take about 1 ms. true: more are left. */
 bool grave_step(struct grave *g, int max);
 
 /* The same map again; both are held from now on. */

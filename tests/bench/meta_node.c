@@ -53,18 +53,19 @@ void __real_trace_emit(struct io *io, enum trace_id id, const char *format, ...)
 void __wrap_trace_emit(struct io *io, enum trace_id id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What the callback is called, by the program's own symbols. */
-static void symbol(size_t at, char *to, size_t room)
+void node_name_pause(struct node_pauses *p)
 {
-    char command[256], exe[128] = "";
+    char command[256], exe[128] = "", *end;
     FILE *f;
 
+    (void)strtoul(p->what, &end, 16);
+    if (!p->what[0] || *end)
+        return;
     (void)!readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-    (void)snprintf(command, sizeof(command), "addr2line -f -e '%s' 0x%zx", exe, at);
+    (void)snprintf(command, sizeof(command), "addr2line -f -e '%s' %s", exe, p->what);
     f = popen(command, "r");
-    if (!f || !fgets(to, (int)room, f))
-        (void)snprintf(to, room, "0x%zx", at);
-    to[strcspn(to, "\n")] = 0;
+    if (f && fgets(p->what, sizeof(p->what), f))
+        p->what[strcspn(p->what, "\n")] = 0;
     if (f)
         (void)pclose(f);
 }
@@ -111,8 +112,6 @@ struct node_pauses node_pauses(void)
     pthread_mutex_lock(&n.lock);
     p = n.pauses;
     pthread_mutex_unlock(&n.lock);
-    if (p.longest_us)
-        symbol(strtoul(p.what, NULL, 16), p.what, sizeof(p.what));
     return p;
 }
 
@@ -249,9 +248,18 @@ static void on_failed(void *arg, enum err err, const char *what)
 
 static void stopped_run(struct msg *msg)
 {
+    struct image *none = image_new(ctl_grave(n.ctl));
+    bool more = true;
+
     ctl_lost(n.ctl);
-    while (grave_step(ctl_grave(n.ctl), GRAVE_STEP))
-        ;
+    image_seal(none);
+    ctl_load(n.ctl, none); /* all of the image goes */
+    while (more) {
+        int64_t at = clock_us(CLOCK_THREAD_CPUTIME_ID);
+
+        more = grave_step(ctl_grave(n.ctl), GRAVE_STEP);
+        longest(&n.pauses.grave_us, at);
+    }
     ctl_drop(n.ctl);
     (void)sem_post(&n.gone);
 }

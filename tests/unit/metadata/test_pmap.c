@@ -245,3 +245,28 @@ TEST(pmap, walk_from_key)
     }
     heap_drop(h);
 }
+
+/* A step of the grave ends after so many values as well as after so many nodes. */
+TEST(pmap, a_large_map_goes_in_steps)
+{
+    enum { VALUES = 60000, STEP = 1000, VALUES_MAX = 8 * STEP };
+    struct heap *h = heap_new(false);
+    struct pmap m = {.kind = &NUMBERS};
+    struct grave g;
+    int steps = 1;
+
+    grave_init(&g, h);
+    for (int k = 0; k < VALUES; k++) {
+        struct number *n = heap_alloc(h, sizeof(*n));
+
+        n->ref.refs = 1;
+        (void)key_of(n->key, k);
+        pmap_put(&m, &g, &n->ref);
+    }
+    pmap_drop(&m, &g);
+    for (; grave_step(&g, STEP); steps++)
+        ;
+    CHECK(steps >= VALUES / VALUES_MAX);
+    CHECK_EQ(heap_used(h), 0);
+    heap_drop(h);
+}

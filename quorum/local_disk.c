@@ -287,9 +287,18 @@ enum err local_disk_open(struct local_disk *d, struct image **image)
     while (grave_step(&d->grave, GRAVE_STEP))
         ;
     if (!d->err)
-        TRACE(d->io, quorum_loaded, (long long)d->snapshot, (long long)d->replayed,
-              (long long)log_end(d->log), d->epoch);
+        local_disk_told(d, d->epoch);
     return d->err;
+}
+
+void local_disk_told(const struct local_disk *d, int32_t epoch)
+{
+    long long end = (long long)log_end(d->log), replayed = (long long)d->replayed;
+
+    if (d->snapshot < 0)
+        TRACE(d->io, quorum_loaded_log, replayed, end, epoch);
+    else
+        TRACE(d->io, quorum_loaded, (long long)d->snapshot, replayed, end, epoch);
 }
 
 /* ---- records ---- */

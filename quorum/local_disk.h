@@ -43,6 +43,8 @@ enum err local_disk_replay(struct local_disk *d, struct image **image);
 enum err local_disk_failed(struct local_disk *d, enum err err, const char *what);
 /* Loads what is there, or makes it, and begins a new epoch: its barrier is on disk. */
 enum err local_disk_open(struct local_disk *d, struct image **image);
+/* What was opened, as a line of the log. */
+void local_disk_told(const struct local_disk *d, int32_t epoch);
 /* Whole batches that carry their offsets and epoch. E_FULL isn't kept: nothing was appended, try again. */
 enum err local_disk_append(struct local_disk *d, struct slice bytes);
 /* Is there room again? d->tight says it. */

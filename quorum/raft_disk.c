@@ -363,8 +363,7 @@ static void open_run(struct msg *msg)
     ASSERT(q->opened_image->refs == 1);
     q->end = log_end(q->disk.log);
     q->log_start = log_start(q->disk.log);
-    TRACE(q->io, quorum_loaded, (long long)q->disk.snapshot, (long long)q->disk.replayed, (long long)q->end,
-          q->state.leader_epoch);
+    local_disk_told(&q->disk, q->state.leader_epoch);
     loop_post(q->control, &q->opened);
     disk_room_tell(&q->room);
 }

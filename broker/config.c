@@ -216,6 +216,12 @@ const struct config_listener *config_listeners(const struct config *c, int *n)
     return c->listeners;
 }
 
+const struct config_voter *config_voters(const struct config *c, int *n)
+{
+    *n = c->n_voters;
+    return c->voters;
+}
+
 struct config_list config_log_dirs(const struct config *c)
 {
     return config_list(c, config_is_null(c, C_log_dirs) ? C_log_dir : C_log_dirs);

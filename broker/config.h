@@ -80,6 +80,13 @@ struct config_listener {
     int32_t creation_rate;   /* listener.name.<name>.max.connection.creation.rate */
 };
 
+/* One of controller.quorum.voters. */
+struct config_voter {
+    int32_t id;
+    const char *host;
+    uint16_t port;
+};
+
 struct config;
 
 /* Values by number. The type must be the row's (it asserts), and null asserts but for strings (NULL) and
@@ -92,8 +99,9 @@ struct config_list config_list(const struct config *c, enum config_id id);
 bool config_is_null(const struct config *c, enum config_id id);
 bool config_is_given(const struct config *c, enum config_id id); /* by somebody: not the row's default */
 const struct config_listener *config_listeners(const struct config *c, int *n);
-struct config_list config_log_dirs(const struct config *c); /* log.dirs, else log.dir */
-const char *config_metadata_dir(const struct config *c);    /* metadata.log.dir, else the first log dir */
+const struct config_voter *config_voters(const struct config *c, int *n); /* in the order given */
+struct config_list config_log_dirs(const struct config *c);               /* log.dirs, else log.dir */
+const char *config_metadata_dir(const struct config *c); /* metadata.log.dir, else the first log dir */
 
 /* A name and its value, as the image stores overrides; value.p == NULL is null. Lent. */
 struct config_entry {

@@ -191,12 +191,39 @@ static bool read_own(struct config *c, char *why, size_t room)
     return true;
 }
 
+/* controller.quorum.voters as a table. Each element is known to be id@host:port. */
+static bool read_voters(struct config *c, char *why, size_t room)
+{
+    struct config_list texts = config_list(c, C_controller_quorum_voters);
+
+    if (texts.n > CONFIG_VOTERS_MAX)
+        return no(why, room, "controller.quorum.voters: at most %d controllers can vote", CONFIG_VOTERS_MAX);
+    c->voters = arena_alloc(&c->arena, (size_t)texts.n * sizeof(*c->voters));
+    c->n_voters = 0;
+    for (int i = 0; i < texts.n; i++) {
+        struct config_voter *v = &c->voters[i];
+        struct slice rest = SLICE(texts.v[i]), id = SLICE_NULL, host;
+        int64_t n;
+
+        if (!slice_cut(&rest, '@', &id) || !slice_int(id, 0, INT32_MAX, &n) ||
+            !config_host_port(rest, &host, &v->port))
+            return no(why, room, "controller.quorum.voters: %s must be id@host:port", texts.v[i]);
+        v->id = (int32_t)n;
+        v->host = arena_str(&c->arena, host);
+        for (int j = 0; j < i; j++)
+            if (c->voters[j].id == v->id)
+                return no(why, room, "controller.quorum.voters: %d is there twice", v->id);
+        c->n_voters++;
+    }
+    return true;
+}
+
 bool config_listeners_resolve(struct config *c, char *why, size_t room)
 {
     struct config_list advertised = config_list(c, C_advertised_listeners);
     int told = 0;
 
-    if (!read_listeners(c, why, room) || !read_own(c, why, room))
+    if (!read_listeners(c, why, room) || !read_own(c, why, room) || !read_voters(c, why, room))
         return false;
     for (int i = 0; i < advertised.n; i++)
         if (!advertise(c, advertised.v[i], why, room))
@@ -227,7 +254,17 @@ static bool has_word(struct config_list list, const char *word)
     return false;
 }
 
-/* One node is its own quorum, so far. */
+static bool votes_here(const struct config *c, char *why, size_t room)
+{
+    int64_t self = config_int(c, C_node_id);
+
+    for (int i = 0; i < c->n_voters; i++)
+        if (c->voters[i].id == self)
+            return true;
+    return c->n_voters == 0 ||
+           no(why, room, "controller.quorum.voters: this node, %lld, must be among them", (long long)self);
+}
+
 static bool quorum_agrees(const struct config *c, char *why, size_t room)
 {
     struct config_list voters = config_list(c, C_controller_quorum_voters);
@@ -241,7 +278,7 @@ static bool quorum_agrees(const struct config *c, char *why, size_t room)
         return no(why, room, "broker.id and node.id must be the same");
     if (!has_word(roles, "broker") || !has_word(roles, "controller"))
         return no(why, room,
-                  "process.roles must be broker,controller: processes of one role come with the quorum");
+                  "process.roles must be broker,controller: processes of one role aren't there yet");
     if (config_is_null(c, C_controller_listener_names))
         return no(why, room, "controller.listener.names must be given");
     for (int i = 0; i < c->n_listeners; i++)
@@ -250,18 +287,11 @@ static bool quorum_agrees(const struct config *c, char *why, size_t room)
         return no(why, room, "controller.listener.names must name one of listeners");
     if (voters.n == 0 && servers.n == 0)
         return no(why, room, "controller.quorum.bootstrap.servers or controller.quorum.voters must be given");
-    if (voters.n > 1 || servers.n > 1)
+    if (voters.n == 0 && servers.n > 1)
         return no(why, room,
-                  "controller.quorum.%s: several controllers come with the quorum; only one can be given",
-                  voters.n > 1 ? "voters" : "bootstrap.servers");
-    if (voters.n == 1) {
-        struct slice rest = SLICE(voters.v[0]), id;
-        int64_t n = -1;
-        if (!slice_cut(&rest, '@', &id) || !slice_int(id, 0, INT32_MAX, &n) || n != config_int(c, C_node_id))
-            return no(why, room, "controller.quorum.voters: %s must be this node, %lld", voters.v[0],
-                      (long long)config_int(c, C_node_id));
-    }
-    return true;
+                  "controller.quorum.bootstrap.servers: controllers can't come and go yet; give several in "
+                  "controller.quorum.voters");
+    return votes_here(c, why, room);
 }
 
 static bool times_agree(const struct config *c, char *why, size_t room)

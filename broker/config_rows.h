@@ -18,6 +18,8 @@ enum config_rule {
     CLIENT_MATCH = 1 << 11, /* name=regular expression */
 };
 
+enum { CONFIG_VOTERS_MAX = 7 };
+
 /* Where a broker's value may come from; the first that has one counts. */
 enum config_layer { LAYER_BROKER, LAYER_CLUSTER, LAYER_FILE, LAYER_COUNT };
 
@@ -39,6 +41,8 @@ struct config {
     int unknown_room;
     struct config_listener *listeners;
     int n_listeners;
+    struct config_voter *voters;
+    int n_voters;
 };
 
 struct config_synonym_row {

@@ -2,12 +2,12 @@
 #include "base/check.h"
 #include "base/trace.h"
 #include "broker/link/forward.h"
+#include "broker/link/raft_link.h"
 #include "broker/publish.h"
 #include "proto_gen.h"
 
 enum {
-    ELECTION_MS = 400,
-    HEARTBEAT_MS = 50,
+    HEARTBEATS = 8,    /* of a leader, in the time after which silence begins an election */
     GRAVE_STEP = 1000, /* nodes freed in one turn */
     CALL_WAIT_MS = 30000
 };
@@ -40,6 +40,7 @@ struct control {
     struct controller *ctl;
     struct quorum *quorum;
     struct uplink *uplink;
+    int n_voters;
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
     struct self self;
@@ -145,9 +146,12 @@ static void self_submit(struct control *c, ctl_decide_fn decide, const void *in,
     submit(c, r);
 }
 
+/* Who leads no more joins when it leads again. */
 static void joined_or_failed(struct control *c, enum err err, int16_t code, const char *what)
 {
-    if ((err || code) && !c->stopped)
+    if (err == E_NOT_CONTROLLER)
+        c->joined = false;
+    else if ((err || code) && !c->stopped)
         c->ops.failed(c->ops.arg, err ? err : err_of_wire(code), what);
 }
 
@@ -261,7 +265,12 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
 {
     struct control *c = arg;
 
-    TRACE(c->node->io, quorum_leader, leader, epoch, next_offset);
+    if (self)
+        TRACE(c->node->io, quorum_leads, epoch, next_offset);
+    else if (leader >= 0)
+        TRACE(c->node->io, quorum_follows, leader, epoch);
+    else
+        TRACE(c->node->io, quorum_leaderless, epoch);
     if (!self) {
         uplink_leader(c->uplink,
                       leader == c->node->id ? -1 : leader); /* itself, before its barrier: not yet */
@@ -295,6 +304,16 @@ static void on_committed(void *arg, struct slice batch)
         c->ops.failed(c->ops.arg, err, "a committed metadata batch can't be read");
     else if (c->publishing)
         publish(c);
+}
+
+static void on_installed(void *arg, struct image *image)
+{
+    struct control *c = arg;
+
+    ctl_load(c->ctl, image);
+    if (c->publishing)
+        publish(c);
+    turn_post(c);
 }
 
 static struct image *on_hold(void *arg)
@@ -334,6 +353,59 @@ static void on_failed(void *arg, enum err err, const char *what)
     c->leads = false;
     if (err != E_FULL || !c->ending) /* a stop is no failure for having cut short what waited for room */
         c->ops.failed(c->ops.arg, err, what);
+}
+
+/* ---- the other voters ---- */
+
+static bool on_send(void *arg, int32_t node, struct slice bytes)
+{
+    const struct control *c = arg;
+
+    return c->node->raft_link && raft_link_send(c->node->raft_link, node, bytes);
+}
+
+static void on_ask(void *arg, int32_t node, struct quorum_checkpoint id, int64_t at)
+{
+    const struct control *c = arg;
+
+    if (c->node->raft_link)
+        raft_link_ask(c->node->raft_link, node, id, at);
+}
+
+static bool on_came(void *arg, int32_t node, struct slice bytes)
+{
+    return quorum_deliver(((struct control *)arg)->quorum, node, bytes);
+}
+
+static void on_dead(void *arg, int32_t node)
+{
+    quorum_dead(((struct control *)arg)->quorum, node);
+}
+
+static void on_piece(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                     enum err err)
+{
+    quorum_piece(((struct control *)arg)->quorum, id, at, size, bytes, err);
+}
+
+static void link_begin(struct control *c, const struct config_voter *voters)
+{
+    const struct raft_link_settings settings = {
+        .directory_id = c->settings.metadata_dir_id, .voters = voters, .n_voters = c->n_voters};
+    const struct raft_link_ops ops = {.came = on_came, .dead = on_dead, .piece = on_piece, .arg = c};
+
+    c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
+}
+
+void control_unlink(struct control *c, struct msg *unlinked)
+{
+    struct raft_link *l = c->node->raft_link;
+
+    c->node->raft_link = NULL;
+    if (l)
+        raft_link_stop(l, unlinked);
+    else
+        loop_post(c->loop, unlinked);
 }
 
 /* ---- requests from the NET loops ---- */
@@ -391,6 +463,18 @@ static void call_elsewhere(struct control_call *call)
     uplink_send(c->uplink, &call->up);
 }
 
+static void call_confirmed(struct quorum_confirm *confirm, enum err err)
+{
+    struct control_call *call = container_of(confirm, struct control_call, confirm);
+
+    call->err = err;
+    if (err)
+        call_elsewhere(call);
+    else
+        call_answer(call);
+}
+
+/* An answer for which nothing had to commit may be an old leader's: a majority says that it isn't. */
 static void call_decided(struct ctl_request *r, enum err err)
 {
     struct control_call *call = container_of(r, struct control_call, ctl);
@@ -398,12 +482,16 @@ static void call_decided(struct ctl_request *r, enum err err)
 
     timer_stop(&call->timer);
     call->err = err;
-    if (err == E_NOT_CONTROLLER)
+    if (err == E_NOT_CONTROLLER) {
         call_elsewhere(call);
-    else if (c->committing)
+    } else if (c->committing) {
         list_add(&c->decided, &r->link);
-    else
+    } else if (!err && c->n_voters > 1) {
+        call->confirm.done = call_confirmed;
+        quorum_confirm(c->quorum, &call->confirm);
+    } else {
         call_answer(call);
+    }
 }
 
 /* A request whose records are partly on their way is answered when all of them are. */
@@ -494,11 +582,18 @@ void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(str
 
 static const struct ctl_ops ctl_ops = {.propose = propose, .random = seed};
 
+static void quorum_voters(struct control *c, const struct config_voter *voters, struct quorum_settings *out)
+{
+    for (int i = 0; i < c->n_voters; i++)
+        out->voters[out->n_voters++] = voters[i].id;
+}
+
 struct control *control_start(struct node *node, const struct control_settings *settings,
                               const struct control_ops *ops)
 {
     struct control *c = heap_alloc(node->heap, sizeof(*c));
     const struct config *cfg = settings->config;
+    const struct config_voter *voters;
     const struct quorum_ops quorum_ops = {.loaded = on_loaded,
                                           .leader = on_leader,
                                           .skipped = on_skipped,
@@ -507,10 +602,13 @@ struct control *control_start(struct node *node, const struct control_settings *
                                           .released = on_released,
                                           .failed = on_failed,
                                           .room = on_room,
+                                          .installed = on_installed,
+                                          .send = on_send,
+                                          .ask = on_ask,
                                           .arg = c};
-    const struct quorum_settings quorum = {
-        .election_ms = ELECTION_MS,
-        .heartbeat_ms = HEARTBEAT_MS,
+    struct quorum_settings quorum = {
+        .election_ms = (int32_t)config_int(cfg, C_quorum_election_ms),
+        .heartbeat_ms = (int32_t)config_int(cfg, C_quorum_election_ms) / HEARTBEATS,
         .dir = config_metadata_dir(cfg),
         .node_id = node->id,
         .directory_id = settings->metadata_dir_id,
@@ -537,6 +635,10 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
     c->uplink = uplink_new(node, c->loop);
+    voters = config_voters(cfg, &c->n_voters);
+    quorum_voters(c, voters, &quorum);
+    if (c->n_voters > 1)
+        link_begin(c, voters);
     c->quorum = quorum_start(node->io, c->loop, ctl_grave(c->ctl), &quorum, &quorum_ops);
     return c;
 }
@@ -574,6 +676,20 @@ const struct config *control_config(const struct control *c)
 struct quorum_view control_quorum(const struct control *c)
 {
     return quorum_view(c->quorum);
+}
+
+static void read_asked(struct msg *msg)
+{
+    struct quorum_read *r = container_of(msg, struct quorum_read, msg);
+
+    quorum_read(((struct control *)r->owner)->quorum, r);
+}
+
+void control_read(struct control *c, struct quorum_read *r)
+{
+    r->owner = c;
+    r->msg.run = read_asked;
+    loop_post(c->loop, &r->msg);
 }
 
 /* The log is closed: whatever still waits can't be decided any more. */

@@ -41,6 +41,7 @@ struct control_call {
     struct principal principal;
     struct timer timer;
     int64_t deadline;
+    struct quorum_confirm confirm;
     bool held;    /* needs room on a disk that has none */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
@@ -80,10 +81,15 @@ void control_go(struct control *c, const struct BrokerRegistrationRequest *regis
 /* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
 const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
+/* quorum_read() for any loop. */
+void control_read(struct control *c, struct quorum_read *r);
 /* A stop is near: nothing waits for room on a full disk, nor for another node, any more. Once, before control_stop(). */
 void control_end_waits(struct control *c);
 /* After that: `ended` is posted to the control loop when no NET loop is used for calls to other nodes any more. */
 void control_await_calls(struct control *c, struct msg *ended);
+/* Ends the connections to the other voters: what is submitted from now on can't commit. No request of theirs is under way
+ * any more; net[0] runs until `unlinked` is posted to the control loop. */
+void control_unlink(struct control *c, struct msg *unlinked);
 /* What was submitted commits, the log is closed; then `stopped` is posted to the control loop and c is gone. Every loop
  * with a slot has stopped before. */
 void control_stop(struct control *c, struct msg *stopped);

@@ -27,6 +27,7 @@ struct partitions;
 struct topic_rules_cache;
 struct producer_ids;
 struct fetch_sessions;
+struct raft_link;
 struct node;
 struct disk_loop;
 
@@ -99,7 +100,8 @@ struct node {
     char cluster_id[64];
     const struct config *config; /* as started: what is dynamic is read from a loop's own */
     struct control *control;
-    struct dirs *dirs; /* dirs.h */
+    struct dirs *dirs;           /* dirs.h */
+    struct raft_link *raft_link; /* link/raft_link.h; NULL: this node is the only voter */
     struct net_loop **net;
     int n_net;
     struct disk_table *disks; /* the control loop's own: others have theirs */

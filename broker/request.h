@@ -60,7 +60,13 @@ struct request {
 };
 
 /* A row per API that works (broker/api/handlers.def); ApiVersions announces just these. */
-enum served_on { ON_BROKER = 1, ON_CONTROLLER = 2, ON_BOTH = 3 };
+enum served_on {
+    ON_BROKER = 1,
+    ON_CONTROLLER = 2,
+    ON_BOTH = 3,
+    ON_EARLY = 4 /* by the controller also before this node has an image: r->net->image may be NULL */
+};
+enum { OWN_API_FIRST = 0x7000 }; /* keys that Kafka lacks */
 struct handler {
     int16_t key;
     uint8_t on;          /* enum served_on */
@@ -87,6 +93,15 @@ typedef void (*request_inside_done)(struct request *outer, const struct request 
                                     struct slice answer);
 enum err request_inside(struct request *outer, struct slice frame, const struct request_origin *asks,
                         request_inside_done done);
+
+/* What a connection stands for beyond its requests: at most one thing, for which it was tied once. `cut` runs once, on the
+ * request's loop, when the connection has ended; the tie is its owner's again then. */
+struct conn_tie {
+    void (*cut)(struct conn_tie *tie);
+};
+void request_tie(struct request *r, struct conn_tie *tie); /* r->conn is there and has no tie */
+/* The tie of the request's connection if it is of that kind, else NULL. */
+struct conn_tie *request_tied(const struct request *r, void (*kind)(struct conn_tie *tie));
 
 /* Sends `part` (a warm range of a file, whose reference the request takes over) as the value of a `records` field:
  * store what is returned into that field. */

@@ -1,5 +1,5 @@
-/* Start:  control loop: directories → quorum loads → loops, partitions found → first image published → listeners open on
- *         the first NET loop → this broker registers, is unfenced, and the image that says so is published → connections,
+/* Start:  control loop: directories → first NET loop → the controller's listener opens there, the quorum loads: with other
+ *         voters, over that listener → loops, partitions found → first image published → the other listeners open → this broker registers, is unfenced, and the image that says so is published → connections,
  *         which waited in their listeners, are let in → `ready`. So nobody is served by what an earlier life left behind: a
  *         broker that is fenced, leaders' epochs of before a power cut.
  * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
@@ -75,15 +75,35 @@ static void disk_loops_start(struct server *s)
     n->reader = loop_start(n->io, LOOP_DISK, "reader");
 }
 
-static void net_loops_start(struct server *s)
+/* The one that serves controllers, before there is anything to serve for clients. */
+static void net_first_start(struct server *s)
 {
     struct node *n = &s->node;
 
     n->net_shared = net_shared_new(n, &s->limits);
-    n->n_net = (int)config_int(control_config(n->control), C_num_network_threads);
-    n->net = heap_alloc(n->heap, (size_t)n->n_net * sizeof(struct net_loop *));
-    for (int i = 0; i < n->n_net; i++)
-        n->net[i] = net_loop_start(s, i);
+    n->net = heap_alloc(n->heap, sizeof(struct net_loop *));
+    n->net[0] = net_loop_start(s, 0);
+    n->n_net = 1;
+}
+
+static void disks_shared(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, shared);
+
+    s->node.net[0]->disks = s->shared_disks;
+}
+
+static void net_loops_start(struct server *s)
+{
+    struct node *n = &s->node;
+    int wanted = (int)config_int(control_config(n->control), C_num_network_threads);
+
+    s->shared_disks = n->disks;
+    s->shared.run = disks_shared;
+    loop_post(n->net[0]->loop, &s->shared);
+    n->net = heap_resize(n->heap, n->net, (size_t)wanted * sizeof(struct net_loop *));
+    for (; n->n_net < wanted; n->n_net++)
+        n->net[n->n_net] = net_loop_start(s, n->n_net);
 }
 
 /* ---- start ---- */
@@ -154,13 +174,41 @@ static void listeners_opened(struct msg *msg)
     control_go(s->node.control, &s->registration);
 }
 
+/* On the first NET loop: those of controllers, or the others. */
+static enum err listeners_of(struct server *s, bool controllers)
+{
+    enum err err = E_OK;
+
+    for (int i = 0; i < s->n_listeners && !err; i++)
+        if (s->listeners[i].config->controller == controllers)
+            err = listeners_open(s->node.net_shared, s->net_first, &s->listeners[i], 1);
+    return err;
+}
+
 static void listeners_run(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, open);
 
-    s->open_err = listeners_open(s->node.net_shared, s->node.net[0], s->listeners, s->n_listeners);
+    s->open_err = listeners_of(s, false);
     s->opened.run = listeners_opened;
     loop_post(s->control_loop, &s->opened);
+}
+
+static void early_opened(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, early);
+
+    if (s->phase != STOPPING && s->early_err)
+        server_fail(s, s->early_err, "the controller's listener could not be opened");
+}
+
+static void early_run(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, early);
+
+    s->early_err = listeners_of(s, true);
+    s->early.run = early_opened;
+    loop_post(s->control_loop, &s->early);
 }
 
 /* A buffer of a fixed size only where somebody asked for one: the kernel fits them to the way better. */
@@ -202,7 +250,6 @@ static void on_loaded(void *arg, const struct image *image)
     struct node *n = &s->node;
     const struct image_broker *self;
 
-    s->loaded = true;
     if (s->phase == STOPPING)
         return;
     disk_loops_start(s);
@@ -257,7 +304,11 @@ static void server_begin(struct msg *msg)
     }
     snprintf(s->node.cluster_id, sizeof(s->node.cluster_id), "%s", s->boot.metadata.meta.cluster_id);
     settings.metadata_dir_id = s->boot.metadata.meta.directory_id;
+    net_first_start(s);
+    s->net_first = s->node.net[0];
     s->node.control = control_start(&s->node, &settings, &ops);
+    s->early.run = early_run;
+    loop_post(s->node.net[0]->loop, &s->early);
 }
 
 static void stop_asked(struct msg *msg)

@@ -26,26 +26,27 @@ struct server {
     struct listener_open listeners[LISTENERS_MAX];
     int n_listeners;
     int n_spread; /* NET loops that get new connections */
-    enum err open_err;
+    enum err early_err, open_err;
     struct BrokerRegistrationRequest registration;
     struct arena arena;
     int64_t broker_epoch;
     int64_t kept_epoch; /* boot_kept_epoch() */
     enum phase phase;
-    bool loaded;
     bool scans;     /* partitions are scanned after a power cut */
     bool changing;  /* io_threads_check() began what has not ended */
     int io_threads; /* wanted */
     struct move *move;
     struct disk_table *disks_before;
-    int pending;  /* loops that a step of the stop waits for */
-    bool *dir_ok; /* a row of directories for each DISK loop */
-    enum err why; /* what stopped it */
+    struct net_loop *net_first;
+    const struct disk_table *shared_disks; /* for the first NET loop, which came before them */
+    int pending;                           /* loops that a step of the stop waits for */
+    bool *dir_ok;                          /* a row of directories for each DISK loop */
+    enum err why;                          /* what stopped it */
     char why_text[640];
     _Atomic int recovering;        /* loops that scan their partitions after a power cut */
     struct image_slot limits_slot; /* the reader's: server_limits.c */
     struct msg reader_stopping;
-    struct msg begin, open, opened, stop, signal, step, calls, recovered, threads;
+    struct msg begin, early, shared, open, opened, stop, signal, step, calls, recovered, threads;
 };
 
 static inline struct server *server_of(struct node *node)

@@ -128,8 +128,23 @@ static void net_stopped(struct msg *msg)
 
     if (--s->pending > 0)
         return;
+    if (!s->node.disks) {
+        control_end(s);
+        return;
+    }
     s->step.run = rounds_end;
     loop_post(s->node.disks->v[0]->loop, &s->step);
+}
+
+static void unlinked(struct msg *msg)
+{
+    struct server *s = container_of(msg, struct server, step);
+
+    s->pending = s->node.n_net;
+    for (int i = 0; i < s->node.n_net; i++) {
+        s->node.net[i]->stopping.run = net_stopped;
+        loop_stop(s->node.net[i]->loop, s->control_loop, &s->node.net[i]->stopping);
+    }
 }
 
 /* The acceptor has heard of every connection's end: no loop has anything for another any more. */
@@ -138,11 +153,8 @@ static void acceptor_quiet(struct msg *msg)
     struct server *s = container_of(msg, struct server, step);
 
     control_publish_end(s->node.control);
-    s->pending = s->node.n_net;
-    for (int i = 0; i < s->node.n_net; i++) {
-        s->node.net[i]->stopping.run = net_stopped;
-        loop_stop(s->node.net[i]->loop, s->control_loop, &s->node.net[i]->stopping);
-    }
+    s->step.run = unlinked;
+    control_unlink(s->node.control, &s->step);
 }
 
 static void acceptor_last(struct msg *msg)
@@ -222,18 +234,16 @@ void stop_begin(struct server *s)
         return;
     }
     control_end_waits(s->node.control);
-    if (!s->loaded) {
-        control_end(s);
-        return;
-    }
     if (!s->changing) /* partitions on their way arrive first */
         stop_go(s);
 }
 
 void stop_go(struct server *s)
 {
-    s->dir_ok = heap_alloc(s->node.heap, (size_t)(s->boot.n * s->node.disks->n));
-    memset(s->dir_ok, true, (size_t)(s->boot.n * s->node.disks->n));
+    int n_disks = s->node.disks ? s->node.disks->n : 0;
+
+    s->dir_ok = heap_alloc(s->node.heap, (size_t)(s->boot.n * n_disks));
+    memset(s->dir_ok, true, (size_t)(s->boot.n * n_disks));
     s->step.run = listeners_end;
     loop_post(s->node.net[0]->loop, &s->step);
 }

@@ -61,6 +61,8 @@ struct net_loop *net_loop_start(struct server *s, int index)
     struct node *n = &s->node;
     struct net_loop *l = heap_alloc(n->heap, sizeof(*l));
     int slots = (int)config_int(n->config, C_max_incremental_fetch_session_cache_slots);
+    int started = (int)config_int(n->config, C_num_network_threads);
+    int loops = n->n_net > started ? n->n_net : started;
     char name[24];
     uint64_t seed;
 
@@ -72,7 +74,7 @@ struct net_loop *net_loop_start(struct server *s, int index)
     l->disks = n->disks;
     l->loop = loop_start(n->io, LOOP_NET, name);
     l->codecs = codec_cache_new(n->heap);
-    l->sessions = fetch_sessions_new(n->heap, seed, (slots + n->n_net - 1) / n->n_net, FETCH_EVICTION_MS);
+    l->sessions = fetch_sessions_new(n->heap, seed, (slots + loops - 1) / loops, FETCH_EVICTION_MS);
     l->rules = heap_alloc(n->heap, sizeof(*l->rules));
     topic_rules_init(l->rules, n->heap, seed);
     l->producer_ids = producer_ids_new(l);

@@ -353,41 +353,45 @@ static int voter_of_node(const struct quorum *q, int32_t node)
     return -1;
 }
 
-void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
+bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
 {
     int voter = voter_of_node(q, node);
     struct raft_message m;
+    bool ours;
 
     if (q->phase != QUORUM_RUNNING || q->view.failed)
-        return;
+        return true;
     if (q->observes || voter < 0 || node == q->settings.node_id) {
         TRACE(q->io, quorum_message_bad, node);
-        return;
+        return false;
     }
     q->peers[voter].dead = false;
     raft_enter(q);
-    if (!raft_msg_read(q, voter, bytes, &m))
-        return;
+    if (!raft_msg_read(q, voter, bytes, &m, &ours))
+        return ours;
     if (m.type == RAFT_IO_APPEND_ENTRIES && m.append_entries.term >= q->raft.current_term &&
         m.append_entries.term != q->target_term) {
         q->target_term = m.append_entries.term;
         q->target = m.append_entries.leader_commit;
     }
     raft_give(q, &m);
+    return true;
 }
 
 void quorum_dead(struct quorum *q, int32_t node)
 {
-    int voter = voter_of_node(q, node);
+    int voter = voter_of_node(q, node), leads;
     raft_index last = 0;
     const struct entry_row *row;
-    struct raft_message m = {.type = RAFT_IO_TIMEOUT_NOW, .server_id = server_of_node(node)};
+    struct raft_message m = {.type = RAFT_IO_TIMEOUT_NOW};
     bool self;
 
     if (q->observes || q->phase != QUORUM_RUNNING || voter < 0 || node == q->settings.node_id)
         return;
     q->peers[voter].dead = true;
-    if (raft_state(&q->raft) != RAFT_FOLLOWER || leader_now(q, &self) != node)
+    leads =
+        voter_of_node(q, leader_now(q, &self)); /* also one that died before another one of a lower id did */
+    if (raft_state(&q->raft) != RAFT_FOLLOWER || leads < 0 || !q->peers[leads].dead)
         return;
     for (int i = 0; i < q->voters.n; i++)
         if (!q->peers[i].dead && q->voters.v[i].server_id - 1 < q->settings.node_id)
@@ -398,7 +402,8 @@ void quorum_dead(struct quorum *q, int32_t node)
                                               .last_log_index = last,
                                               .last_log_term = row ? (raft_term)row->epoch
                                                                    : q->raft.log.snapshot.last_term};
-    TRACE(q->io, quorum_leader_dead, node);
+    m.server_id = (raft_id)q->voters.v[leads].server_id;
+    TRACE(q->io, quorum_leader_dead, node_of(m.server_id));
     raft_give(q, &m);
 }
 

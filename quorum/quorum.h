@@ -114,8 +114,8 @@ void quorum_fetched(struct quorum *q, const struct quorum_fetched *f);
 
 /* E_NOT_CONTROLLER from `done`: leadership was lost; the batch may commit all the same, as somebody else's. */
 void quorum_submit(struct quorum *q, struct quorum_entry *e);
-/* What a voter sent. Bytes that don't read are dropped with a trace row. */
-void quorum_deliver(struct quorum *q, int32_t node, struct slice bytes);
+/* What a voter sent. false: the bytes don't read, and were dropped with a trace row. */
+bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes);
 /* What ops.ask() asked for, in one piece of a file of `size` bytes; err: it could not be had. */
 void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
                   enum err err);
@@ -152,6 +152,7 @@ struct quorum_read {
     int32_t ours_epoch;              /* … or the one before it … */
     int64_t ours_end;                /* … ends here */
     int64_t end;                     /* of the log, what hasn't committed included */
+    int32_t leader, epoch;           /* as in quorum_view, when it was asked */
     struct quorum_checkpoint newest; /* offset -1: none */
     void (*done)(struct quorum_read *r);
 };

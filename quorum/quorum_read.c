@@ -52,6 +52,9 @@ static void read_checkpoint(struct quorum *q, struct quorum_read *r)
     }
     r->range = (struct log_range){
         .file = file, .at = r->offset, .len = (size_t)rest < r->max_bytes ? (size_t)rest : r->max_bytes};
+    r->err = file_warm(file, r->range.at, r->range.len); /* a NET loop sends it */
+    if (r->err)
+        log_range_drop(&r->range);
 }
 
 static void read_run(struct msg *msg)
@@ -76,6 +79,8 @@ void quorum_read(struct quorum *q, struct quorum_read *r)
     r->newest = (struct quorum_checkpoint){q->newest.offset, q->newest.epoch};
     r->err = E_OK;
     r->diverges = false;
+    r->leader = q->view.leader;
+    r->epoch = q->view.epoch;
     r->range = (struct log_range){0};
     r->msg.run = read_run;
     loop_post(q->loop, &r->msg);

@@ -233,8 +233,8 @@ void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and
 bool raft_msg_send(struct quorum *q, const struct raft_message *m);
 /* What the library keeps of a control batch; false: it doesn't read. */
 bool raft_control_entry(struct quorum *q, struct slice batch, struct raft_entry *e);
-/* What came: either for the library (true), or dealt with. */
-bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m);
+/* What came: for the library (true), or ours and dealt with, or it doesn't read. */
+bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m, bool *ours);
 void raft_msg_confirm(struct quorum *q, int voter, int64_t round);
 
 /* ---- raft_disk.c ---- */

@@ -375,22 +375,24 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
     return false;
 }
 
-bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m)
+bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m, bool *ours)
 {
     uint8_t kind = bytes.len >= 2 ? bytes.p[0] : 0;
     union message in;
     struct arena a;
-    bool ok = kind > 0 && kind < KINDS, ours = false;
+    bool ok = kind > 0 && kind < KINDS;
     int64_t term;
 
+    *ours = false;
     arena_init(&a, q->heap, SIZE_MAX);
     m->server_id = (raft_id)q->voters.v[voter].server_id;
     ok = ok && !proto_decode(kinds[kind], bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &in);
     memcpy(&term, &in, sizeof(term)); /* every row begins with it */
     ok = ok && term >= 0 && term < INT32_MAX && (raft_term)term <= q->raft.current_term + TERM_JUMP_MAX &&
-         read_message(q, voter, kind, &in, &a, m, &ours);
+         read_message(q, voter, kind, &in, &a, m, ours);
     arena_drop(&a);
     if (!ok)
         TRACE(q->io, quorum_message_bad, node_of(m->server_id));
-    return ok && !ours;
+    *ours = *ours && ok;
+    return ok && !*ours;
 }

@@ -1,8 +1,8 @@
 /* The table of commands, and how the words that were typed choose one. */
 #pragma once
+#include "base/version.h"
 #include "tools/tool.h"
 
-#define WEIR_VERSION_TEXT  "0.1.0"
 #define KAFKA_VERSION_TEXT "4.3.1"
 
 struct command {

@@ -25,7 +25,9 @@ static bool software_ok(struct slice s)
 
 static void tell_apis(struct request *r, struct ApiVersionsResponse *out)
 {
+    const struct ApiVersionsRequest *in = r->in;
     const enum served_on here = r->listener && r->listener->controller ? ON_CONTROLLER : ON_BROKER;
+    const bool ours = r->version >= 3 && slice_eq(in->client_software_name, SLICE("weir"));
     int n = 0;
 
     for (const struct handler *h = handler_next(NULL); h; h = handler_next(h))
@@ -33,7 +35,7 @@ static void tell_apis(struct request *r, struct ApiVersionsResponse *out)
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_ApiVersion, out->api_keys, n);
     n = 0;
     for (const struct handler *h = handler_next(NULL); h; h = handler_next(h))
-        if (h->on & here)
+        if ((h->on & here) && (h->key < OWN_API_FIRST || ours))
             out->api_keys.v[n++] = (struct ApiVersionsResponse_ApiVersion){
                 .api_key = h->key, .min_version = h->version_min, .max_version = h->version_max};
     out->api_keys.n = n;

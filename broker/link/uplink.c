@@ -65,7 +65,16 @@ static bool controller_place(const struct uplink *u, int32_t id, struct slice *h
 {
     const struct config_list names = config_list(u->node->config, C_controller_listener_names);
     const struct image_controller *c = u->net->image ? image_controller(u->net->image, id) : NULL;
+    int n_voters;
+    const struct config_voter *voters = config_voters(u->node->config, &n_voters);
 
+    for (int i = 0; i < n_voters; i++) {
+        if (voters[i].id != id)
+            continue;
+        *host = SLICE(voters[i].host);
+        *port = voters[i].port;
+        return true;
+    }
     for (int i = 0; c && i < c->reg.n_endpoints; i++) {
         if (names.n == 0 || !slice_eq(c->reg.endpoints[i].name, SLICE(names.v[0])))
             continue;

@@ -42,6 +42,9 @@ struct client_options {
     const char *client_id;
     const char *software_version; /* told in ApiVersions, beside the name weir */
     int64_t timeout_ns;           /* of a call that has none of its own, dialling included */
+    /* A connection over which calls could go has ended, after the end of those that were on it. NULL: nobody cares. */
+    void (*ended)(void *arg);
+    void *ended_arg;
 };
 
 enum client_target { CLIENT_ANY, CLIENT_NODE, CLIENT_CONTROLLER, CLIENT_LEADER };

@@ -275,6 +275,7 @@ static void peer_next(struct peer *p, enum err why)
 static void peer_closed(struct sock *s, enum err why)
 {
     struct peer *p = container_of(s, struct peer, sock);
+    struct client *c = p->client;
     bool was_ready = p->versions != NULL;
 
     why = p->why ? p->why : why;
@@ -284,6 +285,8 @@ static void peer_closed(struct sock *s, enum err why)
         p->host = p->addr = p->n_addrs = 0;
     arena_reset(&p->arena);
     peer_next(p, why);
+    if (was_ready && !c->closing && c->o.ended)
+        c->o.ended(c->o.ended_arg);
 }
 
 void peer_fail(struct peer *p, enum err why)

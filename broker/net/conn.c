@@ -347,6 +347,8 @@ static void conn_closed(struct sock *s, enum err why)
     c->state = CONN_CLOSING;
     queue_leave(c);
     list_remove(&c->link);
+    if (c->tie)
+        c->tie->cut(c->tie);
     orphan_all(c);
     if (c->reading) {
         list_remove(&c->reading->r.link);
@@ -483,6 +485,17 @@ void net_stop(struct net *net, int64_t grace_ns, void (*done)(void *arg), void *
     if (net->n_conns)
         timer_set(net->loop, &net->grace, loop_now(net->loop) + grace_ns);
     net_check_stopped(net);
+}
+
+void request_tie(struct request *r, struct conn_tie *tie)
+{
+    ASSERT(r->conn && !r->conn->tie);
+    r->conn->tie = tie;
+}
+
+struct conn_tie *request_tied(const struct request *r, void (*kind)(struct conn_tie *tie))
+{
+    return r->conn && r->conn->tie && r->conn->tie->cut == kind ? r->conn->tie : NULL;
 }
 
 void net_adopt(struct net *net)

@@ -22,18 +22,21 @@ static const struct handler handlers[] = {
 };
 enum { HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
 
-/* Row by key, plus one; 0: none. The generated keys keep it dense. */
-static const uint8_t by_key[] = {
-#define X(name, min, max, on, function) [API_##name] = 1 + HANDLER_##name,
+/* Row by key, plus one; 0: none. Kafka's keys, and behind them ours from 0x7000 on. */
+enum { KAFKA_KEYS = 128, OUR_KEYS = 16 };
+#define SLOT(key) ((int)(key) < OWN_API_FIRST ? (int)(key) : KAFKA_KEYS + (int)(key)-OWN_API_FIRST)
+static const uint8_t by_key[KAFKA_KEYS + OUR_KEYS] = {
+#define X(name, min, max, on, function) [SLOT(API_##name)] = 1 + HANDLER_##name,
 #include "broker/api/handlers.def"
 #undef X
 };
 
 static const struct handler *find(int16_t key, enum served_on on)
 {
-    if (key < 0 || (size_t)key >= sizeof(by_key) || by_key[key] == 0)
-        return NULL;
-    return handlers[by_key[key] - 1].on & on ? &handlers[by_key[key] - 1] : NULL;
+    bool known = (key >= 0 && key < KAFKA_KEYS) || (key >= OWN_API_FIRST && key < OWN_API_FIRST + OUR_KEYS);
+    const struct handler *h = known && by_key[SLOT(key)] ? &handlers[by_key[SLOT(key)] - 1] : NULL;
+
+    return h && (h->on & on) ? h : NULL;
 }
 
 const struct handler *handler_find(int16_t key)
@@ -92,6 +95,10 @@ bool dispatch(struct net_request *q)
     enum err err = proto_request_header(r->frame, &head);
 
     r->handler = err && err != E_UNSUPPORTED_VERSION ? NULL : r->conn->door->serve(head.key);
+    if (r->handler && r->conn->door->early && !r->net->image && !(r->handler->on & ON_EARLY)) {
+        r->handler = NULL;
+        err = E_NOT_CONTROLLER;
+    }
     if (!r->handler)
         return refuse(q, err ? err : E_INVALID_REQUEST, head.key, head.version);
     r->version = head.version;

@@ -161,6 +161,7 @@ struct conn {
     size_t stash_at, stash_len;
     size_t unsent;
     int64_t touched;
+    struct conn_tie *tie; /* NULL: none */
 };
 
 void conn_adopt(struct msg *msg); /* on its own loop */
@@ -198,6 +199,8 @@ struct door {
     struct net_shared *shared;
     const struct config_listener *config;
     const struct handler *(*serve)(int16_t key);
+    int limits; /* which of net_limits.listeners; -1: the controller's, which has none */
+    bool early; /* the controller's: let in at once, on the acceptor's loop */
     int32_t connections_max;
     int n_conns;
     struct rate rate;
@@ -219,7 +222,8 @@ struct net_shared {
     struct budget budget;
     /* the acceptor's: */
     struct loop *loop;
-    struct door *doors;
+    struct net *acceptor;
+    struct door *doors; /* room for NET_LISTENERS_MAX */
     int n_doors;
     struct net **targets;
     int n_targets;

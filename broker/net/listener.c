@@ -3,7 +3,8 @@
  * A connection that arrives is refused (closed at once) when its address has too many or too many wait already; it waits
  * in its listener's queue while max.connections are in use or connections come faster than allowed; else it goes by
  * message to the loop that has the fewest. When it has closed it comes back by the same message, is counted out and
- * freed, and the next one that waits comes in.
+ * freed, and the next one that waits comes in. Those of the controller's own listener are few, known, and what a quorum
+ * forms by: they don't wait, and live on the acceptor's loop.
  *
  * Kafka lets the listener between brokers exceed max.connections and closes an idle connection elsewhere for it; with one
  * node there is nobody to come in by that way. */
@@ -120,25 +121,38 @@ static int64_t door_due(const struct door *d, int64_t now)
     const struct net_shared *s = d->shared;
     int64_t own = rate_due(&d->rate, now), all = rate_due(&s->rate, now);
 
+    if (d->early)
+        return now;
     if (s->n_targets == 0 || s->n_conns >= s->limits.connections_max || d->n_conns >= d->connections_max)
         return INT64_MAX;
     return own > all ? own : all;
+}
+
+static struct net *target_of(const struct conn *c)
+{
+    const struct net_shared *s = c->door->shared;
+    int best = 0;
+
+    if (c->door->early)
+        return s->acceptor;
+    for (int i = 1; i < s->n_targets; i++)
+        if (s->targets[i]->n_let_in < s->targets[best]->n_let_in)
+            best = i;
+    return s->targets[best];
 }
 
 static void let_in(struct conn *c)
 {
     struct net_shared *s = c->door->shared;
     int64_t now = loop_now(s->loop);
-    int best = 0;
 
-    for (int i = 1; i < s->n_targets; i++)
-        if (s->targets[i]->n_let_in < s->targets[best]->n_let_in)
-            best = i;
-    rate_take(&c->door->rate, now);
-    rate_take(&s->rate, now);
+    if (!c->door->early) {
+        rate_take(&c->door->rate, now);
+        rate_take(&s->rate, now);
+    }
     s->n_conns++;
     c->door->n_conns++;
-    c->net = s->targets[best];
+    c->net = target_of(c);
     c->net->n_let_in++;
     c->msg.run = conn_adopt;
     loop_post(c->net->loop, &c->msg);
@@ -215,56 +229,68 @@ void door_conn_closed(struct msg *msg)
 
 /* ---- Opening, changing, closing ---- */
 
+static enum err door_open(struct net_shared *s, struct door *d, struct listener_open *v)
+{
+    struct listener_limit limit = {INT32_MAX, INT32_MAX};
+    enum err err;
+
+    *d = (struct door){.shared = s, .config = v->config, .serve = v->serve, .limits = -1};
+    d->early = v->config && v->config->controller;
+    for (int i = 0; i < s->n_doors && !d->early; i++)
+        d->limits += !s->doors[i].early;
+    d->limits += !d->early;
+    if (!d->early)
+        limit = s->limits.listeners[d->limits];
+    d->connections_max = limit.connections_max;
+    d->listener.arrived = door_arrived;
+    d->listener.send_bytes = v->send_bytes;
+    d->listener.receive_bytes = v->receive_bytes;
+    rate_init(&d->rate, limit.creation_rate);
+    list_init(&d->waiting);
+    err = sock_listen(s->loop, &d->listener, &v->at);
+    d->open = !err;
+    return err;
+}
+
+static void door_close(struct door *d)
+{
+    if (!d->open)
+        return;
+    d->open = false;
+    while (!list_empty(&d->waiting)) {
+        struct conn *c = container_of(d->waiting.next, struct conn, link);
+
+        list_remove(&c->link);
+        d->n_waiting--;
+        ip_leave(d->shared, &c->peer);
+        heap_free(d->shared->heap, c); /* the listener refuses its ticket */
+    }
+    listener_close(&d->listener);
+}
+
 enum err listeners_open(struct net_shared *s, struct net_loop *acceptor, struct listener_open *v, int n)
 {
+    int before = s->n_doors;
     enum err err = E_OK;
 
-    ASSERT(s->n_doors == 0 && n > 0 && n <= NET_LISTENERS_MAX);
+    ASSERT(n > 0 && before + n <= NET_LISTENERS_MAX);
     s->loop = acceptor->loop;
-    s->doors = heap_alloc(s->heap, (size_t)n * sizeof(*s->doors));
-    s->n_doors = n;
+    s->acceptor = acceptor->net;
+    if (!s->doors)
+        s->doors = heap_alloc(s->heap, NET_LISTENERS_MAX * sizeof(*s->doors));
     for (int i = 0; i < n && !err; i++) {
-        struct door *d = &s->doors[i];
-
-        d->shared = s;
-        d->config = v[i].config;
-        d->serve = v[i].serve;
-        d->connections_max = s->limits.listeners[i].connections_max;
-        d->listener.arrived = door_arrived;
-        d->listener.send_bytes = v[i].send_bytes;
-        d->listener.receive_bytes = v[i].receive_bytes;
-        rate_init(&d->rate, s->limits.listeners[i].creation_rate);
-        list_init(&d->waiting);
-        err = sock_listen(s->loop, &d->listener, &v[i].at);
-        d->open = !err;
+        err = door_open(s, &s->doors[s->n_doors], &v[i]);
+        s->n_doors += !err;
     }
-    if (err) {
-        listeners_close(s);
-        heap_free(s->heap, s->doors);
-        s->doors = NULL;
-        s->n_doors = 0;
-    }
+    while (err && s->n_doors > before)
+        door_close(&s->doors[--s->n_doors]);
     return err;
 }
 
 void listeners_close(struct net_shared *s)
 {
-    for (int i = 0; i < s->n_doors; i++) {
-        struct door *d = &s->doors[i];
-
-        if (!d->open)
-            continue;
-        d->open = false;
-        while (!list_empty(&d->waiting)) {
-            struct conn *c = container_of(d->waiting.next, struct conn, link);
-
-            list_remove(&c->link);
-            d->n_waiting--;
-            ip_leave(s, &c->peer);
-            heap_free(s->heap, c); /* the listener refuses its ticket */
-        }
-        listener_close(&d->listener);
-    }
+    for (int i = 0; i < s->n_doors; i++)
+        door_close(&s->doors[i]);
     timer_stop(&s->again);
 }
 
@@ -290,9 +316,13 @@ void net_limits_set(struct net_shared *s, const struct net_limits *limits)
         rate_init(&s->rate, limits->creation_rate);
     s->limits.creation_rate = limits->creation_rate;
     for (int i = 0; i < s->n_doors; i++) {
-        s->doors[i].connections_max = limits->listeners[i].connections_max;
-        if (limits->listeners[i].creation_rate != s->limits.listeners[i].creation_rate)
-            rate_init(&s->doors[i].rate, limits->listeners[i].creation_rate);
+        int at = s->doors[i].limits;
+
+        if (at < 0)
+            continue;
+        s->doors[i].connections_max = limits->listeners[at].connections_max;
+        if (limits->listeners[at].creation_rate != s->limits.listeners[at].creation_rate)
+            rate_init(&s->doors[i].rate, limits->listeners[at].creation_rate);
     }
     memcpy(s->limits.listeners, limits->listeners, sizeof(s->limits.listeners));
     doors_work(s);

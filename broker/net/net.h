@@ -42,7 +42,7 @@ struct net_limits {
     struct listener_limit {
         int32_t connections_max;
         int32_t creation_rate;
-    } listeners[NET_LISTENERS_MAX]; /* * by their order in `listeners`, the controller's left out */
+    } listeners[NET_LISTENERS_MAX]; /* * by their order of opening, the controller's left out */
     const struct ip_limit *per_ip;  /* * lent until net_limits_set() gives another */
     int n_per_ip;
 };
@@ -74,7 +74,8 @@ int net_connections(const struct net *net);
 void net_adopt(struct net *net); /* the loop has another image or settings */
 
 /* The acceptor's loop. */
-/* Opens all of them or none. */
+/* Opens all of them or none, beside those that are open. The controller's (config->controller) let in at once and stay on
+ * the acceptor's loop; the others wait for listeners_spread(). */
 enum err listeners_open(struct net_shared *s, struct net_loop *acceptor, struct listener_open *v, int n);
 void listeners_close(struct net_shared *s); /* new connections are refused; the open ones go on */
 /* From now on, new connections go to these loops, evenly. Others keep what they have. Their order may not matter. */

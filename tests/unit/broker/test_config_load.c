@@ -282,8 +282,9 @@ TEST(config, settings_agree)
         {"max.connections.per.ip=0", "max.connections.per.ip"},
         {"max.connections.per.ip.overrides=127.0.0.1:5,foo", "host:count"},
         {"log.cleaner.dedupe.buffer.size=1", "1 MiB"},
-        {"controller.quorum.voters=1@a:1,2@b:1", "only one"},
-        {"controller.quorum.voters=7@a:1", "must be this node"},
+        {"controller.quorum.voters=7@a:1", "must be among them"},
+        {"controller.quorum.voters=1@a:1,2@b:1,1@c:1", "1 is there twice"},
+        {"controller.quorum.voters=1@a:1,2@a:1,3@a:1,4@a:1,5@a:1,6@a:1,7@a:1,8@a:1", "at most 7"},
         {"controller.quorum.voters=a:1", "id@host:port"},
         {"log.dirs=", "must not be empty"},
         {"min.insync.replicas=0", "at least 1"},
@@ -299,6 +300,11 @@ TEST(config, settings_agree)
         if (!small_said(&w.why, bad[i].said))
             test_fail(__FILE__, __LINE__, "%s: %.*s", bad[i].text, (int)w.why.len, (char *)w.why.p);
     }
+    const char *servers[] = {
+        "process.roles=broker,controller", "node.id=1", "controller.listener.names=CONTROLLER",
+        "listeners=PLAINTEXT://:9092,CONTROLLER://:9093", "controller.quorum.bootstrap.servers=a:1,b:1"};
+    CHECK(!small_load_bare(&w, NULL, servers, 5) &&
+          small_said(&w.why, "several in controller.quorum.voters"));
     CHECK(small_load(&w, "listeners=plaintext://[::1]:9092,CONTROLLER://:9093"));
     CHECK(small_load(&w, "max.connections.per.ip=0\nmax.connections.per.ip.overrides=127.0.0.1:5,::1:6"));
     CHECK(small_load(&w, "log.retention.hours=-1\nlog.retention.bytes=-7"));

@@ -1,0 +1,53 @@
+/* The way between the voters of the quorum: what one control loop sends, the other's is told.
+ *
+ *     control loop                 net[0]                                       net[0]                control loop
+ *     raft_link_send ──► one connection to each voter (net/client.h): ──► raft_link_serve.c ──► ops.came, then
+ *          ▲             first RaftHello, then Raft, Raft …                    checks the hello    the answer
+ *          └── counted out when the answer came ◄──────────────────────────────────────────────────────┘
+ *
+ * Loop:   the control loop calls and is called. The connections live on net[0], where the controller's listener is served
+ *         too: so one loop sees both halves of what is known of a voter's life, and the listener needs that loop before
+ *         the quorum has loaded anyway. Names are looked up on a DISK loop of the link's own.
+ * Memory: bytes are copied at raft_link_send(). At most RAFT_LINK_BYTES and RAFT_LINK_MESSAGES wait for one voter's answers;
+ *         a voter answers a message when its control loop has taken it, so neither side piles up what the other can't take.
+ * Order:  messages to one voter arrive in order or not at all: nothing is sent again, the quorum does that.
+ * Ends:   a voter whose connections have ended and whose port refuses is told dead, once until it is heard again. One that
+ *         is silent, can't be reached, or accepts is not. */
+#pragma once
+#include "broker/node.h"
+#include "quorum/quorum.h"
+
+enum {
+    RAFT_LINK_BYTES = 4 << 20,
+    RAFT_LINK_MESSAGES = 1024,
+    RAFT_LINK_PIECE = 1 << 20 /* of a checkpoint, in one answer */
+};
+
+struct raft_link;
+struct request;
+
+struct raft_link_settings {
+    struct uuid directory_id;          /* this node's, of its metadata */
+    const struct config_voter *voters; /* this node among them; lent */
+    int n_voters;
+};
+
+struct raft_link_ops {
+    /* Bytes of that voter, lent for the call. false: they don't read, and its connection ends. */
+    bool (*came)(void *arg, int32_t node, struct slice bytes);
+    void (*dead)(void *arg, int32_t node);
+    /* What raft_link_ask() asked for, once for each; quorum_piece(). */
+    void (*piece)(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                  enum err err);
+    void *arg;
+};
+
+/* net[0] is there; dialling begins at once. */
+struct raft_link *raft_link_start(struct node *node, struct loop *control,
+                                  const struct raft_link_settings *settings, const struct raft_link_ops *ops);
+/* false: dropped, there is no connection or too much waits on it. */
+bool raft_link_send(struct raft_link *l, int32_t node, struct slice bytes);
+void raft_link_ask(struct raft_link *l, int32_t node, struct quorum_checkpoint id, int64_t at);
+/* No request of a voter is under way here any more. Its connections end, nothing is told from now on; `stopped` is posted to the
+ * control loop, then the link is gone. */
+void raft_link_stop(struct raft_link *l, struct msg *stopped);

@@ -25,7 +25,8 @@ static int32_t leader_now(struct quorum *q, bool *self)
         *self = q->barrier_done && q->applied >= q->barrier;
         return *self ? q->settings.node_id : -1;
     }
-    if (raft_state(&q->raft) == RAFT_FOLLOWER)
+    if (raft_state(&q->raft) == RAFT_FOLLOWER &&
+        q->target_term == q->raft.current_term) /* else it is the last term's */
         raft_leader(&q->raft, &id, &address);
     return id > 0 ? node_of(id) : -1;
 }

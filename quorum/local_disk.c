@@ -140,9 +140,9 @@ static enum err open_log(struct local_disk *d)
 
 enum { BATCH_CONFIGURATION, BATCH_BARRIER };
 
-static enum err append_own(struct local_disk *d, int what, int32_t epoch)
+static enum err append_own(struct local_disk *d, int what, int32_t epoch, int64_t now_ms)
 {
-    struct batch_place at = {.base_offset = log_end(d->log), .epoch = epoch, .now_ms = io_wall_ms(d->io)};
+    struct batch_place at = {.base_offset = log_end(d->log), .epoch = epoch, .now_ms = now_ms};
     struct bytes out;
     struct arena a;
     enum err err;
@@ -161,11 +161,12 @@ static enum err append_own(struct local_disk *d, int what, int32_t epoch)
     return err;
 }
 
-/* The very first start: the log begins with who votes. */
+/* The very first start: the log begins with who votes. Several voters write this each for themselves, and the same bytes:
+ * it has no time of theirs. */
 static enum err found_cluster(struct local_disk *d, const struct voters *first)
 {
     d->voters = *first;
-    return append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH);
+    return append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH, first->n > 1 ? 0 : io_wall_ms(d->io));
 }
 
 /* ---- replay ---- */
@@ -226,7 +227,8 @@ static enum err lead(struct local_disk *d, const struct quorum_state *before, in
     now.leader_epoch = d->epoch;
     if (quorum_state_write(d->io, d->path, &now))
         return local_disk_failed(d, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
-    return local_disk_failed(d, append_own(d, BATCH_BARRIER, d->epoch), "writing the barrier");
+    return local_disk_failed(d, append_own(d, BATCH_BARRIER, d->epoch, io_wall_ms(d->io)),
+                             "writing the barrier");
 }
 
 static enum err load_steps(struct local_disk *d, const struct voters *first, struct image **image,

@@ -335,6 +335,14 @@ static enum err open_steps(struct quorum *q, const struct voters *first)
     return d->voters.n == 1 ? open_alone(q) : E_OK;
 }
 
+/* In the order of their ids, whatever order the setting has: the first configuration is the same on each voter. */
+static void first_add(struct voters *first, int n, int32_t server_id)
+{
+    for (; n > 0 && first->v[n - 1].server_id > server_id; n--)
+        first->v[n] = first->v[n - 1];
+    first->v[n] = (struct voter){.server_id = server_id};
+}
+
 static void open_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, open);
@@ -343,7 +351,7 @@ static void open_run(struct msg *msg)
     local_disk_init(&q->disk, q->io, &q->settings);
     q->disk.server_id = q->settings.node_id + 1;
     for (int i = 0; i < first.n; i++)
-        first.v[i] = (struct voter){.server_id = q->settings.voters[i] + 1};
+        first_add(&first, i, q->settings.voters[i] + 1);
     if (first.n == 1)
         first.v[0].directory_id = q->settings.directory_id; /* of the others nobody can know */
     (void)open_steps(q, &first);                            /* an error is in q->disk.err */

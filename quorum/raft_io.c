@@ -232,17 +232,19 @@ static void sent_run(struct msg *msg)
     quorum_drained(q);
 }
 
+/* A result that can't be sent counts as sent: the library would free twice what the request had brought. */
 static int io_send(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
                    raft_io_send_cb cb)
 {
     struct quorum *q = quorum_of(io);
     struct raft_message m = *message;
     struct sending *s;
+    bool sent = false;
 
-    if (rule_silent(q, &m))
-        return RAFT_NOCONNECTION;
     rule_truth(q, &m);
-    if (!raft_msg_send(q, &m))
+    if (!rule_silent(q, &m))
+        sent = raft_msg_send(q, &m);
+    if (!sent && m.type != RAFT_IO_APPEND_ENTRIES_RESULT)
         return RAFT_NOCONNECTION;
     s = heap_alloc(q->heap, sizeof(*s));
     req->cb = cb;

@@ -12,7 +12,8 @@ static bool alone(const struct quorum *q)
     return !q->observes && q->voters.n == 1;
 }
 
-/* The leader as the broker may know it: this node only when its barrier has committed. */
+/* The leader as the broker may know it: this node only when its barrier has committed, another only in the epoch in which
+ * it spoke: the library, whose term was raised by a candidate, still names the leader of the term before. */
 static int32_t leader_now(struct quorum *q, bool *self)
 {
     raft_id id = 0;
@@ -28,7 +29,7 @@ static int32_t leader_now(struct quorum *q, bool *self)
     if (raft_state(&q->raft) == RAFT_FOLLOWER &&
         q->target_term == q->raft.current_term) /* else it is the last term's */
         raft_leader(&q->raft, &id, &address);
-    return id > 0 ? node_of(id) : -1;
+    return id > 0 && q->target_term == q->raft.current_term ? q->heard : -1;
 }
 
 void quorum_tell_loaded(struct quorum *q)
@@ -303,6 +304,8 @@ static void flight_over(struct raft_apply *req, int status, void *result)
 
     list_remove(&f->link);
     heap_free(q->heap, f);
+    if (status && q->told_self) /* the library fails what was in flight before it is a follower */
+        quorum_tell_lost(q);
     e->done(e, !status ? E_OK : q->view.failed ? q->view.failed : E_NOT_CONTROLLER); /* last touch */
 }
 
@@ -374,6 +377,7 @@ bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
         m.append_entries.term != q->target_term) {
         q->target_term = m.append_entries.term;
         q->target = m.append_entries.leader_commit;
+        q->heard = node;
     }
     raft_give(q, &m);
     return true;

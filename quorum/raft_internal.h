@@ -119,6 +119,7 @@ struct quorum {
     int32_t applied_epoch; /* of the newest barrier applied */
     raft_term target_term; /* first append of a leader: applied up to its commit, this node has caught up */
     raft_index target;
+    int32_t heard; /* who sent it */
     struct list flights;
     struct list sent; /* struct sending: raft gets its requests back */
     struct msg sent_msg;

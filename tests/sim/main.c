@@ -99,13 +99,16 @@ static int run_all(struct run run, uint64_t *passed)
     return failed;
 }
 
-/* Returns how many things never happened. */
-static int tallies_print(bool all_scenarios, uint64_t seeds)
+/* Of one scenario, whose name theirs begin with, or of all. Returns how many things never happened. */
+static int tallies_print(const char *scenario, uint64_t seeds)
 {
+    size_t len = scenario ? strlen(scenario) : 0;
     int missing = 0;
 
-    for (int i = 0; i < TALLIES && all_scenarios; i++) {
-        printf("%-30s %12llu\n", tally_names[i], (unsigned long long)tally_of((enum tally)i));
+    for (int i = 0; i < TALLIES; i++) {
+        if (scenario && (strncmp(tally_names[i], scenario, len) != 0 || tally_names[i][len] != '_'))
+            continue;
+        printf("%-34s %12llu\n", tally_names[i], (unsigned long long)tally_of((enum tally)i));
         missing += tally_of((enum tally)i) == 0 && seeds >= TALLY_SEEDS;
     }
     if (missing)
@@ -132,7 +135,7 @@ int main(int argc, char **argv)
             failed += run_all(run, &passed);
     }
     if (!print)
-        failed += tallies_print(n < 4 || strcmp(argv[3], "node") == 0, strtoull(argv[1], NULL, 10));
+        failed += tallies_print(n < 4 ? NULL : argv[3], strtoull(argv[1], NULL, 10));
     printf("%llu passed, %d failed\n", (unsigned long long)passed, failed);
     return failed != 0;
 }

@@ -1,0 +1,367 @@
+#include "quorum_node.h"
+#include "base/check.h"
+#include "base/trace.h"
+#include "scenario.h"
+
+enum { PIECE_MAX = 60000 };
+enum kind { KIND_RAFT = 1, KIND_ASK, KIND_PIECE };
+static const int64_t PATIENCE_NS = 3000000000, EXIT_NS = 1000000;
+
+struct ask_body {
+    int64_t offset, at;
+    int32_t epoch, zero;
+};
+
+struct piece_body {
+    int64_t offset, at, size;
+    int32_t epoch, err;
+};
+
+/* ---- what the quorum tells ---- */
+
+static void on_loaded(void *arg, struct image *image)
+{
+    struct qnode *n = arg;
+
+    JUDGE(!n->committed && image->sealed, "node %d is loaded twice", n->node);
+    n->committed = image;
+    qbook_image(n->book, n->node, image, io_heap(n->io));
+}
+
+static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset)
+{
+    struct qnode *n = arg;
+
+    JUDGE(n->committed && !n->failed, "node %d is told of a leader", n->node);
+    sim_note(n->sim, "node %d: leader %d epoch %d%s next %lld", n->node, leader, epoch, self ? " self" : "",
+             (long long)next_offset);
+    qbook_leader(n->book, n->node, leader, epoch, self, next_offset);
+    n->leader = leader;
+    n->epoch = epoch;
+    n->leads = self;
+    n->next = next_offset;
+}
+
+static void on_skipped(void *arg, int64_t next_offset)
+{
+    struct qnode *n = arg;
+
+    JUDGE(n->leads && next_offset == n->next + 1, "node %d skips to %lld from %lld", n->node,
+          (long long)next_offset, (long long)n->next);
+    n->next = next_offset;
+}
+
+static void on_committed(void *arg, struct slice batch)
+{
+    qwork_apply(arg, batch);
+}
+
+static void on_installed(void *arg, struct image *image)
+{
+    struct qnode *n = arg;
+
+    JUDGE(n->committed && !n->leads, "node %d gets a snapshot", n->node);
+    qbook_image(n->book, n->node, image, io_heap(n->io));
+    image_unref(n->committed, &n->grave);
+    n->committed = image;
+}
+
+static struct image *on_hold(void *arg)
+{
+    struct qnode *n = arg;
+
+    JUDGE(n->held == 0, "node %d: two snapshots at a time", n->node);
+    n->held++;
+    return image_ref(n->committed);
+}
+
+static void on_released(void *arg, struct image *image)
+{
+    struct qnode *n = arg;
+
+    n->held--;
+    image_unref(image, &n->grave);
+}
+
+static void on_failed(void *arg, enum err err, const char *what)
+{
+    struct qnode *n = arg;
+
+    JUDGE(!n->failed && err, "node %d fails twice", n->node);
+    sim_note(n->sim, "node %d failed: %s, %s", n->node, what, err_text(err));
+    n->failed = err;
+    n->what = what;
+    n->cluster->tally.failed++;
+    n->leads = false;
+}
+
+static void on_room(void *arg, bool tight)
+{
+    ((struct qnode *)arg)->tight = tight;
+}
+
+static bool on_send(void *arg, int32_t node, struct slice bytes)
+{
+    struct qnode *n = arg;
+
+    qwire_sent(qbook_wire(n->book), n->node, node, bytes);
+    return qnet_send(&n->net, node, KIND_RAFT, SLICE_NULL, bytes);
+}
+
+/* ---- pieces of snapshots ---- */
+
+static void ask_late(struct timer *timer)
+{
+    struct qnode *n = container_of(timer, struct qnode, ask.patience);
+
+    n->ask.active = false;
+    if (n->quorum && !n->stopping)
+        quorum_piece(n->quorum, n->ask.id, n->ask.at, 0, SLICE_NULL, E_TIMEOUT);
+}
+
+static void on_ask(void *arg, int32_t node, struct quorum_checkpoint id, int64_t at)
+{
+    struct qnode *n = arg;
+    struct ask_body body = {.offset = id.offset, .epoch = id.epoch, .at = at};
+    bool sent = qnet_send(&n->net, node, KIND_ASK, SLICE_NULL, slice_of(&body, sizeof(body)));
+
+    n->ask.active = true;
+    n->ask.id = id;
+    n->ask.at = at;
+    n->ask.node = node;
+    n->ask.patience.fire = ask_late;
+    timer_set(n->control, &n->ask.patience, loop_now(n->control) + (sent ? PATIENCE_NS : 0));
+}
+
+struct reading {
+    struct quorum_read read;
+    struct qnode *n;
+    int to;
+};
+
+static void stop_step(struct qnode *n);
+
+static void read_done(struct quorum_read *r)
+{
+    struct reading *x = container_of(r, struct reading, read);
+    struct qnode *n = x->n;
+    struct piece_body head = {.offset = r->checkpoint.offset,
+                              .epoch = r->checkpoint.epoch,
+                              .at = r->offset,
+                              .size = r->size,
+                              .err = (int32_t)r->err};
+    uint8_t *bytes = heap_alloc(io_heap(n->io), PIECE_MAX);
+    size_t got = 0;
+
+    if (!r->err && r->range.len > 0)
+        head.err = (int32_t)file_read(r->range.file, r->range.at, bytes, r->range.len, &got);
+    if (!r->err)
+        log_range_drop(&r->range);
+    (void)!qnet_send(&n->net, x->to, KIND_PIECE, slice_of(&head, sizeof(head)), slice_of(bytes, got));
+    heap_free(io_heap(n->io), bytes);
+    heap_free(io_heap(n->io), x);
+    n->reading--;
+    stop_step(n);
+}
+
+static void ask_came(struct qnode *n, int from, struct slice body)
+{
+    struct ask_body b;
+    struct reading *x = heap_alloc(io_heap(n->io), sizeof(*x));
+
+    ASSERT(body.len == sizeof(b));
+    memcpy(&b, body.p, sizeof(b));
+    x->n = n;
+    x->to = from;
+    x->read = (struct quorum_read){.back = n->control,
+                                   .offset = b.at,
+                                   .max_bytes = 1 + (size_t)sim_below(n->sim, PIECE_MAX),
+                                   .is_checkpoint = true,
+                                   .checkpoint = {b.offset, b.epoch},
+                                   .done = read_done};
+    n->reading++;
+    quorum_read(n->quorum, &x->read);
+}
+
+static void piece_came(struct qnode *n, int from, struct slice body)
+{
+    struct piece_body b;
+
+    ASSERT(body.len >= sizeof(b));
+    memcpy(&b, body.p, sizeof(b));
+    if (!n->ask.active || n->ask.node != from || n->ask.id.offset != b.offset || n->ask.id.epoch != b.epoch ||
+        n->ask.at != b.at)
+        return;
+    n->ask.active = false;
+    timer_stop(&n->ask.patience);
+    quorum_piece(n->quorum, n->ask.id, b.at, b.size, slice_of(body.p + sizeof(b), body.len - sizeof(b)),
+                 (enum err)b.err);
+}
+
+static void on_came(void *arg, int from, int kind, struct slice body)
+{
+    struct qnode *n = arg;
+
+    if (!n->quorum || n->stopping)
+        return;
+    switch (kind) {
+    case KIND_RAFT:
+        quorum_deliver(n->quorum, from, body);
+        break;
+    case KIND_ASK:
+        ask_came(n, from, body);
+        break;
+    case KIND_PIECE:
+        piece_came(n, from, body);
+        break;
+    default:
+        ASSERT(false);
+    }
+}
+
+static void on_dead(void *arg, int node)
+{
+    struct qnode *n = arg;
+
+    n->cluster->tally.deaths++;
+    if (n->quorum && !n->stopping)
+        quorum_dead(n->quorum, node);
+}
+
+/* ---- lives ---- */
+
+static void count_life(struct qnode *n)
+{
+    const struct trace *t = io_trace(n->io);
+    struct qnode_tally *tally = &n->cluster->tally;
+
+    tally->installs += trace_count(t, TR_quorum_installed);
+    tally->snapshots += trace_count(t, TR_quorum_checkpoint);
+    tally->truncations += trace_count(t, TR_quorum_truncated);
+    tally->full += trace_count(t, TR_quorum_full);
+    tally->bad_messages += trace_count(t, TR_quorum_message_bad);
+}
+
+static void gone_run(struct msg *msg)
+{
+    struct qnode *n = container_of(msg, struct qnode, gone);
+
+    loop_stop(n->control, NULL, NULL);
+    n->over = true;
+    n->over_at = sim_now(n->sim);
+}
+
+static void stopped_run(struct msg *msg)
+{
+    struct qnode *n = container_of(msg, struct qnode, stopped);
+
+    n->quorum = NULL;
+    JUDGE(n->in_flight == 0 && n->held == 0 && n->confirming == 0,
+          "node %d stopped with %d proposals, %d images, %d confirmations", n->node, n->in_flight, n->held,
+          n->confirming);
+    if (n->committed)
+        image_unref(n->committed, &n->grave);
+    n->committed = NULL;
+    while (grave_step(&n->grave, 1000))
+        ;
+    qnet_stop(&n->net, &n->gone);
+}
+
+static void stop_step(struct qnode *n)
+{
+    if (n->stopping && n->reading == 0)
+        quorum_stop(n->quorum, &n->stopped);
+}
+
+static void stop_run(struct msg *msg)
+{
+    struct qnode *n = container_of(msg, struct qnode, stop);
+
+    n->stopping = true;
+    n->leads = false;
+    timer_stop(&n->propose);
+    timer_stop(&n->ask.patience);
+    stop_step(n);
+}
+
+static void start_run(struct msg *msg)
+{
+    static const struct quorum_ops callbacks = {.loaded = on_loaded,
+                                                .leader = on_leader,
+                                                .skipped = on_skipped,
+                                                .committed = on_committed,
+                                                .installed = on_installed,
+                                                .hold = on_hold,
+                                                .released = on_released,
+                                                .failed = on_failed,
+                                                .room = on_room,
+                                                .send = on_send,
+                                                .ask = on_ask};
+    struct qnode *n = container_of(msg, struct qnode, start);
+    struct quorum_ops ops = callbacks;
+
+    ops.arg = n;
+    grave_init(&n->grave, io_heap(n->io));
+    n->quorum = quorum_start(n->io, n->control, &n->grave, &n->settings, &ops);
+    qnet_start(&n->net);
+    qwork_start(n);
+}
+
+void qnode_start(struct qnode *n)
+{
+    struct qnode fresh = {.sim = n->cluster->sim,
+                          .cluster = n->cluster,
+                          .book = n->cluster->book,
+                          .node = n->node,
+                          .settings = n->settings,
+                          .start.run = start_run,
+                          .stop.run = stop_run,
+                          .stopped.run = stopped_run,
+                          .gone.run = gone_run};
+
+    ASSERT(!n->io);
+    *n = fresh;
+    n->io = sim_node(n->sim, n->node);
+    n->control = loop_start(n->io, LOOP_DISK, "control");
+    n->net = (struct qnet){.sim = n->sim,
+                           .io = n->io,
+                           .node = n->node,
+                           .n = n->cluster->n,
+                           .control = n->control,
+                           .came = on_came,
+                           .dead = on_dead,
+                           .arg = n};
+    qbook_start(n->book, n->node);
+    loop_post(n->control, &n->start);
+}
+
+void qnode_stop(struct qnode *n)
+{
+    ASSERT(n->io && !n->told_to_stop);
+    n->told_to_stop = true;
+    loop_post(n->control, &n->stop);
+}
+
+void qnode_crash(struct qnode *n, enum sim_crash how)
+{
+    if (n->io && sim_up(n->sim, n->node)) {
+        count_life(n);
+        sim_crash(n->sim, n->node, how);
+    }
+    n->io = NULL;
+}
+
+bool qnode_over(struct qnode *n)
+{
+    if (n->io && !sim_up(n->sim, n->node))
+        n->io = NULL;
+    if (!n->io)
+        return true;
+    if (!n->over || sim_now(n->sim) < n->over_at + EXIT_NS)
+        return false;
+    count_life(n);
+    JUDGE(sim_files_open(n->sim, n->node) == 0, "node %d leaves files open", n->node);
+    sim_exit(n->sim, n->node);
+    n->io = NULL;
+    return true;
+}

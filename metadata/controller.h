@@ -92,7 +92,6 @@ static inline bool ctl_pause(struct ctl_out *o)
 /* The next record, zeroed. glued: must be in the same batch as the one before it. Valid until the next call.
  */
 struct meta_record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued);
-void ctl_expect(struct ctl_out *o, int more); /* so many records come: their room is made once */
 uint64_t ctl_random(struct ctl_out *o);
 struct uuid ctl_uuid(struct ctl_out *o);
 

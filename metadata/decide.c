@@ -32,10 +32,10 @@ void api_error_set(struct api_error e, int16_t *code, struct slice *text)
     *text = e.text;
 }
 
-void ctl_expect(struct ctl_out *o, int more)
+struct meta_record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued)
 {
-    if (o->n + more > o->room) {
-        int room = o->n + more > 2 * o->room ? o->n + more : 2 * o->room;
+    if (o->n == o->room) {
+        int room = 2 * o->room + 16;
         struct meta_record *records = arena_alloc(o->work, (size_t)room * sizeof(*records));
         bool *marks = arena_alloc(o->work, (size_t)room * sizeof(*marks));
 
@@ -47,11 +47,6 @@ void ctl_expect(struct ctl_out *o, int more)
         o->glued = marks;
         o->room = room;
     }
-}
-
-struct meta_record *ctl_emit(struct ctl_out *o, enum record_type type, bool glued)
-{
-    ctl_expect(o, o->room ? 1 : 16);
     ASSERT(!glued || o->n > 0);
     o->glued[o->n] = glued;
     o->records[o->n] = (struct meta_record){.type = type};

@@ -32,6 +32,7 @@ struct placer;
 /* E_INVALID_REPLICATION_FACTOR with Kafka's reason: these brokers can't hold so many replicas. */
 struct api_error placer_new(const struct image *tip, struct ctl_out *o, int replicas, struct placer **out);
 void placer_next(struct placer *p, int32_t *replicas);
+struct placer *placer_keep(const struct placer *p, struct arena *a); /* a copy that lasts from step to step */
 bool broker_active(const struct image *tip, int32_t id); /* registered, unfenced, not shutting down */
 /* The partition record of a new partition; isr: the active ones of replicas. false: none is active. */
 bool partition_emit(const struct image *tip, struct ctl_out *o, struct uuid topic, int32_t index,

@@ -2,11 +2,12 @@
 #include "base/map.h"
 #include "metadata/decide.h"
 #include "metadata/list_value.h"
+#include "metadata/mentions.h"
 #include "proto_gen.h"
 #include <stdlib.h>
 
-/* AlterConfigs and IncrementalAlterConfigs: rules and messages are Kafka's. Whether a value is right is told
- * by the broker's ctl_rules. */
+/* AlterConfigs and IncrementalAlterConfigs, in steps: rules and messages are Kafka's. Whether a value is right is told by
+ * the broker's ctl_rules. A resource is checked in one go before its first record, so it changes as a whole or not at all. */
 
 enum { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
 
@@ -149,7 +150,7 @@ static struct api_error apply_op(const struct image *tip, struct ctl_out *o, con
                              op == OP_APPEND ? "APPEND" : "SUBTRACT", SLICE_ARG(c->name));
         if (!now.p)
             now = o->rules->fallback(o->rules->arg, t->type, c->name);
-        c->value = list_value_change(o->work, ctl_random(o), now, c->value, op == OP_APPEND);
+        c->value = list_value_change(o->arena, ctl_random(o), now, c->value, op == OP_APPEND);
         return API_OK;
     default:
         return api_error(o, E_INVALID_REQUEST, "Unknown operation type %d", op);
@@ -166,21 +167,18 @@ static bool clear_elr(const struct image *tip, struct ctl_out *o, const struct t
     return true;
 }
 
-/* Records for what changes; BROKER settings also when the value stays, so that brokers load files again. */
-static void emit_configs(const struct image *tip, struct ctl_out *o, const struct target *t)
+/* A record if it changes; for BROKER also when the value stays, so that brokers load files again. */
+static void emit_config(const struct image *tip, struct ctl_out *o, const struct target *t,
+                        const struct config_change *c)
 {
-    for (int i = 0; i < t->n; i++) {
-        struct slice now = image_config_slice(tip, t->type, t->name, t->v[i].name);
-        struct meta_record *r;
+    struct slice now = image_config_slice(tip, t->type, t->name, c->name);
+    struct meta_record *r;
 
-        if (t->type != CONFIG_BROKER && !now.p == !t->v[i].value.p && slice_eq(now, t->v[i].value))
-            continue;
-        r = ctl_emit(o, RECORD_CONFIG, clear_elr(tip, o, t, t->v[i].name));
-        r->config = (struct record_config){.resource_type = (int8_t)t->type,
-                                           .resource = t->name,
-                                           .name = t->v[i].name,
-                                           .value = t->v[i].value};
-    }
+    if (t->type != CONFIG_BROKER && !now.p == !c->value.p && slice_eq(now, c->value))
+        return;
+    r = ctl_emit(o, RECORD_CONFIG, clear_elr(tip, o, t, c->name));
+    r->config = (struct record_config){
+        .resource_type = (int8_t)t->type, .resource = t->name, .name = c->name, .value = c->value};
 }
 
 /* With ELR on, min.insync.replicas stands still where ELR rests on it: for all brokers alike. */
@@ -201,7 +199,7 @@ static struct api_error check_min_isr(const struct image *tip, struct ctl_out *o
     return API_OK;
 }
 
-static struct api_error change_resource(const struct image *tip, struct ctl_out *o, const struct target *t)
+static struct api_error check_resource(const struct image *tip, struct ctl_out *o, const struct target *t)
 {
     struct api_error e = check_min_isr(tip, o, t);
 
@@ -209,11 +207,7 @@ static struct api_error change_resource(const struct image *tip, struct ctl_out 
         e = check_resource_name(o, t);
     if (!e.err)
         e = check_configs(tip, o, t->type, t->name, t->v, t->n);
-    if (!e.err)
-        e = check_exists(tip, o, t);
-    if (!e.err)
-        emit_configs(tip, o, t);
-    return e;
+    return e.err ? e : check_exists(tip, o, t);
 }
 
 /* ---- what both requests share before anything is changed ---- */
@@ -224,20 +218,70 @@ static bool type_known(int8_t type)
            type == CONFIG_CLIENT_METRICS || type == CONFIG_GROUP;
 }
 
-static int *resource_count(struct map *seen, struct ctl_out *o, int8_t type, struct slice name)
+/* How far a decision is. */
+struct altering {
+    struct mentions seen; /* how often each resource stands in the request */
+    int counted;
+    int at;     /* this resource … */
+    bool emits; /* … is right, and its changes from `next` on are to be written */
+    struct target target;
+    int next;
+};
+
+static struct altering *altering_new(struct ctl_out *o, int n)
 {
-    struct slice key = {.p = arena_alloc(o->work, name.len + 1), .len = name.len + 1};
-    int *count;
+    struct altering *s = o->state = arena_alloc(o->arena, sizeof(*s));
+
+    mentions_init(&s->seen, o->arena, ctl_random(o), n);
+    return s;
+}
+
+static struct slice resource_key(struct arena *a, int8_t type, struct slice name)
+{
+    struct slice key = {.p = arena_alloc(a, name.len + 1), .len = name.len + 1};
 
     key.p[0] = (uint8_t)type;
     if (name.len)
         memcpy(key.p + 1, name.p, name.len);
-    count = map_get(seen, key);
-    if (!count) {
-        count = arena_alloc(o->work, sizeof(*count));
-        (void)map_put(seen, key, count);
+    return key;
+}
+
+/* Counts one. false: not in this step. */
+static bool altering_count(struct altering *s, struct ctl_out *o, int8_t type, struct slice name)
+{
+    if (ctl_pause(o))
+        return false;
+    mentions_add(&s->seen, resource_key(o->arena, type, name));
+    o->cost += s->counted++ % 16 == 0;
+    return true;
+}
+
+static int times(const struct altering *s, struct ctl_out *o, int8_t type, struct slice name)
+{
+    return *mentions_of(&s->seen, resource_key(o->work, type, name));
+}
+
+/* Begins to write what was found right; else the resource is over. */
+static void altering_checked(struct altering *s, struct ctl_out *o, struct target t, enum err err)
+{
+    o->cost += 1 + t.n / 8;
+    s->target = t;
+    s->next = 0;
+    s->emits = !err;
+    s->at += err != E_OK;
+}
+
+/* true: nothing of a resource is left to write. */
+static bool altering_emit(const struct image *tip, struct altering *s, struct ctl_out *o)
+{
+    for (; s->emits && s->next < s->target.n; s->next++) {
+        if (ctl_pause(o))
+            return false;
+        emit_config(tip, o, &s->target, &s->target.v[s->next]);
     }
-    return count;
+    s->at += s->emits;
+    s->emits = false;
+    return true;
 }
 
 static int order_changes(const void *a, const void *b)
@@ -282,52 +326,62 @@ static struct api_error check_target(struct ctl_out *o, const struct target *t, 
 
 typedef struct IncrementalAlterConfigsRequest_AlterConfigsResource inc_resource;
 
-static struct api_error alter_incrementally(const struct image *tip, const inc_resource *r, int count,
-                                            struct ctl_out *o)
+static struct api_error check_changes(const struct image *tip, const inc_resource *r, int count,
+                                      struct ctl_out *o, struct target *t)
 {
-    struct target t = {
-        .type = (enum config_resource)r->resource_type, .name = r->resource_name, .n = r->configs.n};
-    int8_t *ops = arena_alloc(o->work, (size_t)t.n + 1);
+    int8_t *ops = arena_alloc(o->work, (size_t)r->configs.n + 1);
     struct api_error e;
 
-    t.v = arena_alloc(o->work, ((size_t)t.n + 1) * sizeof(*t.v));
-    for (int i = 0; i < t.n; i++) {
-        t.v[i] = (struct config_change){r->configs.v[i].name, r->configs.v[i].value};
+    *t = (struct target){.type = (enum config_resource)r->resource_type,
+                         .name = r->resource_name,
+                         .n = r->configs.n,
+                         .v = arena_alloc(o->arena, ((size_t)r->configs.n + 1) * sizeof(*t->v))};
+    for (int i = 0; i < t->n; i++) {
+        t->v[i] = (struct config_change){r->configs.v[i].name, r->configs.v[i].value};
         ops[i] = r->configs.v[i].config_operation;
     }
-    e = check_target(o, &t, r->resource_type, count, ops);
-    for (int i = 0; i < t.n && !e.err; i++)
-        e = apply_op(tip, o, &t, ops[i], &t.v[i]);
-    return e.err ? e : change_resource(tip, o, &t);
+    e = check_target(o, t, r->resource_type, count, ops);
+    for (int i = 0; i < t->n && !e.err; i++)
+        e = apply_op(tip, o, t, ops[i], &t->v[i]);
+    return e.err ? e : check_resource(tip, o, t);
+}
+
+static struct altering *incremental_begin(const struct IncrementalAlterConfigsRequest *req,
+                                          struct IncrementalAlterConfigsResponse *resp, struct ctl_out *o)
+{
+    PROTO_ARRAY_NEW(o->arena, IncrementalAlterConfigsResponse_AlterConfigsResourceResponse, resp->responses,
+                    req->resources.n);
+    resp->responses.n = 0;
+    return altering_new(o, req->resources.n);
 }
 
 void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
     const struct IncrementalAlterConfigsRequest *req = in;
     struct IncrementalAlterConfigsResponse *resp = out;
-    struct map seen;
-    int n = 0;
+    struct altering *s = o->state ? o->state : incremental_begin(req, resp, o);
+    const inc_resource *r = req->resources.v;
 
-    map_init(&seen, o->work->heap, ctl_random(o));
-    for (int i = 0; i < req->resources.n; i++)
-        ++*resource_count(&seen, o, req->resources.v[i].resource_type, req->resources.v[i].resource_name);
-    PROTO_ARRAY_NEW(o->arena, IncrementalAlterConfigsResponse_AlterConfigsResourceResponse, resp->responses,
-                    req->resources.n);
-    for (int i = 0; i < req->resources.n; i++) {
-        const inc_resource *r = &req->resources.v[i];
-        struct IncrementalAlterConfigsResponse_AlterConfigsResourceResponse *a = &resp->responses.v[n];
+    while (s->counted < req->resources.n)
+        if (!altering_count(s, o, r[s->counted].resource_type, r[s->counted].resource_name))
+            return;
+    while (altering_emit(tip, s, o) && s->at < req->resources.n && !ctl_pause(o)) {
+        struct IncrementalAlterConfigsResponse_AlterConfigsResourceResponse *a;
         struct api_error e;
+        struct target t;
 
-        if (r->resource_type == CONFIG_BROKER_LOGGER)
+        r = &req->resources.v[s->at];
+        if (r->resource_type == CONFIG_BROKER_LOGGER) {
+            s->at++;
             continue;
-        e = alter_incrementally(tip, r, *resource_count(&seen, o, r->resource_type, r->resource_name), o);
+        }
+        a = &resp->responses.v[resp->responses.n++];
+        e = check_changes(tip, r, times(s, o, r->resource_type, r->resource_name), o, &t);
         a->resource_type = r->resource_type;
         a->resource_name = r->resource_name;
         api_error_set(e, &a->error_code, &a->error_message);
-        n++;
+        altering_checked(s, o, t, e.err);
     }
-    resp->responses.n = n;
-    map_drop(&seen);
     if (req->validate_only)
         o->n = 0;
 }
@@ -336,56 +390,65 @@ void decide_incremental_alter_configs(const struct image *tip, const void *in, v
 
 typedef struct AlterConfigsRequest_AlterConfigsResource legacy_resource;
 
-static struct api_error alter_whole(const struct image *tip, const legacy_resource *r, int count,
-                                    struct ctl_out *o)
+static struct api_error check_whole(const struct image *tip, const legacy_resource *r, int count,
+                                    struct ctl_out *o, struct target *t)
 {
-    struct target t = {
-        .type = (enum config_resource)r->resource_type, .name = r->resource_name, .n = r->configs.n};
-    struct image_configs w = image_configs_of(tip, t.type, t.name);
+    struct image_configs w = image_configs_of(tip, (enum config_resource)r->resource_type, r->resource_name);
+    size_t room = (size_t)r->configs.n + 1;
     const struct image_config *c;
     struct api_error e;
     struct map said;
-    size_t room = (size_t)t.n + 1;
 
     while (image_configs_next(&w))
         room++;
-    t.v = arena_alloc(o->work, room * sizeof(*t.v));
-    for (int i = 0; i < t.n; i++)
-        t.v[i] = (struct config_change){r->configs.v[i].name, r->configs.v[i].value};
-    e = check_target(o, &t, r->resource_type, count, NULL);
+    *t = (struct target){.type = (enum config_resource)r->resource_type,
+                         .name = r->resource_name,
+                         .n = r->configs.n,
+                         .v = arena_alloc(o->arena, room * sizeof(*t->v))};
+    for (int i = 0; i < t->n; i++)
+        t->v[i] = (struct config_change){r->configs.v[i].name, r->configs.v[i].value};
+    e = check_target(o, t, r->resource_type, count, NULL);
     if (e.err)
         return e;
-    names_of(o, t.v, t.n, &said);
-    w = image_configs_of(tip, t.type, t.name);
+    names_of(o, t->v, t->n, &said);
+    w = image_configs_of(tip, t->type, t->name);
     while ((c = image_configs_next(&w)))
         if (!map_get(&said, c->name))
-            t.v[t.n++] = (struct config_change){.name = arena_copy(o->work, c->name)};
+            t->v[t->n++] = (struct config_change){.name = arena_copy(o->arena, c->name)};
     map_drop(&said);
-    return change_resource(tip, o, &t);
+    return check_resource(tip, o, t);
+}
+
+static struct altering *whole_begin(const struct AlterConfigsRequest *req, struct AlterConfigsResponse *resp,
+                                    struct ctl_out *o)
+{
+    PROTO_ARRAY_NEW(o->arena, AlterConfigsResponse_AlterConfigsResourceResponse, resp->responses,
+                    req->resources.n);
+    return altering_new(o, req->resources.n);
 }
 
 void decide_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
     const struct AlterConfigsRequest *req = in;
     struct AlterConfigsResponse *resp = out;
-    struct map seen;
+    struct altering *s = o->state ? o->state : whole_begin(req, resp, o);
+    const legacy_resource *r = req->resources.v;
 
-    map_init(&seen, o->work->heap, ctl_random(o));
-    for (int i = 0; i < req->resources.n; i++)
-        ++*resource_count(&seen, o, req->resources.v[i].resource_type, req->resources.v[i].resource_name);
-    PROTO_ARRAY_NEW(o->arena, AlterConfigsResponse_AlterConfigsResourceResponse, resp->responses,
-                    req->resources.n);
-    for (int i = 0; i < req->resources.n; i++) {
-        const legacy_resource *r = &req->resources.v[i];
-        struct AlterConfigsResponse_AlterConfigsResourceResponse *a = &resp->responses.v[i];
-        struct api_error e =
-            alter_whole(tip, r, *resource_count(&seen, o, r->resource_type, r->resource_name), o);
+    while (s->counted < req->resources.n)
+        if (!altering_count(s, o, r[s->counted].resource_type, r[s->counted].resource_name))
+            return;
+    while (altering_emit(tip, s, o) && s->at < req->resources.n && !ctl_pause(o)) {
+        struct AlterConfigsResponse_AlterConfigsResourceResponse *a = &resp->responses.v[s->at];
+        struct api_error e;
+        struct target t;
 
+        r = &req->resources.v[s->at];
+        e = check_whole(tip, r, times(s, o, r->resource_type, r->resource_name), o, &t);
         a->resource_type = r->resource_type;
         a->resource_name = r->resource_name;
         api_error_set(e, &a->error_code, &a->error_message);
+        altering_checked(s, o, t, e.err);
     }
-    map_drop(&seen);
     if (req->validate_only)
         o->n = 0;
 }

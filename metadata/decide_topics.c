@@ -1,11 +1,13 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "metadata/decide.h"
+#include "metadata/mentions.h"
 #include "metadata/topic_name.h"
 #include "proto_gen.h"
 #include <stdio.h>
 
-/* CreateTopics, DeleteTopics, CreatePartitions: rules and messages are Kafka's. */
+/* CreateTopics and CreatePartitions, in steps: rules and messages are Kafka's. All of a topic is checked before its first
+ * record, so what has begun comes to its end: brokers don't change while a decision is made. */
 
 enum { PARTITIONS_PER_REQUEST_MAX = 10000 };
 #define METADATA_TOPIC "__cluster_metadata"
@@ -37,32 +39,105 @@ struct api_error check_topic_name(struct ctl_out *o, struct slice name)
                      SLICE_ARG(name));
 }
 
-/* How often each name occurs in a request. */
-struct tally {
-    struct map map;
-    int *counts;
+/* ---- partitions that come ---- */
+
+/* Of one topic; next == end: none. */
+struct spread {
+    struct uuid topic;
+    int next;
+    int end;
+    int factor;
+    int first;                 /* the first of them */
+    struct placer *placer;     /* places them, unless … */
+    const struct ids *by_hand; /* … the request did, from `first` on */
+    bool kept;                 /* the placer lies where it lasts from step to step */
 };
 
-static void tally_init(struct tally *t, struct ctl_out *o, int n)
+/* true: they are all there. A topic's first partition goes with the topic. */
+static bool spread_step(const struct image *tip, struct spread *s, struct ctl_out *o)
 {
-    map_init(&t->map, o->work->heap, ctl_random(o));
-    t->counts = arena_alloc(o->work, ((size_t)n + 1) * sizeof(int));
-}
+    while (s->next < s->end) {
+        struct ids replicas;
 
-static int *tally_of(struct tally *t, struct slice name)
-{
-    return map_get(&t->map, name);
-}
+        if (s->next > 0 && ctl_pause(o)) {
+            s->placer = s->by_hand || s->kept ? s->placer : placer_keep(s->placer, o->arena);
+            s->kept = true;
+            return false;
+        }
+        if (s->by_hand) {
+            replicas = s->by_hand[s->next - s->first];
+        } else {
+            int32_t *v = arena_alloc(o->work, (size_t)s->factor * sizeof(*v));
 
-static void tally_add(struct tally *t, struct slice name)
-{
-    int *count = tally_of(t, name);
-
-    if (!count) {
-        count = t->counts++;
-        (void)map_put(&t->map, name, count);
+            placer_next(s->placer, v);
+            replicas = (struct ids){v, s->factor};
+        }
+        ASSERT(partition_emit(tip, o, s->topic, s->next, replicas, s->next == 0));
+        s->next++;
     }
-    ++*count;
+    return true;
+}
+
+/* Replicas that a request names for the partitions of one topic, checked in steps; v == NULL: not begun. */
+struct hand {
+    struct ids *v; /* by index, from `first` on */
+    int n;
+    int first;
+    int factor; /* of the others; -1: there are none */
+    int checked;
+    struct api_error e;
+};
+
+static void hand_begin(struct hand *h, struct ctl_out *o, int n, int first, int factor)
+{
+    *h = (struct hand){.n = n, .first = first, .factor = factor};
+    h->v = arena_alloc(o->arena, ((size_t)n + 1) * sizeof(*h->v));
+}
+
+static struct api_error hand_check(const struct image *tip, struct ctl_out *o, struct hand *h, int index,
+                                   struct ids replicas)
+{
+    bool known = index >= 0 && index < h->n;
+    struct api_error e;
+
+    if (known && h->v[index].n)
+        return api_error(o, E_INVALID_REPLICA_ASSIGNMENT,
+                         "Found multiple manual partition assignments for partition %d", index);
+    e = check_manual(tip, o, replicas, h->factor);
+    if (e.err)
+        return e;
+    h->factor = replicas.n;
+    if (known)
+        h->v[index] = replicas;
+    for (int i = 0; i < replicas.n; i++)
+        if (broker_active(tip, replicas.v[i]))
+            return API_OK;
+    return api_error(
+        o, E_INVALID_REPLICA_ASSIGNMENT,
+        "All brokers specified in the manual partition assignment for partition %d are fenced or "
+        "in controlled shutdown.",
+        h->first + index);
+}
+
+/* true: all are checked, or h->e says what is wrong. */
+static bool hand_step(const struct image *tip, struct ctl_out *o, struct hand *h,
+                      struct ids (*of)(const void *topic, int i, int *index), const void *topic)
+{
+    for (; h->checked < h->n && !h->e.err; h->checked++) {
+        struct ids replicas;
+        int index;
+
+        if (ctl_pause(o))
+            return false;
+        o->cost += h->checked % 8 == 0;
+        replicas = of(topic, h->checked, &index);
+        h->e = hand_check(tip, o, h, index, replicas);
+    }
+    for (int i = 0; i < h->n && !h->e.err; i++)
+        if (h->v[i].n == 0)
+            h->e = api_error(o, E_INVALID_REPLICA_ASSIGNMENT,
+                             "partitions should be a consecutive 0-based integer sequence");
+    return true;
 }
 
 /* ---- CreateTopics ---- */
@@ -130,98 +205,41 @@ static void describe_configs(const struct image *tip, struct ctl_out *o, const s
     }
 }
 
-/* Emits the partitions of a topic that says which brokers hold them. */
-static struct api_error place_by_hand(const struct image *tip, const new_topic *t, struct ctl_out *o,
-                                      struct uuid id, int *factor)
+static struct ids new_hand(const void *topic, int i, int *index)
 {
-    int n = t->assignments.n;
-    const struct CreateTopicsRequest_CreatableReplicaAssignment **by_index =
-        arena_alloc(o->work, (size_t)n * sizeof(*by_index));
+    const struct CreateTopicsRequest_CreatableReplicaAssignment *a =
+        &((const new_topic *)topic)->assignments.v[i];
 
-    *factor = -1;
-    if (t->replication_factor != -1)
-        return api_error(
-            o, E_INVALID_REQUEST,
-            "A manual partition assignment was specified, but replication factor was not set to -1.");
-    if (t->num_partitions != -1)
-        return api_error(o, E_INVALID_REQUEST,
-                         "A manual partition assignment was specified, but numPartitions was not set to -1.");
-    for (int i = 0; i < n; i++) {
-        const struct CreateTopicsRequest_CreatableReplicaAssignment *a = &t->assignments.v[i];
-        struct ids replicas = {a->broker_ids.v, a->broker_ids.n};
-        struct api_error e;
-        bool active = false;
-
-        if (a->partition_index >= 0 && a->partition_index < n && by_index[a->partition_index])
-            return api_error(o, E_INVALID_REPLICA_ASSIGNMENT,
-                             "Found multiple manual partition assignments for partition %d",
-                             a->partition_index);
-        e = check_manual(tip, o, replicas, *factor);
-        if (e.err)
-            return e;
-        *factor = replicas.n;
-        for (int j = 0; j < replicas.n; j++)
-            active |= broker_active(tip, replicas.v[j]);
-        if (!active)
-            return api_error(
-                o, E_INVALID_REPLICA_ASSIGNMENT,
-                "All brokers specified in the manual partition assignment for partition %d are fenced or "
-                "in controlled shutdown.",
-                a->partition_index);
-        if (a->partition_index >= 0 && a->partition_index < n)
-            by_index[a->partition_index] = a;
-    }
-    for (int i = 0; i < n; i++)
-        if (!by_index[i])
-            return api_error(o, E_INVALID_REPLICA_ASSIGNMENT,
-                             "partitions should be a consecutive 0-based integer sequence");
-    for (int i = 0; i < n; i++)
-        (void)partition_emit(tip, o, id, i,
-                             (struct ids){by_index[i]->broker_ids.v, by_index[i]->broker_ids.n}, i == 0);
-    return API_OK;
-}
-
-/* Emits partitions first … first + n - 1, placed by us. */
-static struct api_error place(const struct image *tip, struct ctl_out *o, struct uuid id, int first, int n,
-                              int factor, bool glued)
-{
-    struct placer *p;
-    struct api_error e = placer_new(tip, o, factor, &p);
-
-    if (e.err)
-        return e;
-    ctl_expect(o, n);
-    for (int i = 0; i < n; i++) {
-        int32_t *replicas = arena_alloc(o->work, (size_t)factor * sizeof(*replicas));
-
-        placer_next(p, replicas);
-        if (!partition_emit(tip, o, id, first + i, (struct ids){replicas, factor}, glued && i == 0))
-            return api_error(o, E_INVALID_REPLICATION_FACTOR,
-                             "All brokers are currently fenced or in controlled shutdown.");
-    }
-    return API_OK;
+    *index = a->partition_index;
+    return (struct ids){a->broker_ids.v, a->broker_ids.n};
 }
 
 static struct api_error place_new(const struct image *tip, const new_topic *t, struct ctl_out *o,
-                                  struct uuid id, int *n, int *factor)
+                                  const struct hand *h, struct spread *s)
 {
     struct api_error e;
 
-    if (t->assignments.n > 0) {
-        *n = t->assignments.n;
-        return place_by_hand(tip, t, o, id, factor);
-    }
+    *s = (struct spread){.end = h->n, .factor = h->factor, .by_hand = h->v};
+    if (t->assignments.n > 0 && t->replication_factor != -1)
+        return api_error(
+            o, E_INVALID_REQUEST,
+            "A manual partition assignment was specified, but replication factor was not set to -1.");
+    if (t->assignments.n > 0 && t->num_partitions != -1)
+        return api_error(o, E_INVALID_REQUEST,
+                         "A manual partition assignment was specified, but numPartitions was not set to -1.");
+    if (t->assignments.n > 0)
+        return h->e;
     if (t->replication_factor < -1 || t->replication_factor == 0)
         return api_error(o, E_INVALID_REPLICATION_FACTOR,
                          "Replication factor must be larger than 0, or -1 to use the default value.");
     if (t->num_partitions < -1 || t->num_partitions == 0)
         return api_error(o, E_INVALID_PARTITIONS,
                          "Number of partitions was set to an invalid non-positive value.");
-    *n = t->num_partitions == -1 ? o->rules->default_partitions : t->num_partitions;
-    *factor = t->replication_factor == -1 ? o->rules->default_replication_factor : t->replication_factor;
-    e = place(tip, o, id, 0, *n, *factor, true);
+    s->end = t->num_partitions == -1 ? o->rules->default_partitions : t->num_partitions;
+    s->factor = t->replication_factor == -1 ? o->rules->default_replication_factor : t->replication_factor;
+    e = placer_new(tip, o, s->factor, &s->placer);
     if (e.err)
-        return api_error(o, e.err, "Unable to replicate the partition %d time(s): %.*s", *factor,
+        return api_error(o, e.err, "Unable to replicate the partition %d time(s): %.*s", s->factor,
                          SLICE_ARG(e.text));
     return API_OK;
 }
@@ -251,37 +269,34 @@ static struct api_error new_configs(const struct image *tip, const new_topic *t,
     return check_configs(tip, o, CONFIG_TOPIC, t->name, v, *n);
 }
 
+/* The topic and its settings; `to` has its partitions, the first of which must come next. */
 static struct api_error create_topic(const struct image *tip, const new_topic *t, struct ctl_out *o,
-                                     new_topic_result *result)
+                                     const struct hand *h, struct spread *to, new_topic_result *result)
 {
     struct config_change *configs = arena_alloc(o->work, ((size_t)t->configs.n + 1) * sizeof(*configs));
-    struct uuid id = ctl_uuid(o);
     struct api_error e = check_new_name(tip, o, t->name);
-    struct meta_record *r;
-    int n = 0, n_configs, factor = 0;
+    struct spread s;
+    int n = 0;
 
+    if (!e.err)
+        e = new_configs(tip, t, o, configs, &n);
+    if (!e.err)
+        e = place_new(tip, t, o, h, &s);
     if (e.err)
         return e;
-    e = new_configs(tip, t, o, configs, &n_configs);
-    if (e.err)
-        return e;
-    r = ctl_emit(o, RECORD_TOPIC, false);
-    r->topic = (struct record_topic){.name = t->name, .id = id};
-    for (int i = 0; i < n_configs; i++) {
-        r = ctl_emit(o, RECORD_CONFIG, true);
-        r->config = (struct record_config){.resource_type = CONFIG_TOPIC,
-                                           .resource = t->name,
-                                           .name = configs[i].name,
-                                           .value = configs[i].value};
-    }
-    e = place_new(tip, t, o, id, &n, &factor);
-    if (e.err)
-        return e;
-    result->topic_id = id;
-    result->num_partitions = n;
-    result->replication_factor = (int16_t)factor;
+    s.topic = ctl_uuid(o);
+    ctl_emit(o, RECORD_TOPIC, false)->topic = (struct record_topic){.name = t->name, .id = s.topic};
+    for (int i = 0; i < n; i++)
+        ctl_emit(o, RECORD_CONFIG, true)->config = (struct record_config){.resource_type = CONFIG_TOPIC,
+                                                                          .resource = t->name,
+                                                                          .name = configs[i].name,
+                                                                          .value = configs[i].value};
+    result->topic_id = s.topic;
+    result->num_partitions = s.end;
+    result->replication_factor = (int16_t)s.factor;
     if (o->version >= 5)
-        describe_configs(tip, o, configs, n_configs, result);
+        describe_configs(tip, o, configs, n, result);
+    *to = s;
     return API_OK;
 }
 
@@ -312,52 +327,57 @@ static bool has_large(const struct CreateTopicsRequest *req, const struct ctl_ou
     return false;
 }
 
-/* A decision topic by topic, in steps: how far it is, and how often each topic's name stands in the request; 0: it was
- * answered. */
+/* A decision topic by topic: how far it is, and how often each topic's name stands in the request; 0: it was answered. */
 struct by_topic {
+    struct mentions names;
+    int counted;
     int at;
     bool excessive;
-    int grown; /* partitions that were added */
-    int *times;
+    int grown; /* partitions that are added */
+    struct hand hand;
+    struct spread spread;
 };
 
-static void by_topic_begin(struct ctl_out *o, struct by_topic *s, const struct slice *names, int n)
+static struct by_topic *by_topic_new(struct ctl_out *o, int n)
 {
-    struct tally t;
+    struct by_topic *s = o->state = arena_alloc(o->arena, sizeof(*s));
 
-    tally_init(&t, o, n);
-    s->times = arena_alloc(o->arena, ((size_t)n + 1) * sizeof(*s->times));
-    for (int i = 0; i < n; i++)
-        tally_add(&t, names[i]);
-    for (int i = 0; i < n; i++) {
-        int *count = tally_of(&t, names[i]);
+    mentions_init(&s->names, o->arena, ctl_random(o), n);
+    return s;
+}
 
-        s->times[i] = *count;
-        *count = 0; /* for those that come again */
+/* Counts on. true: all are counted. */
+static bool by_topic_count(struct by_topic *s, struct slice (*name)(const void *req, int i), const void *req,
+                           int n, struct ctl_out *o)
+{
+    for (; s->counted < n && !ctl_pause(o); s->counted++) {
+        mentions_add(&s->names, name(req, s->counted));
+        o->cost += s->counted % 16 == 0;
     }
-    map_drop(&t.map);
-    o->state = s;
+    return s->counted == n;
+}
+
+static struct slice new_name(const void *req, int i)
+{
+    return ((const struct CreateTopicsRequest *)req)->topics.v[i].name;
 }
 
 static struct by_topic *create_begin(const struct CreateTopicsRequest *req, struct CreateTopicsResponse *resp,
                                      struct ctl_out *o)
 {
-    struct by_topic *s = arena_alloc(o->arena, sizeof(*s));
-    struct slice *names = arena_alloc(o->work, ((size_t)req->topics.n + 1) * sizeof(*names));
+    struct by_topic *s = by_topic_new(o, req->topics.n);
 
-    for (int i = 0; i < req->topics.n; i++)
-        names[i] = req->topics.v[i].name;
-    by_topic_begin(o, s, names, req->topics.n);
     s->excessive = too_many(req, o);
+    if (!req->validate_only && has_large(req, o))
+        o->together = "CreateTopics";
     PROTO_ARRAY_NEW(o->arena, CreateTopicsResponse_CreatableTopicResult, resp->topics, req->topics.n);
     resp->topics.n = 0;
     return s;
 }
 
-static void create_one(const struct image *tip, const new_topic *t, int times, bool excessive,
+static void create_one(const struct image *tip, const new_topic *t, int times, struct by_topic *s,
                        struct ctl_out *o, new_topic_result *result)
 {
-    int before = o->n;
     struct api_error e;
 
     result->name = t->name;
@@ -366,15 +386,12 @@ static void create_one(const struct image *tip, const new_topic *t, int times, b
         e = api_error(o, E_INVALID_REQUEST, "Duplicate topic name.");
     else if (slice_eq(t->name, SLICE(METADATA_TOPIC)))
         e = api_error(o, E_INVALID_REQUEST, "Creation of internal topic " METADATA_TOPIC " is prohibited.");
-    else if (excessive)
+    else if (s->excessive)
         e = api_error(o, E_POLICY_VIOLATION, "Excessively large number of partitions per request.");
     else
-        e = create_topic(tip, t, o, result);
-    if (e.err) {
-        o->n = before;
-        proto_defaults(&CreateTopicsResponse_CreatableTopicResult_type, result);
-        result->name = t->name;
-    }
+        e = create_topic(tip, t, o, &s->hand, &s->spread, result);
+    if (e.err)
+        o->cost++;
     api_error_set(e, &result->error_code, &result->error_message);
 }
 
@@ -384,166 +401,65 @@ void decide_create_topics(const struct image *tip, const void *in, void *out, st
     struct CreateTopicsResponse *resp = out;
     struct by_topic *s = o->state ? o->state : create_begin(req, resp, o);
 
-    if (!req->validate_only && has_large(req, o))
-        o->together = "CreateTopics";
-    while (s->at < req->topics.n && !ctl_pause(o)) {
-        int i = s->at++;
+    if (!by_topic_count(s, new_name, req, req->topics.n, o))
+        return;
+    while (spread_step(tip, &s->spread, o) && s->at < req->topics.n && !ctl_pause(o)) {
+        const new_topic *t = &req->topics.v[s->at];
+        int *times = mentions_of(&s->names, t->name);
 
-        if (s->times[i] > 0)
-            create_one(tip, &req->topics.v[i], s->times[i], s->excessive, o,
-                       &resp->topics.v[resp->topics.n++]);
+        if (*times == 1 && !s->excessive && t->assignments.n > 0) {
+            if (!s->hand.v)
+                hand_begin(&s->hand, o, t->assignments.n, 0, -1);
+            if (!hand_step(tip, o, &s->hand, new_hand, t))
+                break;
+        }
+        s->at++;
+        if (*times > 0)
+            create_one(tip, t, *times, s, o, &resp->topics.v[resp->topics.n++]);
+        *times = 0;
+        s->hand = (struct hand){0};
+        if (req->validate_only)
+            s->spread.end = s->spread.next;
     }
     if (req->validate_only)
         o->n = 0;
-}
-
-/* ---- DeleteTopics ---- */
-
-typedef struct DeleteTopicsResponse_DeletableTopicResult deleted;
-
-static deleted *delete_result(struct DeleteTopicsResponse *resp, struct slice name, struct uuid id,
-                              struct api_error e)
-{
-    deleted *d = &resp->responses.v[resp->responses.n++];
-
-    d->name = name;
-    d->topic_id = id;
-    api_error_set(e, &d->error_code, &d->error_message);
-    return d;
-}
-
-/* One topic, by name or by id; both tallies have counted the whole request. */
-static void delete_one(const struct image *tip, struct slice name, struct uuid id, struct tally *names,
-                       struct tally *ids, struct map *gone, struct DeleteTopicsResponse *resp,
-                       struct ctl_out *o)
-{
-    const struct uuid zero = {{0}};
-    int *count = name.p ? tally_of(names, name) : tally_of(ids, slice_of(id.b, sizeof(id.b)));
-    const struct image_topic *t = name.p ? image_topic_by_name(tip, name) : image_topic_by_id(tip, id);
-
-    if (*count == 0)
-        return;
-    if (*count > 1) {
-        (void)delete_result(resp, name, id,
-                            api_error(o, E_INVALID_REQUEST, "Duplicate topic %s.", name.p ? "name" : "id"));
-    } else if (!t && name.p) {
-        (void)delete_result(
-            resp, name, zero,
-            api_error(o, E_UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition."));
-    } else if (!t) {
-        (void)delete_result(resp, name, id,
-                            api_error(o, E_UNKNOWN_TOPIC_ID, "This server does not host this topic ID."));
-    } else if (map_get(gone, slice_of(t->id.b, sizeof(t->id.b)))) {
-        (void)delete_result(resp, name, t->id,
-                            api_error(o, E_INVALID_REQUEST,
-                                      "The provided topic name maps to an ID that was already supplied."));
-    } else {
-        struct meta_record *r = ctl_emit(o, RECORD_REMOVE_TOPIC, false);
-
-        r->remove_topic.id = t->id;
-        (void)map_put(gone, slice_of(t->id.b, sizeof(t->id.b)), (void *)t);
-        (void)delete_result(resp, arena_copy(o->arena, t->name), t->id, API_OK);
-    }
-    *count = 0;
-}
-
-static void refuse_all(const struct DeleteTopicsRequest *req, struct DeleteTopicsResponse *resp,
-                       struct api_error e)
-{
-    for (int i = 0; i < req->topics.n; i++)
-        (void)delete_result(resp, req->topics.v[i].name, req->topics.v[i].topic_id, e);
-    for (int i = 0; i < req->topic_names.n; i++)
-        (void)delete_result(resp, req->topic_names.v[i], (struct uuid){{0}}, e);
-}
-
-/* NULL, or why this way of naming a topic is refused. */
-static const char *badly_named(const struct DeleteTopicsRequest_DeleteTopicState *t)
-{
-    bool has_id = !uuid_is_zero(t->topic_id);
-
-    if (!t->name.p && !has_id)
-        return "Neither topic name nor id were specified.";
-    return t->name.p && has_id ? "You may not specify both topic name and topic id." : NULL;
-}
-
-void decide_delete_topics(const struct image *tip, const void *in, void *out, struct ctl_out *o)
-{
-    const struct DeleteTopicsRequest *req = in;
-    struct DeleteTopicsResponse *resp = out;
-    const struct uuid zero = {{0}};
-    int n_topics = req->topics.n, n_names = req->topic_names.n;
-    struct tally names, ids;
-    struct map gone;
-
-    PROTO_ARRAY_NEW(o->arena, DeleteTopicsResponse_DeletableTopicResult, resp->responses, n_topics + n_names);
-    resp->responses.n = 0;
-    if (!o->rules->delete_topics) {
-        refuse_all(req, resp,
-                   api_error_plain(o->version < 3 ? E_INVALID_REQUEST : E_TOPIC_DELETION_DISABLED));
-        return;
-    }
-    tally_init(&names, o, n_topics + n_names);
-    tally_init(&ids, o, n_topics);
-    map_init(&gone, o->work->heap, ctl_random(o));
-    for (int i = 0; i < n_names; i++)
-        tally_add(&names, req->topic_names.v[i]);
-    for (int i = 0; i < n_topics; i++) {
-        struct DeleteTopicsRequest_DeleteTopicState *t = &req->topics.v[i];
-
-        if (!badly_named(t))
-            tally_add(t->name.p ? &names : &ids,
-                      t->name.p ? t->name : slice_of(t->topic_id.b, sizeof(t->topic_id.b)));
-    }
-    for (int i = 0; i < n_topics; i++) { /* ids first: a name that means the same topic is the one refused */
-        const struct DeleteTopicsRequest_DeleteTopicState *t = &req->topics.v[i];
-        const char *why = badly_named(t);
-
-        if (why)
-            (void)delete_result(resp, t->name, t->topic_id, api_error(o, E_INVALID_REQUEST, "%s", why));
-        else if (!t->name.p)
-            delete_one(tip, SLICE_NULL, t->topic_id, &names, &ids, &gone, resp, o);
-    }
-    for (int i = 0; i < n_topics; i++)
-        if (req->topics.v[i].name.p && !badly_named(&req->topics.v[i]))
-            delete_one(tip, req->topics.v[i].name, zero, &names, &ids, &gone, resp, o);
-    for (int i = 0; i < n_names; i++)
-        delete_one(tip, req->topic_names.v[i], zero, &names, &ids, &gone, resp, o);
-    map_drop(&names.map);
-    map_drop(&ids.map);
-    map_drop(&gone);
 }
 
 /* ---- CreatePartitions ---- */
 
 typedef struct CreatePartitionsRequest_CreatePartitionsTopic grown;
 
-static struct api_error grow_by_hand(const struct image *tip, const struct image_topic *t, const grown *g,
-                                     int factor, struct ctl_out *o)
+static struct ids grown_hand(const void *topic, int i, int *index)
 {
-    int first = (int)t->partitions.count;
+    const struct CreatePartitionsRequest_CreatePartitionsAssignment *a =
+        &((const grown *)topic)->assignments.v[i];
 
-    for (int i = 0; i < g->assignments.n; i++) {
-        struct ids replicas = {g->assignments.v[i].broker_ids.v, g->assignments.v[i].broker_ids.n};
-        struct api_error e = check_manual(tip, o, replicas, factor);
-
-        if (e.err)
-            return e;
-        if (!partition_emit(tip, o, t->id, first + i, replicas, false))
-            return api_error(
-                o, E_INVALID_REPLICA_ASSIGNMENT,
-                "All brokers specified in the manual partition assignment for partition %d are fenced or "
-                "in controlled shutdown.",
-                first + i);
-    }
-    return API_OK;
+    *index = i;
+    return (struct ids){a->broker_ids.v, a->broker_ids.n};
 }
 
-/* total: partitions that this request has added so far. */
-static struct api_error grow_topic(const struct image *tip, const grown *g, int *total, struct ctl_out *o)
+/* Checks what is asked for by hand. true: as far as need be. */
+static bool grow_by_hand(const struct image *tip, const grown *g, struct by_topic *s, struct ctl_out *o)
+{
+    const struct image_topic *t = image_topic_by_name(tip, g->name);
+
+    if (!t || g->assignments.n <= 0 || g->count <= 0 ||
+        (int64_t)g->count - t->partitions.count != g->assignments.n ||
+        g->assignments.n > PARTITIONS_PER_REQUEST_MAX)
+        return true; /* it is refused anyway */
+    if (!s->hand.v)
+        hand_begin(&s->hand, o, g->assignments.n, (int)t->partitions.count,
+                   image_partition(t, 0)->n_replicas);
+    return hand_step(tip, o, &s->hand, grown_hand, g);
+}
+
+static struct api_error grow_topic(const struct image *tip, const grown *g, struct by_topic *all,
+                                   struct ctl_out *o)
 {
     const struct image_topic *t = image_topic_by_name(tip, g->name);
     struct api_error e;
-    int count, factor;
+    struct spread s;
+    int count;
 
     if (!t)
         return api_error_plain(E_UNKNOWN_TOPIC_OR_PARTITION);
@@ -559,25 +475,32 @@ static struct api_error grow_topic(const struct image *tip, const grown *g, int 
             o, E_INVALID_REPLICA_ASSIGNMENT,
             "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.",
             g->count - count, g->assignments.n);
-    if (*total + g->count - count > PARTITIONS_PER_REQUEST_MAX)
+    if (all->grown + g->count - count > PARTITIONS_PER_REQUEST_MAX)
         return api_error(o, E_POLICY_VIOLATION, "Unable to perform excessively large batch operation.");
-    factor = image_partition(t, 0)->n_replicas;
-    e = g->assignments.n >= 0 ? grow_by_hand(tip, t, g, factor, o)
-                              : place(tip, o, t->id, count, g->count - count, factor, false);
-    if (!e.err)
-        *total += g->count - count;
-    return e;
+    s = (struct spread){.topic = t->id,
+                        .first = count,
+                        .next = count,
+                        .end = g->count,
+                        .factor = image_partition(t, 0)->n_replicas,
+                        .by_hand = all->hand.v};
+    e = g->assignments.n >= 0 ? all->hand.e : placer_new(tip, o, s.factor, &s.placer);
+    if (e.err)
+        return e;
+    all->grown += g->count - count;
+    all->spread = s;
+    return API_OK;
+}
+
+static struct slice grown_name(const void *req, int i)
+{
+    return ((const struct CreatePartitionsRequest *)req)->topics.v[i].name;
 }
 
 static struct by_topic *grow_begin(const struct CreatePartitionsRequest *req,
                                    struct CreatePartitionsResponse *resp, struct ctl_out *o)
 {
-    struct by_topic *s = arena_alloc(o->arena, sizeof(*s));
-    struct slice *names = arena_alloc(o->work, ((size_t)req->topics.n + 1) * sizeof(*names));
+    struct by_topic *s = by_topic_new(o, req->topics.n);
 
-    for (int i = 0; i < req->topics.n; i++)
-        names[i] = req->topics.v[i].name;
-    by_topic_begin(o, s, names, req->topics.n);
     PROTO_ARRAY_NEW(o->arena, CreatePartitionsResponse_CreatePartitionsTopicResult, resp->results,
                     req->topics.n);
     resp->results.n = 0;
@@ -590,21 +513,28 @@ void decide_create_partitions(const struct image *tip, const void *in, void *out
     struct CreatePartitionsResponse *resp = out;
     struct by_topic *s = o->state ? o->state : grow_begin(req, resp, o);
 
-    while (s->at < req->topics.n && !ctl_pause(o)) {
+    if (!by_topic_count(s, grown_name, req, req->topics.n, o))
+        return;
+    while (spread_step(tip, &s->spread, o) && s->at < req->topics.n && !ctl_pause(o)) {
         const grown *g = &req->topics.v[s->at];
-        int times = s->times[s->at++], before = o->n;
+        int *times = mentions_of(&s->names, g->name);
         struct CreatePartitionsResponse_CreatePartitionsTopicResult *result;
         struct api_error e;
 
-        if (times == 0)
+        if (*times == 1 && !grow_by_hand(tip, g, s, o))
+            break;
+        s->at++;
+        if (*times == 0)
             continue;
-        e = times > 1 ? api_error(o, E_INVALID_REQUEST, "Duplicate topic name.")
-                      : grow_topic(tip, g, &s->grown, o);
-        if (e.err)
-            o->n = before;
+        e = *times > 1 ? api_error(o, E_INVALID_REQUEST, "Duplicate topic name.") : grow_topic(tip, g, s, o);
+        *times = 0;
+        s->hand = (struct hand){0};
+        o->cost += e.err != E_OK;
         result = &resp->results.v[resp->results.n++];
         result->name = g->name;
         api_error_set(e, &result->error_code, &result->error_message);
+        if (req->validate_only)
+            s->spread.end = s->spread.next;
     }
     if (req->validate_only)
         o->n = 0;

@@ -165,6 +165,30 @@ void placer_next(struct placer *p, int32_t *replicas)
     p->offset++;
 }
 
+static void ring_keep(struct ring *r, struct arena *a)
+{
+    int32_t *to = arena_alloc(a, ((size_t)r->n + 1) * sizeof(*to));
+
+    if (r->n)
+        memcpy(to, r->brokers, (size_t)r->n * sizeof(*to));
+    r->brokers = to;
+}
+
+struct placer *placer_keep(const struct placer *p, struct arena *a)
+{
+    struct placer *k = arena_alloc(a, sizeof(*k));
+
+    *k = *p;
+    k->racks = arena_alloc(a, (size_t)p->n_racks * sizeof(*k->racks));
+    memcpy(k->racks, p->racks, (size_t)p->n_racks * sizeof(*k->racks));
+    for (int i = 0; i < k->n_racks; i++) {
+        k->racks[i].name = SLICE_NULL; /* lent by the first step's tip; nobody asks any more */
+        ring_keep(&k->racks[i].up, a);
+        ring_keep(&k->racks[i].down, a);
+    }
+    return k;
+}
+
 bool broker_active(const struct image *tip, int32_t id)
 {
     const struct image_broker *b = image_broker(tip, id);

@@ -1,4 +1,4 @@
-/* CreateTopics, DeleteTopics, CreatePartitions: the controller decides (metadata/decide_topics.c). Here is
+/* CreateTopics, DeleteTopics, CreatePartitions: the controller decides (metadata/decide_topics.c, decide_delete.c). Here is
  * what comes before, who may ask for which topic, and after: those who may not, and a controller that is
  * none. The answer comes when the decision has committed, and this node's images are published before; the
  * timeout of a request ends its wait where a full disk holds that up. */

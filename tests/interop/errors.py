@@ -19,7 +19,6 @@ KNOWN = {
     "Produce/delta twice": "the same",
     "DescribeConfigs/logger": "loggers are each program's own",
     "Fetch/a session of no topics": "a session of nothing isn't kept",
-    "DeleteTopics/name and its id": "the topic goes, and its second mention is refused, not both",
     "CreateTopics/setting twice": "the last counts",
     "Produce/no partitions": "a topic without partitions is answered without partitions",
 }

@@ -12,20 +12,6 @@ enum {
     CALL_WAIT_MS = 30000
 };
 
-/* What the broker of this process says to its controller: registered once, then unfenced. */
-struct self {
-    struct arena arena;
-    struct ctl_request ctl;
-    struct BrokerRegistrationRequest registration;
-    struct broker_registration joins; /* what it asks, and that nobody else of this number has a connection */
-    struct BrokerRegistrationResponse registered;
-    struct BrokerHeartbeatRequest heartbeat;
-    struct broker_heartbeat beats;
-    struct BrokerHeartbeatResponse alive;
-    struct bootstrap bootstrap;
-    int64_t epoch;
-};
-
 struct flight {
     struct quorum_entry entry;
     struct control *control;
@@ -43,7 +29,10 @@ struct control {
     int n_voters;
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
-    struct self self;
+    struct ctl_request first; /* of a new cluster */
+    struct bootstrap bootstrap;
+    struct arena first_arena;
+    bool bootstrapping;
     struct msg turn;
     bool turn_posted;
     bool committing;     /* answers wait in `decided` for the image that they speak of */
@@ -52,13 +41,9 @@ struct control {
     struct list held;    /* struct control_call.ctl.link: until there is room */
     bool leads;          /* the quorum says so */
     bool publishing;     /* control_publish() was called */
-    bool joining;        /* control_go() was called */
-    bool joined;         /* bootstrap and registration are on their way */
     bool ending;         /* control_end_waits() was called */
     struct msg *stopped;
     struct msg drained;
-    struct msg
-        up; /* to this loop itself: tells that this broker is unfenced, once the image that says so is published */
 };
 
 static void turn_post(struct control *c)
@@ -92,6 +77,7 @@ static void publish(struct control *c)
 {
     if (publisher_publish(c->publisher, ctl_image(c->ctl)))
         c->ops.configured(c->ops.arg, publisher_config(c->publisher));
+    c->ops.published(c->ops.arg, ctl_image(c->ctl));
 }
 
 /* ---- the controller's batches through the quorum ---- */
@@ -133,101 +119,37 @@ static void seed(void *arg, uint8_t to[16])
     io_random(c->node->io, to, 16);
 }
 
-/* ---- this broker joins ---- */
-
-static void self_submit(struct control *c, ctl_decide_fn decide, const void *in, void *out, int16_t version,
-                        void (*done)(struct ctl_request *, enum err))
-{
-    struct ctl_request *r = &c->self.ctl;
-
-    arena_reset(&c->self.arena);
-    *r = (struct ctl_request){
-        .decide = decide, .in = in, .out = out, .version = version, .arena = &c->self.arena, .done = done};
-    submit(c, r);
-}
-
-/* Who leads no more joins when it leads again. */
-static void joined_or_failed(struct control *c, enum err err, int16_t code, const char *what)
-{
-    if (err == E_NOT_CONTROLLER)
-        c->joined = false;
-    else if ((err || code) && !c->stopped)
-        c->ops.failed(c->ops.arg, err ? err : err_of_wire(code), what);
-}
-
-static void unfenced(struct ctl_request *r, enum err err)
-{
-    struct control *c = container_of(r, struct control, self.ctl);
-
-    if (err || c->self.alive.error_code) {
-        joined_or_failed(c, err, c->self.alive.error_code, "this broker could not be unfenced");
-        return;
-    }
-    loop_post(c->loop, &c->up);
-}
-
-static void up_run(struct msg *msg)
-{
-    struct control *c = container_of(msg, struct control, up);
-
-    c->ops.registered(c->ops.arg, c->self.epoch);
-}
-
-static void registered(struct ctl_request *r, enum err err)
-{
-    struct control *c = container_of(r, struct control, self.ctl);
-
-    if (err || c->self.registered.error_code) {
-        joined_or_failed(c, err, c->self.registered.error_code, "this broker could not register");
-        return;
-    }
-    c->self.epoch = c->self.registered.broker_epoch;
-    proto_defaults(&BrokerHeartbeatRequest_type, &c->self.heartbeat);
-    proto_defaults(&BrokerHeartbeatResponse_type, &c->self.alive);
-    c->self.heartbeat.broker_id = c->node->id;
-    c->self.heartbeat.broker_epoch = c->self.epoch;
-    c->self.heartbeat.current_metadata_offset = ctl_image(c->ctl)->offset;
-    c->self.beats = (struct broker_heartbeat){.request = &c->self.heartbeat, .lowest_offset = INT64_MAX};
-    self_submit(c, decide_broker_heartbeat, &c->self.beats, &c->self.alive, 1, unfenced);
-}
-
-static void register_self(struct control *c)
-{
-    proto_defaults(&BrokerRegistrationResponse_type, &c->self.registered);
-    c->self.joins = (struct broker_registration){.request = &c->self.registration};
-    self_submit(c, decide_broker_registration, &c->self.joins, &c->self.registered, 4, registered);
-}
+/* ---- the first records ---- */
 
 static void bootstrapped(struct ctl_request *r, enum err err)
 {
-    struct control *c = container_of(r, struct control, self.ctl);
+    struct control *c = container_of(r, struct control, first);
 
-    if (err)
-        joined_or_failed(c, err, 0, "the first records of the cluster could not be written");
-    else
-        register_self(c);
+    (void)err; /* E_NOT_CONTROLLER: whoever leads next does it */
+    c->bootstrapping = false;
 }
 
-static void join(struct control *c)
+static void bootstrap(struct control *c)
 {
-    if (!c->leads || !c->joining || c->joined)
+    if (c->bootstrapping || ctl_image(c->ctl)->cluster_id[0])
         return;
-    c->joined = true;
-    if (ctl_image(c->ctl)->offset >= 0 && ctl_image(c->ctl)->cluster_id[0]) {
-        register_self(c);
-        return;
-    }
-    c->self.bootstrap.cluster_id = SLICE(c->node->cluster_id);
-    c->self.bootstrap.metadata_version = METADATA_VERSION;
-    self_submit(c, decide_bootstrap, &c->self.bootstrap, NULL, 0, bootstrapped);
+    c->bootstrapping = true;
+    c->bootstrap.cluster_id = SLICE(c->node->cluster_id);
+    c->bootstrap.metadata_version = METADATA_VERSION;
+    arena_reset(&c->first_arena);
+    c->first = (struct ctl_request){
+        .decide = decide_bootstrap, .in = &c->bootstrap, .arena = &c->first_arena, .done = bootstrapped};
+    submit(c, &c->first);
 }
 
 /* ---- a full disk: what frees room goes on ---- */
 
-static bool frees_room(ctl_decide_fn decide)
+/* Deletions and settings may free some; what a broker says of itself is little, and it must be heard. */
+static bool needs_no_room(ctl_decide_fn decide)
 {
     return decide == decide_delete_topics || decide == decide_alter_configs ||
-           decide == decide_incremental_alter_configs;
+           decide == decide_incremental_alter_configs || decide == decide_broker_registration ||
+           decide == decide_broker_heartbeat;
 }
 
 static void call_answer(struct control_call *call);
@@ -278,13 +200,15 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
         if (c->leads)
             ctl_lost(c->ctl);
         c->leads = false;
+        c->ops.leader(c->ops.arg, false);
         return;
     }
     ctl_lead(c->ctl, epoch, next_offset);
     c->leads = true;
     uplink_leader(c->uplink, leader);
     turn_post(c);
-    join(c);
+    bootstrap(c);
+    c->ops.leader(c->ops.arg, true);
 }
 
 static void on_skipped(void *arg, int64_t next_offset)
@@ -519,7 +443,7 @@ static void call_submit(struct control_call *call)
                                      .version = call->version,
                                      .arena = call->arena,
                                      .done = call_decided};
-    call->held = c->tight && c->leads && !c->ending && !frees_room(call->decide);
+    call->held = c->tight && c->leads && !c->ending && !needs_no_room(call->decide);
     if (call->held)
         list_add(&c->held, &call->ctl.link);
     else
@@ -625,12 +549,11 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->settings = *settings;
     c->ops = *ops;
     c->turn.run = turn_run;
-    c->up.run = up_run;
     list_init(&c->decided);
     list_init(&c->held);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         c->flight[i].control = c;
-    arena_init(&c->self.arena, node->heap, SIZE_MAX);
+    arena_init(&c->first_arena, node->heap, SIZE_MAX);
     config_rules(cfg, &c->rules);
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
@@ -661,11 +584,9 @@ void control_publish_end(struct control *c)
     c->publishing = false;
 }
 
-void control_go(struct control *c, const struct BrokerRegistrationRequest *registration)
+const struct image *control_image(const struct control *c)
 {
-    c->self.registration = *registration;
-    c->joining = true;
-    join(c);
+    return ctl_image(c->ctl);
 }
 
 const struct config *control_config(const struct control *c)
@@ -711,7 +632,7 @@ static void quorum_gone(struct msg *msg)
     while (grave_step(ctl_grave(c->ctl), GRAVE_STEP))
         ;
     ctl_drop(c->ctl);
-    arena_drop(&c->self.arena);
+    arena_drop(&c->first_arena);
     heap_free(heap, c);
     loop_post(loop, stopped);
 }

@@ -15,8 +15,6 @@
 #include "metadata/controller.h"
 #include "quorum/quorum.h"
 
-struct BrokerRegistrationRequest;
-
 /* Has the controller decide the request by `decide` into r->out, and replies on the NET loop when it holds. When
  * no controller could be asked, `failed` fills r->out instead. */
 void control_request(struct request *r, ctl_decide_fn decide,
@@ -57,8 +55,8 @@ struct control_settings {
 struct control_ops {
     void (*loaded)(void *arg,
                    const struct image *image); /* what the log led to, before anything is published */
-    /* Unfenced, and every loop has got the image that says so: clients may come. */
-    void (*registered)(void *arg, int64_t broker_epoch);
+    void (*leader)(void *arg, bool self);      /* another node leads now, or this one; or none */
+    void (*published)(void *arg, const struct image *image); /* to every loop: lent for the call */
     void (*configured)(void *arg,
                        const struct config *config); /* published with an image: lent for the call */
     void (*failed)(void *arg, enum err err, const char *what);
@@ -75,9 +73,7 @@ void control_slot(struct control *c, struct image_slot *slot, struct loop *loop,
 void control_publish(struct control *c);
 /* Before the first of these loops stops: what still commits is for nobody. */
 void control_publish_end(struct control *c);
-/* Once this node leads, writes the first records if there are none, registers
- * this broker and unfences it. What the registration points to is lent. */
-void control_go(struct control *c, const struct BrokerRegistrationRequest *registration);
+const struct image *control_image(const struct control *c); /* the newest that has committed */
 /* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
 const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);

@@ -30,7 +30,6 @@ struct member {
     struct control_call call; /* one at a time: the session's */
     struct arena arena;
     struct teller teller;
-    const struct pmap_node *brokers; /* of the image that was looked at last */
     bool begun, is_broker;
     bool alone;
     bool stopped;
@@ -70,8 +69,7 @@ static void join_done(struct control_call *c)
 
     if (!err && !m->stopped)
         m->ops.joined(m->ops.arg, m->joined.broker_epoch);
-    step(m, (struct session_event){
-                .type = SESSION_REGISTERED, .err = err, .epoch = m->joined.broker_epoch});
+    step(m, (struct session_event){.type = SESSION_REGISTERED, .err = err, .epoch = m->joined.broker_epoch});
 }
 
 /* A session that begins again has kept everything since the last. */
@@ -207,14 +205,13 @@ static void rest_over(struct timer *timer)
 
 /* ---- what the control loop says ---- */
 
-/* Who else there is, looked at where a broker's registration has changed. */
+/* Who else there is; does anybody leave? */
 static bool brokers_look(struct member *m, const struct image *image)
 {
     struct image_brokers walk = image_brokers_all(image);
     const struct image_broker *b;
     bool leaver = false;
 
-    m->brokers = image->brokers.root;
     m->alone = true;
     while ((b = image_brokers_next(&walk))) {
         if (b->reg.id == m->node->id || b->reg.fenced)
@@ -228,15 +225,15 @@ static bool brokers_look(struct member *m, const struct image *image)
 void member_image(struct member *m, const struct image *image)
 {
     const struct image_broker *self = image_broker(image, m->node->id);
-    bool leaver = image->brokers.root != m->brokers && brokers_look(m, image);
+    bool leaver = brokers_look(m, image);
 
     if (!m->begun)
         return;
-    step(m, (struct session_event){
-                .type = SESSION_IMAGE,
-                .offset = image->offset,
-                .unfenced = self && self->reg.epoch == m->session.epoch && !self->reg.fenced,
-                .leaver = leaver});
+    step(m,
+         (struct session_event){.type = SESSION_IMAGE,
+                                .offset = image->offset,
+                                .unfenced = self && self->reg.epoch == m->session.epoch && !self->reg.fenced,
+                                .leaver = leaver});
     tell(m, image);
 }
 

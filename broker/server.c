@@ -108,58 +108,6 @@ static void net_loops_start(struct server *s)
 
 /* ---- start ---- */
 
-/* What clients are told to dial: as configured, the port as bound. */
-static void registration_make(struct server *s)
-{
-    struct BrokerRegistrationRequest *r = &s->registration;
-    int n = 0;
-
-    proto_defaults(&BrokerRegistrationRequest_type, r);
-    r->broker_id = s->node.id;
-    r->cluster_id = SLICE(s->node.cluster_id);
-    io_random(s->node.io, r->incarnation_id.b, sizeof(r->incarnation_id.b));
-    r->previous_broker_epoch = s->kept_epoch;
-    const char *rack = config_str(s->node.config, C_broker_rack);
-    r->rack = rack ? SLICE(rack) : SLICE_NULL;
-    PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Listener, r->listeners, s->n_listeners);
-    for (int i = 0; i < s->n_listeners; i++) {
-        const struct config_listener *l = s->listeners[i].config;
-        struct BrokerRegistrationRequest_Listener *out = &r->listeners.v[n];
-        if (!l->advertised)
-            continue;
-        out->name = SLICE(l->name);
-        out->host = SLICE(l->advertised_host[0] ? l->advertised_host : l->host[0] ? l->host : "localhost");
-        out->port = l->advertised_port ? l->advertised_port : s->listeners[i].at.port;
-        n++;
-    }
-    r->listeners.n = n;
-    PROTO_ARRAY_NEW(&s->arena, BrokerRegistrationRequest_Feature, r->features, FEATURE_COUNT);
-    for (int i = 0; i < FEATURE_COUNT; i++)
-        r->features.v[i] = (struct BrokerRegistrationRequest_Feature){SLICE(FEATURES[i].name),
-                                                                      FEATURES[i].min, FEATURES[i].max};
-    r->log_dirs.v = arena_alloc(&s->arena, (size_t)s->boot.n * sizeof(struct uuid));
-    for (int i = 0; i < s->boot.n; i++)
-        if (!s->boot.dirs[i].offline)
-            r->log_dirs.v[r->log_dirs.n++] = s->boot.dirs[i].meta.directory_id;
-}
-
-static void on_registered(void *arg, int64_t broker_epoch)
-{
-    struct server *s = arg;
-    struct addr bound[LISTENERS_MAX];
-
-    s->broker_epoch = broker_epoch;
-    if (s->phase != STARTING)
-        return;
-    s->phase = RUNNING;
-    dirs_registered(s->node.dirs, broker_epoch);
-    on_configured(s, control_config(s->node.control)); /* now the connections that wait come in */
-    for (int i = 0; i < s->n_listeners; i++)
-        bound[i] = s->listeners[i].at;
-    TRACE(s->node.io, server_started, s->node.id, s->node.cluster_id, "ready for clients");
-    s->options.ready(s->options.arg, bound, s->n_listeners);
-}
-
 static void listeners_opened(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, opened);
@@ -170,8 +118,7 @@ static void listeners_opened(struct msg *msg)
         server_fail(s, s->open_err, "a listener could not be opened");
         return;
     }
-    registration_make(s);
-    control_go(s->node.control, &s->registration);
+    server_join(s);
 }
 
 /* On the first NET loop: those of controllers, or the others. */
@@ -271,6 +218,16 @@ static void on_loaded(void *arg, const struct image *image)
     loop_post(n->net[0]->loop, &s->open);
 }
 
+static void on_leader(void *arg, bool self)
+{
+    member_leader(((struct server *)arg)->member, self);
+}
+
+static void on_published(void *arg, const struct image *image)
+{
+    member_image(((struct server *)arg)->member, image);
+}
+
 static void on_failed(void *arg, enum err err, const char *what)
 {
     server_fail(arg, err, what);
@@ -280,7 +237,8 @@ static void server_begin(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, begin);
     const struct control_ops ops = {.loaded = on_loaded,
-                                    .registered = on_registered,
+                                    .leader = on_leader,
+                                    .published = on_published,
                                     .configured = on_configured,
                                     .failed = on_failed,
                                     .arg = s};
@@ -313,12 +271,12 @@ static void server_begin(struct msg *msg)
 
 static void stop_asked(struct msg *msg)
 {
-    stop_begin(container_of(msg, struct server, stop));
+    server_leave(container_of(msg, struct server, stop));
 }
 
 static void signal_came(struct msg *msg)
 {
-    stop_begin(container_of(msg, struct server, signal));
+    server_leave(container_of(msg, struct server, signal));
 }
 
 void server_stop(struct node *node)
@@ -340,6 +298,7 @@ struct node *server_start(struct io *io, const struct server_options *options)
     arena_init(&s->arena, n->heap, SIZE_MAX);
     s->control_loop = loop_start(io, LOOP_DISK, "control");
     n->dirs = dirs_new(n, s->control_loop);
+    server_member(s);
     s->begin.run = server_begin;
     s->stop.run = stop_asked;
     s->signal.run = signal_came;

@@ -1,11 +1,13 @@
 /* What the files of the composition root share. server.c starts a node, server_stop.c ends it, server_threads.c makes its
- * loops, server_limits.c follows the settings of the network.
+ * loops, server_limits.c follows the settings of the network,
+ * server_member.c is its membership of the cluster.
  * Loop: the control loop, but for messages that name another. */
 #pragma once
 #include "base/trace.h"
 #include "broker/boot.h"
 #include "broker/control.h"
 #include "broker/dirs.h"
+#include "broker/member.h"
 #include "broker/net/net.h"
 #include "broker/replica/manager.h"
 #include "broker/replica/rounds.h"
@@ -27,11 +29,14 @@ struct server {
     int n_listeners;
     int n_spread; /* NET loops that get new connections */
     enum err early_err, open_err;
+    struct member *member;
     struct BrokerRegistrationRequest registration;
+    struct ControllerRegistrationRequest controller;
     struct arena arena;
     int64_t broker_epoch;
     int64_t kept_epoch; /* boot_kept_epoch() */
     enum phase phase;
+    bool leaving; /* asked to stop: the other brokers take over first */
     bool scans;     /* partitions are scanned after a power cut */
     bool changing;  /* io_threads_check() began what has not ended */
     int io_threads; /* wanted */
@@ -57,6 +62,11 @@ static inline struct server *server_of(struct node *node)
 void server_fail(struct server *s, enum err err, const char *what);
 void stop_begin(struct server *s);
 void stop_go(struct server *s); /* goes on with a stop that waited for partitions to have moved */
+/* server_member.c */
+void server_member(struct server *s);
+void server_join(struct server *s); /* the listeners are open: registers; then `ready` */
+/* Hands over what this broker leads, then stops: the way out that isn't a failure. */
+void server_leave(struct server *s);
 /* server_threads.c */
 struct disk_loop *disk_loop_start(struct server *s, int index);
 struct net_loop *net_loop_start(struct server *s, int index);

@@ -25,6 +25,7 @@ static void server_free(struct server *s)
 
     memcpy(text, s->why_text, sizeof(text));
     TRACE(s->node.io, server_stopped);
+    member_drop(s->member);
     loops_free(s);
     boot_drop(&s->boot);
     arena_drop(&s->arena);
@@ -227,6 +228,7 @@ void stop_begin(struct server *s)
         return;
     s->phase = STOPPING;
     dirs_stop(s->node.dirs);
+    member_stop(s->member);
     TRACE(s->node.io, server_stopping, s->why ? s->why_text : "asked to");
     if (!s->node.control) {
         s->step.run = control_stopped;

@@ -69,12 +69,17 @@ static bool waited_enough(const struct session *s, int64_t now)
     return now - heard >= SESSION_LEAVE_SILENCE_MS || now - s->since_ms >= SESSION_LEAVE_MAX_MS;
 }
 
+static bool tells_leaver(const struct session *s)
+{
+    return s->leaver && s->state == SESSION_ACTIVE && !s->local;
+}
+
 /* After an answer, or none. */
 static int64_t next_beat(const struct session *s, const struct session_event *ev)
 {
     if (ev->err)
         return ev->now_ms + retry_ms(s);
-    if (s->state == SESSION_LEAVING)
+    if (s->state == SESSION_LEAVING || tells_leaver(s))
         return ev->now_ms + SESSION_LEAVE_POLL_MS;
     return s->state == SESSION_ACTIVE && s->local ? SESSION_NEVER : ev->now_ms + s->heartbeat_ms;
 }
@@ -115,8 +120,11 @@ static void on_image(struct session *s, const struct session_event *ev, struct s
         s->ready = true;
         fx->ready = true;
     }
-    if ((s->state == SESSION_FENCED && caught_up) || (s->state == SESSION_ACTIVE && ev->leaver && !s->local))
+    s->leaver = ev->leaver;
+    if (s->state == SESSION_FENCED && caught_up)
         s->due_ms = ev->now_ms;
+    else if (tells_leaver(s) && !s->asking && s->due_ms > s->heard_ms + SESSION_LEAVE_POLL_MS)
+        s->due_ms = s->heard_ms + SESSION_LEAVE_POLL_MS;
 }
 
 /* A new leader hears at once that this broker lives. */

@@ -46,6 +46,7 @@ struct session {
     bool asking;             /* a request is under way */
     bool again;              /* and another is due after it */
     bool ready;              /* was told */
+    bool leaver;             /* another broker leaves: it waits for what this one's heartbeats say */
     int tries;               /* without success, in a row */
     int64_t offset;          /* of the image here */
     int64_t due_ms;          /* of the next request; SESSION_NEVER */
@@ -69,12 +70,12 @@ struct session_event {
     enum err err;
     int64_t epoch;
     bool fenced;
-    bool may_go;   /* ShouldShutDown */
+    bool may_go; /* ShouldShutDown */
     int64_t offset;
     bool unfenced; /* this broker, in session.epoch, is so in the image */
-    bool leaver;   /* another broker leaves, and waits until this one has seen the records that make it so */
+    bool leaver;   /* another broker leaves, and waits until this one has seen what that changed */
     bool local;
-    bool alone;    /* there is no other broker that could take over anything */
+    bool alone; /* there is no other broker that could take over anything */
 };
 
 struct session_effects {

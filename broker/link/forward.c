@@ -5,25 +5,34 @@
 
 enum { IPV4_AT = 12 };
 
+enum asker {
+    CLIENTS, /* of a broker: in an Envelope */
+    SELF,    /* the node alone */
+    SELF_AND /* … and its `in` begins with a pointer to the request, for the controller adds what it knows itself */
+};
+
 struct forward_row {
     ctl_decide_fn decide;
     int16_t api_key;
-    bool enveloped; /* clients may ask; else the broker alone does */
+    enum asker asker;
 };
 
 static const struct forward_row rows[] = {
-    {decide_create_topics, API_CreateTopics, true},
-    {decide_delete_topics, API_DeleteTopics, true},
-    {decide_create_partitions, API_CreatePartitions, true},
-    {decide_alter_configs, API_AlterConfigs, true},
-    {decide_incremental_alter_configs, API_IncrementalAlterConfigs, true},
-    {decide_elect_leaders, API_ElectLeaders, true},
-    {decide_alter_reassignments, API_AlterPartitionReassignments, true},
-    {decide_list_reassignments, API_ListPartitionReassignments, true},
-    {decide_update_features, API_UpdateFeatures, true},
-    {decide_unregister_broker, API_UnregisterBroker, true},
-    {decide_allocate_producer_ids, API_AllocateProducerIds, false},
-    {decide_assign_replicas, API_AssignReplicasToDirs, false},
+    {decide_create_topics, API_CreateTopics, CLIENTS},
+    {decide_delete_topics, API_DeleteTopics, CLIENTS},
+    {decide_create_partitions, API_CreatePartitions, CLIENTS},
+    {decide_alter_configs, API_AlterConfigs, CLIENTS},
+    {decide_incremental_alter_configs, API_IncrementalAlterConfigs, CLIENTS},
+    {decide_elect_leaders, API_ElectLeaders, CLIENTS},
+    {decide_alter_reassignments, API_AlterPartitionReassignments, CLIENTS},
+    {decide_list_reassignments, API_ListPartitionReassignments, CLIENTS},
+    {decide_update_features, API_UpdateFeatures, CLIENTS},
+    {decide_unregister_broker, API_UnregisterBroker, CLIENTS},
+    {decide_allocate_producer_ids, API_AllocateProducerIds, SELF},
+    {decide_assign_replicas, API_AssignReplicasToDirs, SELF},
+    {decide_controller_registration, API_ControllerRegistration, SELF},
+    {decide_broker_registration, API_BrokerRegistration, SELF_AND},
+    {decide_broker_heartbeat, API_BrokerHeartbeat, SELF_AND},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -39,7 +48,7 @@ bool forward_api(int16_t api_key)
 {
     for (int i = 0; i < ROWS; i++)
         if (rows[i].api_key == api_key)
-            return rows[i].enveloped;
+            return rows[i].asker == CLIENTS;
     return false;
 }
 
@@ -49,7 +58,9 @@ bool forward_may(const struct control_call *call)
 
     if (!row)
         return false;
-    return call->request ? row->enveloped && !call->request->listener->controller : !row->enveloped;
+    if (call->request)
+        return row->asker == CLIENTS && !call->request->listener->controller;
+    return row->asker != CLIENTS;
 }
 
 /* ---- Envelope ---- */
@@ -133,8 +144,11 @@ void forward_call(struct control_call *call)
     const struct forward_row *row = row_of(call->decide);
 
     ASSERT(row);
+    _Static_assert(offsetof(struct broker_registration, request) == 0,
+                   "a pointer to the request comes first");
+    _Static_assert(offsetof(struct broker_heartbeat, request) == 0, "a pointer to the request comes first");
     call->up = (struct uplink_call){.api_key = call->request ? API_Envelope : row->api_key,
-                                    .in = call->in,
+                                    .in = row->asker == SELF_AND ? *(const void *const *)call->in : call->in,
                                     .arena = call->arena,
                                     .make = call->request ? envelope_make : NULL,
                                     .read = call->request ? envelope_read : own_read,

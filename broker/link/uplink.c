@@ -65,10 +65,10 @@ static bool controller_place(const struct uplink *u, int32_t id, struct slice *h
 {
     const struct config_list names = config_list(u->node->config, C_controller_listener_names);
     const struct image_controller *c = u->net->image ? image_controller(u->net->image, id) : NULL;
-    int n_voters;
-    const struct config_voter *voters = config_voters(u->node->config, &n_voters);
+    int n;
+    const struct config_voter *voters = config_voters(u->node->config, &n);
 
-    for (int i = 0; i < n_voters; i++) {
+    for (int i = 0; i < n; i++) {
         if (voters[i].id != id)
             continue;
         *host = SLICE(voters[i].host);

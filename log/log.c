@@ -222,13 +222,14 @@ enum err log_open(struct log_env *env, struct log_dir *dir, const char *name, co
     log->config = config;
     log->topic_id = *topic_id;
     log->checkpointed = from->recovery_point;
+    log->promised = from->promised;
     list_add(&env->logs, &log->link);
     epochs_init(&log->epochs, env->heap);
     producers_init(&log->producers, env->heap, env->seed);
     log->active_ms = io_wall_ms(env->io);
     err = log_recover(log, from, metadata_agree);
     if (err) {
-        if (err != E_MALFORMED)
+        if (err != E_MALFORMED && !(from->promised && err == E_CORRUPT_MESSAGE))
             err = log_failed(log, err, "opening a log");
         log_abandon(log);
         return err;

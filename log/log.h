@@ -76,12 +76,14 @@ void log_config_init(struct log_config *c); /* Kafka's defaults */
 struct log_start {
     int64_t recovery_point; /* from the checkpoint; 0: unknown */
     int64_t start;          /* log start offset from its checkpoint; -1: the first segment's */
+    bool promised;          /* nothing but a torn write may be cut: what was synced is counted on elsewhere */
     struct log_dir_past past;
 };
 /* Loads the log at dir->path/name, or makes an empty one, which costs no directory until its first append.
  * clean: nothing is scanned. Same boot: from the last index row or the recovery point, whichever is earlier.
  * Else from the recovery point. A torn tail is cut at a batch's end, with a trace row; indexes that are
- * missing or wrong are rebuilt.
+ * missing or wrong are rebuilt. promised: a batch that is wrong, and yet no write that a crash tore (torn.h), isn't cut.
+ * E_CORRUPT_MESSAGE      promised, and there is such a batch: a trace row says where; the directory stays online
  * E_MALFORMED            partition.metadata names another topic: *out stays NULL
  * E_FULL                 no space for what recovery has to write
  * E_KAFKA_STORAGE_ERROR  the directory is offline now */

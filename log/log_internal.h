@@ -70,6 +70,7 @@ struct log {
     enum err sync_err; /* its fate in the flush under way */
     uint32_t cuts;     /* truncations and restarts so far: a cleaning that began before one ends */
     bool made;         /* the directory is there */
+    bool promised;     /* log_start's */
     bool names_loose;  /* names in it aren't durable yet */
     bool parent_loose; /* its own name isn't */
     bool id_loose;     /* partition.metadata isn't durable yet … */

@@ -13,6 +13,7 @@
 #include "log/clean_swap.h"
 #include "log/log_internal.h"
 #include "log/snapshot_files.h"
+#include "log/torn.h"
 
 enum { SCAN_AHEAD = 262144, HEADS_AHEAD = 65536 };
 
@@ -130,6 +131,24 @@ static enum err segment_scan(struct segment *s, int64_t at, int64_t *good, int64
                : err;
 }
 
+/* Is it sure that nobody was promised what lies behind `good`? */
+static enum err tail_check(struct segment *s, int64_t good, int64_t next)
+{
+    struct file *file;
+    char *path;
+    bool torn = true;
+    enum err err = segment_file(s, SEGMENT_LOG, &file);
+
+    if (!err)
+        err = tail_torn(s->log->env->heap, file, good, s->size, next, &torn);
+    if (err || torn)
+        return err;
+    path = segment_path(s, SEGMENT_LOG, "");
+    TRACE(s->log->env->io, log_batch_wrong, path, (long long)good, (long long)next);
+    heap_free(s->log->env->heap, path);
+    return E_CORRUPT_MESSAGE;
+}
+
 /* Synced at once: the next append may begin another segment, and no flush of that one looks back this far. */
 static enum err tail_cut(struct segment *s, int64_t good, int64_t next)
 {
@@ -170,6 +189,9 @@ static enum err scan_one(struct segment *s, int64_t from, int64_t *next, bool *w
         err = segment_scan(s, at, &good, next);
     if (!err) {
         *whole = good == s->size;
+        err = s->log->promised && !*whole ? tail_check(s, good, *next) : E_OK;
+    }
+    if (!err) {
         err = tail_cut(s, good, *next);
     }
     s->last_end = s->size > 0 ? *next : s->base;

@@ -4,7 +4,8 @@
  *
  *  1. The configuration is on disk before quorum-state is: a state without a log means that the log was lost.
  *  2. quorum-state names an epoch before the first batch of it is written.
- *  3. What was recovered is synced before it is told.
+ *  3. What was recovered is synced before it is told. Only what a crash tore is cut (log/torn.h): a batch that rotted was
+ *     counted on by others, so it stops the start, with file and position.
  *  4. The log below the older one of the two checkpoints that are kept may go: one of them may be damaged. */
 #include "quorum/local_disk.h"
 #include "base/check.h"
@@ -125,7 +126,8 @@ static bool stale(const struct local_disk *d)
 static enum err open_log(struct local_disk *d)
 {
     static const struct uuid topic_id = {.b[15] = 1}; /* Kafka's for the metadata topic */
-    struct log_start from = {.recovery_point = d->snapshot < 0 ? 0 : d->snapshot, .start = -1};
+    struct log_start from = {
+        .recovery_point = d->snapshot < 0 ? 0 : d->snapshot, .start = -1, .promised = true};
     enum err err = log_open(d->env, log_env_dir(d->env, d->settings->dir), LOG_NAME, &topic_id, &d->config,
                             &from, &d->log);
 

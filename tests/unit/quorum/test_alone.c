@@ -277,6 +277,40 @@ TEST_EACH(alone, a_gap_is_refused, qdoors)
     refused(&w, E_OFFSET_OUT_OF_RANGE);
 }
 
+/* ---- a committed batch that rotted ---- */
+
+enum { ROT_FIRST = 700, ROT_LAST = -30 };
+static const struct rot_row {
+    int64_t at; /* in the log; from its end if negative */
+    uint8_t bits;
+} rots[] = {{ROT_FIRST, 4}, {ROT_FIRST, 0x80}, {ROT_LAST, 1}};
+
+/* An acknowledged batch that rotted on the disk is never cut, the last one neither: the start ends, file and position are
+ * said, and the file stays as it is. */
+TEST_EACH(alone, a_committed_batch_that_rotted_stops_it, rots)
+{
+    static const char path[] = WORLD_LOG "/00000000000000000000.log";
+
+    for (size_t i = 0; i < sizeof(qdoors) / sizeof(qdoors[0]); i++) {
+        struct quorum_world w;
+        int64_t size;
+
+        qworld_init(&w, &qdoors[i], 14);
+        CHECK(qworld_start(&w));
+        qworld_submit(&w, 20);
+        CHECK(qworld_settle(&w) && qworld_stop(&w));
+        size = sim_file_size(w.sim, WORLD_NODE, path);
+        CHECK(size > 1500);
+        CHECK_OK(sim_file_flip(w.sim, WORLD_NODE, path, row->at < 0 ? size + row->at : row->at, row->bits));
+        w.io = sim_node(w.sim, WORLD_NODE);
+        CHECK(qworld_start(&w) && !qworld_up(&w));
+        CHECK_EQ(w.failed, E_CORRUPT_MESSAGE);
+        CHECK_EQ(trace_count(io_trace(w.io), TR_log_batch_wrong), 1);
+        CHECK_EQ(sim_file_size(w.sim, WORLD_NODE, path), size);
+        world_end(&w);
+    }
+}
+
 /* A vote that can't be read is never guessed. */
 TEST_EACH(alone, a_damaged_quorum_state_is_refused, qdoors)
 {

@@ -238,6 +238,25 @@ TEST(observer, a_damaged_snapshot_is_passed_over)
 
 /* ---- what it refuses ---- */
 
+/* A batch in its own log that rotted stops it, by file and position: it is never cut and fetched anew in silence. */
+TEST(observer, a_batch_that_rotted_stops_it)
+{
+    static const char path[] = OBSERVER_LOG "/00000000000000000000.log";
+    struct observer_world w;
+
+    oworld_init(&w, 15);
+    oworld_write(&w, 12);
+    CHECK(oworld_start(&w));
+    caught_up(&w);
+    CHECK(oworld_stop(&w));
+    CHECK_OK(sim_file_flip(w.voter.sim, OBSERVER_NODE, path, 700, 4));
+    w.io = sim_node(w.voter.sim, OBSERVER_NODE);
+    CHECK(oworld_start(&w));
+    CHECK_EQ(w.failed, E_CORRUPT_MESSAGE);
+    CHECK_EQ(trace_count(io_trace(w.io), TR_log_batch_wrong), 1);
+    oworld_drop(&w);
+}
+
 static void other_history(struct observer_world *w, struct quorum_fetched *f)
 {
     f->diverges = true;

@@ -553,7 +553,7 @@ static void stop_step(struct quorum *q)
     if (!q->stopped || q->stopping || q->phase == QUORUM_RUNNING || q->phase == QUORUM_CLOSING)
         return;
     if (q->held || q->ops_out > 0 || !raft_install_idle(q) || q->sent_posted || q->get_posted ||
-        q->confirm_posted || q->refusals > 0)
+        q->confirm_posted || q->leave_posted || q->refusals > 0)
         return;
     if (q->loaded && !q->view.failed && q->since_snapshot >= STOP_BYTES) {
         last_snapshot(q);
@@ -567,6 +567,16 @@ static void stop_step(struct quorum *q)
 void quorum_drained(struct quorum *q)
 {
     stop_step(q);
+}
+
+/* Not inside the call: that one may come from a callback, which the library runs. */
+static void leave_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, leave);
+
+    q->leave_posted = false;
+    if (q->phase != QUORUM_OPENING || q->view.failed)
+        stop_step(q);
 }
 
 /* ---- the door ---- */
@@ -613,6 +623,7 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->fail.run = fail_run;
     q->closed.run = closed_run;
     q->gone.run = gone_run;
+    q->leave.run = leave_run;
     q->confirm_msg.run = confirm_run;
     raft_io_make(q);
     raft_disk_start(q);
@@ -640,8 +651,8 @@ void quorum_stop(struct quorum *q, struct msg *stopped)
     if (!q->waits_ended)
         loop_post(q->loop, &q->end_waits);
     q->waits_ended = true;
-    if (q->phase != QUORUM_OPENING || q->view.failed)
-        stop_step(q);
+    q->leave_posted = true;
+    loop_post(q->control, &q->leave);
 }
 
 void quorum_end_waits(struct quorum *q)

@@ -161,7 +161,8 @@ struct quorum {
     bool stopping;
     bool waits_ended; /* `end_waits` is posted */
     int refusals;     /* entries on their way back */
-    struct msg gone;
+    struct msg leave, gone;
+    bool leave_posted;
 
     /* ---- DISK loop ---- */
     struct local_disk disk;

@@ -640,7 +640,7 @@ void raft_rest(struct quorum *q)
 
 void raft_end(struct quorum *q)
 {
-    ASSERT(q->phase == QUORUM_CLOSING && q->ops_out == 0);
+    ASSERT(q->phase == QUORUM_CLOSING && q->ops_out == 0 && !q->in_recv && !q->in_append);
     raft_enter(q);
     q->phase = QUORUM_CLOSED;
     raft_close(&q->raft, raft_over);

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/io_uv.h"
 #include "base/trace.h"
+#include "say.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,20 +35,6 @@ static struct {
 
 /* ---- clocks and pauses ---- */
 
-static int64_t clock_us(clockid_t id)
-{
-    struct timespec t;
-
-    (void)clock_gettime(id, &t);
-    return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
-}
-
-int64_t now_us(void)
-{
-    return clock_us(CLOCK_MONOTONIC);
-}
-
-extern const char __executable_start[];
 void __real_trace_emit(struct io *io, enum trace_id id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void __wrap_trace_emit(struct io *io, enum trace_id id, const char *format, ...)
@@ -494,17 +481,4 @@ void node_run(const char *dir, void (*body)(void))
     io_uv_run(n.io);
     (void)pthread_join(thread, NULL);
     io_uv_drop(n.io);
-}
-
-void say(const char *name, double value, const char *unit)
-{
-    const char *path = getenv("WEIR_BENCH_JSON");
-    FILE *json = path ? fopen(path, "a") : NULL;
-
-    printf("%-58s %12.*f %s\n", name, value < 100 ? 2 : 0, value, unit);
-    fflush(stdout);
-    if (!json)
-        return;
-    fprintf(json, "{\"name\": \"%s\", \"value\": %.3f, \"unit\": \"%s\"}\n", name, value, unit);
-    (void)fclose(json);
 }

@@ -48,7 +48,3 @@ void node_clear(void);
 struct node_pauses node_pauses(void);
 void node_name_pause(
     struct node_pauses *p); /* `what` is an address until then: looking it up takes a process */
-
-int64_t now_us(void);
-/* A line of the table, and one of JSON behind `WEIR_BENCH_JSON`, if that names a file. */
-void say(const char *name, double value, const char *unit);

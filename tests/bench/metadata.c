@@ -9,6 +9,7 @@
  * machine, too. */
 #include "base/check.h"
 #include "meta_node.h"
+#include "say.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>

@@ -295,10 +295,13 @@ static bool world_failed(enum err err)
 
 /* ---- producers and epochs ---- */
 
+/* Heads alone: what a disk has damaged where no scan looks is met here unchecked. A batch that goes back, or beyond the end,
+ * counts for nothing. */
 static enum err heads_walk(struct log *log, int64_t from,
                            void (*each)(struct log *log, const struct batch_view *v))
 {
     struct segment *s = log_segment_at(log, from);
+    int64_t next = from;
     enum err err = E_OK;
 
     for (uint32_t i = s ? log_segment_number(log, s) : 0; i < log->segments_n && !err; i++) {
@@ -313,8 +316,9 @@ static enum err heads_walk(struct log *log, int64_t from,
         if (err)
             return err;
         while (!(err = segment_walk_head(&w, &v))) {
-            if (v.last_offset < from)
+            if (v.last_offset < next || v.last_offset >= log->end)
                 continue;
+            next = v.last_offset + 1;
             if (v.attributes & BATCH_CONTROL) { /* markers are read whole: their records matter */
                 w.at -= (int64_t)v.len;
                 err = segment_walk_batch(&w, &v);

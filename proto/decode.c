@@ -283,7 +283,7 @@ static void decode_struct(struct dec *d, const struct proto_type *t, void *msg)
 enum err proto_decode_prefix(const struct proto_type *t, int version, struct slice in, struct arena *a,
                              void *msg, size_t *used)
 {
-    struct dec d = {.p = in.p, .end = in.p + in.len, .arena = a, .version = version};
+    struct dec d = {.p = in.p, .end = in.len ? in.p + in.len : in.p, .arena = a, .version = version};
 
     *used = 0;
     if (!proto_in(t->versions, version))

@@ -169,6 +169,68 @@ TEST(log_disk, a_batch_without_an_epoch_is_recovered)
     run_end(r);
 }
 
+enum { IDEMPOTENT = 8 };
+
+/* Batches of one record of one producer; where each lies in the segment is told. */
+static void idempotent(struct run *r, int64_t at[IDEMPOTENT])
+{
+    struct log_world *w = &r->w;
+    struct batch_record one = {.value = SLICE("v")};
+    int64_t size = 0;
+
+    CHECK_OK(world_start(w, r->io));
+    for (int i = 0; i < IDEMPOTENT; i++) {
+        struct log_append a = {.now_ms = 1};
+        struct batch_spec s;
+        struct bytes b;
+
+        batch_spec_init(&s);
+        s.v = &one;
+        s.n = 1;
+        s.producer_id = 7;
+        s.producer_epoch = 0;
+        s.base_sequence = i;
+        bytes_init(&b, io_heap(r->io));
+        batch_build(NULL, &s, &b);
+        a.bytes = bytes_slice(&b);
+        CHECK_OK(log_append(w->log, &a));
+        at[i] = size;
+        size += (int64_t)b.len;
+        bytes_drop(&b);
+    }
+    CHECK_OK(world_stop(w));
+}
+
+static void cut_damaged(struct run *r)
+{
+    CHECK_OK(world_start(&r->w, r->io));
+    CHECK_EQ(log_end(r->w.log), IDEMPOTENT);
+    CHECK_OK(log_truncate(r->w.log, IDEMPOTENT - 1));
+    CHECK_EQ(log_end(r->w.log), IDEMPOTENT - 1);
+    CHECK_OK(world_stop(&r->w));
+}
+
+static void make_idempotent(struct run *r)
+{
+    idempotent(r, r->calls);
+}
+
+/* Bit rot in the head of an old batch, which nothing scans: producers are told from those that make sense, when a cut has
+ * them told anew, and the node goes on. */
+TEST(log_disk, a_damaged_head_says_nothing_of_producers)
+{
+    const char *segment = WORLD_DIR "/" WORLD_LOG "/00000000000000000000.log";
+    struct run *r = run_new(1);
+    int64_t at[IDEMPOTENT];
+
+    r->calls = at;
+    run_step(r, make_idempotent);
+    CHECK_OK(sim_file_flip(r->sim, 1, segment, at[4] + 7, 4)); /* offset 0 */
+    CHECK_OK(sim_file_flip(r->sim, 1, segment, at[2], 0x40));  /* 2^62 and more */
+    run_step(r, cut_damaged);
+    run_end(r);
+}
+
 static int rolls(struct run *r)
 {
     CHECK_OK(world_start(&r->w, r->io));

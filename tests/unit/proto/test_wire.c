@@ -209,6 +209,16 @@ TEST_EACH(proto, hostile_lengths_are_refused, hostiles)
     world_drop(&w);
 }
 
+/* A value that isn't there at all is as short as one can be. */
+TEST(proto, no_bytes_are_truncated)
+{
+    struct world w;
+
+    world_init(&w);
+    CHECK_EQ(decode_exact(&w, &MetadataRequest_type, 0, SLICE_NULL), E_TRUNCATED);
+    world_drop(&w);
+}
+
 /* The arena's limit bounds what a message that is honest about its counts may take. */
 TEST(proto, a_message_larger_than_the_arena_is_refused)
 {

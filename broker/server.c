@@ -98,12 +98,12 @@ static void net_loops_start(struct server *s)
     struct node *n = &s->node;
     int wanted = (int)config_int(control_config(n->control), C_num_network_threads);
 
-    s->shared_disks = n->disks;
-    s->shared.run = disks_shared;
-    loop_post(n->net[0]->loop, &s->shared);
     n->net = heap_resize(n->heap, n->net, (size_t)wanted * sizeof(struct net_loop *));
     for (; n->n_net < wanted; n->n_net++)
         n->net[n->n_net] = net_loop_start(s, n->n_net);
+    s->shared_disks = n->disks;
+    s->shared.run = disks_shared;
+    loop_post(n->net[0]->loop, &s->shared); /* from now on it may look at the others */
 }
 
 /* ---- start ---- */

@@ -230,17 +230,31 @@ static void work(void *arg)
     (void)nanosleep(&until, NULL);
 }
 
-/* A callback that keeps a loop from others for more than 2 ms leaves a trace row, and nothing else does. */
-TEST_EACH(loop, a_long_callback_is_told, kinds)
+static uint64_t stalls_told(enum loop_kind kind)
 {
+    uint64_t told;
+
     io = io_uv_new();
-    loop = loop_start(io, *row, "loop");
+    loop = loop_start(io, kind, "loop");
     call_post(loop, &calls[0], work, (void *)0);
     call_post(loop, &calls[1], work, (void *)5);
     call_post(loop, &calls[2], work, (void *)0);
     loop_stop(loop, NULL, NULL);
     io_uv_run(io);
-    CHECK(trace_count(io_trace(io), TR_loop_stalled) >= 1);
-    CHECK(trace_count(io_trace(io), TR_loop_stalled) <= 2); /* another process may have had the core once */
+    told = trace_count(io_trace(io), TR_loop_stalled);
     io_uv_drop(io);
+    return told;
+}
+
+/* A callback that keeps a loop from others for more than 2 ms leaves a trace row, and nothing else does. On a busy machine
+ * another process may have had the core meanwhile, but not every time. */
+TEST_EACH(loop, a_long_callback_is_told, kinds)
+{
+    uint64_t told = 0;
+
+    for (int i = 0; i < 50 && told != 1; i++) {
+        told = stalls_told(*row);
+        CHECK(told >= 1);
+    }
+    CHECK_EQ(told, 1);
 }

@@ -59,8 +59,9 @@ struct fetch {
     bool woken;     /* during a visit */
     bool expired;   /* max.wait is over */
     bool leaving;
-    bool out;        /* a visit is under way */
-    struct msg warm; /* to the reader and back */
+    bool out;          /* a visit is under way */
+    _Atomic bool gone; /* the connection has closed: for the reader, who hears of it no other way */
+    struct msg warm;   /* to the reader and back */
 };
 
 /* ---- on the DISK loop ---- */
@@ -324,7 +325,8 @@ static void fetch_warm(struct msg *msg)
 
     for (int32_t i = 0; i < f->n; i++) {
         struct fetch_part *p = &f->parts[i];
-        if (p->len > 0 && !p->warm && file_warm(p->range.file, p->range.at, p->len) != E_OK)
+        if (p->len > 0 && !p->warm && !atomic_load(&f->gone) &&
+            file_warm(p->range.file, p->range.at, p->len) != E_OK)
             p->item.err = E_KAFKA_STORAGE_ERROR;
     }
     f->warm.run = fetch_warmed;
@@ -428,6 +430,7 @@ static void fetch_gone(struct request *r)
 {
     struct fetch *f = r->state;
 
+    atomic_store(&f->gone, true);
     if (!f->out && !f->leaving)
         fetch_leave(f);
 }

@@ -306,6 +306,11 @@ static void on_dead(void *arg, int32_t node)
     quorum_dead(((struct control *)arg)->quorum, node);
 }
 
+static void on_alive(void *arg, int32_t node)
+{
+    quorum_alive(((struct control *)arg)->quorum, node);
+}
+
 static void on_piece(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
                      enum err err)
 {
@@ -316,7 +321,8 @@ static void link_begin(struct control *c, const struct config_voter *voters)
 {
     const struct raft_link_settings settings = {
         .directory_id = c->settings.metadata_dir_id, .voters = voters, .n_voters = c->n_voters};
-    const struct raft_link_ops ops = {.came = on_came, .dead = on_dead, .piece = on_piece, .arg = c};
+    const struct raft_link_ops ops = {
+        .came = on_came, .dead = on_dead, .alive = on_alive, .piece = on_piece, .arg = c};
 
     c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
 }

@@ -90,7 +90,7 @@ static void disks_shared(struct msg *msg)
 {
     struct server *s = container_of(msg, struct server, shared);
 
-    s->node.net[0]->disks = s->shared_disks;
+    s->net_first->disks = s->shared_disks;
 }
 
 static void net_loops_start(struct server *s)

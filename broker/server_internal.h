@@ -42,7 +42,7 @@ struct server {
     int io_threads; /* wanted */
     struct move *move;
     struct disk_table *disks_before;
-    struct net_loop *net_first;
+    struct net_loop *net_first;            /* for that loop itself: node.net grows */
     const struct disk_table *shared_disks; /* for the first NET loop, which came before them */
     int pending;                           /* loops that a step of the stop waits for */
     bool *dir_ok;                          /* a row of directories for each DISK loop */

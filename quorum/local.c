@@ -333,6 +333,7 @@ static void opened_run(struct msg *msg)
     q->view.end = q->view.committed = q->end;
     q->view.voters[0] = q->settings.node_id;
     q->view.n_voters = 1;
+    q->view.progress[0].directory_id = q->settings.directory_id;
     q->since_snapshot = q->disk.replayed;
     q->ops.loaded(q->ops.arg, q->image);
     q->ops.leader(q->ops.arg, q->view.leader, q->view.epoch, true, q->next);

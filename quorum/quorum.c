@@ -241,8 +241,10 @@ static void fail_run(struct msg *msg)
 void quorum_view_voters(struct quorum *q)
 {
     q->view.n_voters = q->voters.n;
-    for (int i = 0; i < q->voters.n; i++)
+    for (int i = 0; i < q->voters.n; i++) {
         q->view.voters[i] = q->voters.v[i].server_id - 1;
+        q->view.progress[i].directory_id = q->voters.v[i].directory_id;
+    }
 }
 
 static void opened_run(struct msg *msg)
@@ -381,6 +383,14 @@ bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
     }
     raft_give(q, &m);
     return true;
+}
+
+void quorum_alive(struct quorum *q, int32_t node)
+{
+    int voter = voter_of_node(q, node);
+
+    if (voter >= 0)
+        q->peers[voter].dead = false;
 }
 
 void quorum_dead(struct quorum *q, int32_t node)

@@ -122,6 +122,8 @@ void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int
 /* That voter's process is known to be dead (its connections closed and its listener refuses): if it led, the
  * survivor with the lowest id stands for election at once. */
 void quorum_dead(struct quorum *q, int32_t node);
+/* It lives again, or for the first time: another one counts on it to stand. */
+void quorum_alive(struct quorum *q, int32_t node);
 
 /* Is this node still the leader, seen from now? `done` runs when a majority has said that it knows of no later epoch
  * (E_OK), or when this node doesn't lead any more (E_NOT_CONTROLLER). Many may wait; one round serves all of a turn. */
@@ -167,7 +169,15 @@ struct quorum_view {
     int64_t snapshot;                  /* offset of the newest; -1: none */
     int32_t voters[QUORUM_VOTERS_MAX]; /* node ids */
     int n_voters;
-    enum err failed; /* E_OK: well */
+    /* How far each voter has come, as this node knows while it leads; the wall clock's ms. -1: not known. Of itself it
+     * says nothing but `end`. */
+    struct quorum_progress {
+        struct uuid directory_id; /* zero: not known */
+        int64_t end;
+        int64_t heard_ms;          /* its last answer to an append */
+        int64_t caught_up_ms;      /* when it last had all that this node had */
+    } progress[QUORUM_VOTERS_MAX]; /* as voters */
+    enum err failed;               /* E_OK: well */
 };
 struct quorum_view quorum_view(const struct quorum *q);
 

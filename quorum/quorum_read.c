@@ -45,7 +45,7 @@ static void read_checkpoint(struct quorum *q, struct quorum_read *r)
         return;
     r->size = file_size(file);
     rest = r->size - r->offset;
-    if (r->offset < 0 || rest < 0) {
+    if (r->offset < 0 || rest <= 0) {
         r->err = E_POSITION_OUT_OF_RANGE;
         file_unref(file);
         return;

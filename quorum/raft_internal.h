@@ -63,6 +63,7 @@ struct raft_peer {
     int64_t bulk_until; /* no second long append before */
     int64_t confirmed;  /* round */
     bool dead;
+    int64_t ours_then; /* where this node's log ended at its last answer */
 };
 
 struct flight {
@@ -207,6 +208,10 @@ void quorum_tell_lost(struct quorum *q);                    /* this node led */
 void quorum_fail(struct quorum *q);
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_confirmed(struct quorum *q, int voter, int64_t round);
+/* ---- progress.c ---- */
+void progress_begin(struct quorum *q); /* this node leads now */
+/* A voter took an append, up to that entry, or refused one. */
+void progress_answer(struct quorum *q, int voter, bool taken, raft_index last);
 void quorum_tell_loaded(struct quorum *q);   /* seals the image and hands it over */
 void quorum_view_voters(struct quorum *q);   /* the newest configuration is seen from outside */
 void quorum_snapshot_look(struct quorum *q); /* something has committed: is a snapshot due? */

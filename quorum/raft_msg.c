@@ -350,7 +350,12 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
             (struct raft_append_entries_result){.term = (raft_term)in->append_result.term,
                                                 .rejected = (raft_index)in->append_result.rejected,
                                                 .last_log_index = (raft_index)in->append_result.last_index};
-        return in->append_result.rejected >= 0 && in->append_result.last_index >= 0;
+        if (in->append_result.rejected < 0 || in->append_result.last_index < 0)
+            return false;
+        if (raft_state(&q->raft) == RAFT_LEADER && (raft_term)in->append_result.term == q->raft.current_term)
+            progress_answer(q, voter, in->append_result.rejected == 0,
+                            (raft_index)in->append_result.last_index);
+        return true;
     case 5:
         *ours = true;
         return read_install(q, voter, &in->install, a);

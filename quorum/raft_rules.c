@@ -26,6 +26,7 @@ void rule_lead(struct quorum *q)
     if (raft_state(&q->raft) != RAFT_LEADER || q->lead_term == q->raft.current_term)
         return;
     ASSERT(!q->barrier_pending);
+    progress_begin(q);
     q->lead_term = q->raft.current_term;
     q->barrier_pending = true;
     q->barrier_done = false;

@@ -1,5 +1,6 @@
 #include "forward.h"
 #include "base/check.h"
+#include "broker/api/describe_quorum.h"
 #include "proto/bigend.h"
 #include "proto_gen.h"
 
@@ -27,6 +28,7 @@ static const struct forward_row rows[] = {
     {decide_alter_reassignments, API_AlterPartitionReassignments, CLIENTS},
     {decide_list_reassignments, API_ListPartitionReassignments, CLIENTS},
     {decide_update_features, API_UpdateFeatures, CLIENTS},
+    {decide_describe_quorum, API_DescribeQuorum, CLIENTS},
     {decide_unregister_broker, API_UnregisterBroker, CLIENTS},
     {decide_allocate_producer_ids, API_AllocateProducerIds, SELF},
     {decide_assign_replicas, API_AssignReplicasToDirs, SELF},

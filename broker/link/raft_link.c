@@ -42,7 +42,9 @@ static void told(struct msg *msg)
 
     if (t->event != EVENT_DEAD)
         v->up = t->event == EVENT_UP;
-    else if (!l->stopping)
+    if (t->event == EVENT_UP && !l->stopping)
+        l->ops.alive(l->ops.arg, v->node);
+    if (t->event == EVENT_DEAD && !l->stopping)
         l->ops.dead(l->ops.arg, v->node);
     heap_free(l->node->heap, t);
 }

@@ -36,6 +36,7 @@ struct raft_link_ops {
     /* Bytes of that voter, lent for the call. false: they don't read, and its connection ends. */
     bool (*came)(void *arg, int32_t node, struct slice bytes);
     void (*dead)(void *arg, int32_t node);
+    void (*alive)(void *arg, int32_t node); /* it has taken this node's hello */
     /* What raft_link_ask() asked for, once for each; quorum_piece(). */
     void (*piece)(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
                   enum err err);

@@ -4,6 +4,7 @@ import os
 import disk
 import hostile
 import kill
+import quorum
 import threads
 import vanish
 from node import Node
@@ -36,6 +37,9 @@ ALL = {
     "disk-dying": disk.dying,
     "disk-moved": disk.swapped,
     "half-open": vanish.half_open,
+    **{f"quorum-{c.__name__.replace('_', '-')}": c for c in (
+        quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
+        quorum.restart_all, quorum.strangers)},
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
     **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,
                                                             hostile.huge)},
@@ -44,5 +48,6 @@ ALL = {
 # With ThreadSanitizer a node is some ten times slower.
 TSAN = {
     "tsan-restarts": lambda directory: disk.signals(directory, "tsan", 20),
+    "tsan-quorum": lambda directory: quorum.kill_leader(directory, "tsan"),
     **{f"tsan-{c.__name__}": against(c, "tsan") for c in (threads.under_load, hostile.batches, hostile.deaf)},
 }

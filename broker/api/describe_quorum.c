@@ -1,0 +1,157 @@
+/* DescribeQuorum: who votes, who leads, how far each one has come. Only the leader knows, so it is asked like any decision:
+ * it answers as a leader that a majority has confirmed, and a broker's clients are answered wherever it is. On the
+ * controller's listener another node says that it doesn't lead, as in Kafka.
+ *
+ * Not told: observers, which nobody counts yet. */
+#include "broker/api/describe_quorum.h"
+#include "broker/api/cluster.h"
+#include "broker/api/handlers.h"
+#include "broker/control.h"
+#include "proto_gen.h"
+
+struct describe {
+    struct DescribeQuorumRequest in; /* first: it goes to another node as it is */
+    struct control_call call;
+};
+
+static bool metadata_asked(const struct DescribeQuorumRequest *in)
+{
+    return in->topics.n == 1 && slice_eq(in->topics.v[0].topic_name, SLICE("__cluster_metadata")) &&
+           in->topics.v[0].partitions.n == 1 && in->topics.v[0].partitions.v[0].partition_index == 0;
+}
+
+/* Whatever else was asked for is no partition of a quorum. */
+static void unknown(struct arena *a, const struct DescribeQuorumRequest *in,
+                    struct DescribeQuorumResponse *out)
+{
+    PROTO_ARRAY_NEW(a, DescribeQuorumResponse_TopicData, out->topics, in->topics.n);
+    for (int i = 0; i < in->topics.n; i++) {
+        struct DescribeQuorumResponse_TopicData *t = &out->topics.v[i];
+
+        t->topic_name = in->topics.v[i].topic_name;
+        PROTO_ARRAY_NEW(a, DescribeQuorumResponse_PartitionData, t->partitions, in->topics.v[i].partitions.n);
+        for (int k = 0; k < t->partitions.n; k++) {
+            t->partitions.v[k].partition_index = in->topics.v[i].partitions.v[k].partition_index;
+            t->partitions.v[k].error_code = err_wire(E_UNKNOWN_TOPIC_OR_PARTITION);
+            t->partitions.v[k].error_message = SLICE(err_text(E_UNKNOWN_TOPIC_OR_PARTITION));
+        }
+    }
+}
+
+static void tell_voters(const struct quorum_view *v, struct ctl_out *o,
+                        struct DescribeQuorumResponse_PartitionData *p)
+{
+    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_ReplicaState, p->current_voters, v->n_voters);
+    for (int i = 0; i < v->n_voters; i++) {
+        bool self = v->voters[i] == v->leader;
+
+        p->current_voters.v[i] = (struct DescribeQuorumResponse_ReplicaState){
+            .replica_id = v->voters[i],
+            .replica_directory_id = o->version >= 2 ? v->progress[i].directory_id : (struct uuid){{0}},
+            .log_end_offset = self ? v->end : v->progress[i].end,
+            .last_fetch_timestamp = self ? o->now_ms : v->progress[i].heard_ms,
+            .last_caught_up_timestamp = self ? o->now_ms : v->progress[i].caught_up_ms};
+    }
+}
+
+/* This node's own, where its settings name no voters. */
+static struct config_voter own_place(const struct node *node)
+{
+    int n;
+    const struct config_listener *all = config_listeners(node->config, &n);
+    struct config_voter v = {.id = node->id, .host = "localhost"};
+
+    for (int i = 0; i < n; i++) {
+        if (!all[i].controller)
+            continue;
+        v.port = all[i].port;
+        if (all[i].host[0])
+            v.host = all[i].host;
+    }
+    return v;
+}
+
+/* Where controllers listen, as this node's settings say. */
+static void tell_nodes(const struct node *node, struct ctl_out *o, struct DescribeQuorumResponse *out)
+{
+    int n;
+    const struct config_voter *v = config_voters(node->config, &n), own = own_place(node);
+    struct config_list names = config_list(node->config, C_controller_listener_names);
+
+    if (n == 0) {
+        v = &own;
+        n = 1;
+    }
+    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_Node, out->nodes, n);
+    for (int i = 0; i < n; i++) {
+        struct DescribeQuorumResponse_Node *to = &out->nodes.v[i];
+
+        to->node_id = v[i].id;
+        PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_Listener, to->listeners, 1);
+        to->listeners.v[0].name = SLICE(names.n ? names.v[0] : "");
+        to->listeners.v[0].host = arena_copy(o->arena, SLICE(v[i].host));
+        to->listeners.v[0].port = v[i].port;
+    }
+}
+
+void decide_describe_quorum(const struct image *tip, const void *in, void *response, struct ctl_out *o)
+{
+    const struct describe *d = container_of(in, const struct describe, in);
+    const struct quorum_view v = control_quorum(d->call.node->control);
+    struct DescribeQuorumResponse *out = response;
+    struct DescribeQuorumResponse_PartitionData *p;
+
+    if (!metadata_asked(in)) {
+        unknown(o->arena, in, out);
+        return;
+    }
+    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_TopicData, out->topics, 1);
+    out->topics.v[0].topic_name = SLICE("__cluster_metadata");
+    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_PartitionData, out->topics.v[0].partitions, 1);
+    p = &out->topics.v[0].partitions.v[0];
+    p->leader_id = v.leader;
+    p->leader_epoch = v.epoch;
+    p->high_watermark = v.committed;
+    tell_voters(&v, o, p);
+    if (o->version >= 2)
+        tell_nodes(d->call.node, o, out);
+}
+
+static void described(struct control_call *call)
+{
+    struct request *r = call->arg;
+    struct DescribeQuorumResponse *out = r->out;
+
+    if (call->err) {
+        enum err err = call->err == E_NOT_CONTROLLER ? E_NOT_LEADER_OR_FOLLOWER : call->err;
+
+        out->error_code = err_wire(err);
+        out->error_message = SLICE(err_text(err));
+    }
+    request_reply(r);
+}
+
+void describe_quorum(struct request *r)
+{
+    struct DescribeQuorumResponse *out = r->out;
+    struct describe *d;
+
+    if (!authorize(r, OP_DESCRIBE, RES_CLUSTER, CLUSTER_NAME)) {
+        out->error_code = err_wire(E_CLUSTER_AUTHORIZATION_FAILED);
+        request_reply(r);
+        return;
+    }
+    d = arena_alloc(&r->arena, sizeof(*d));
+    d->in = *(const struct DescribeQuorumRequest *)r->in;
+    d->call = (struct control_call){.node = r->net->node,
+                                    .back = r->net->loop,
+                                    .request = r,
+                                    .decide = decide_describe_quorum,
+                                    .in = &d->in,
+                                    .out = r->out,
+                                    .version = r->version,
+                                    .arena = &r->arena,
+                                    .done = described,
+                                    .arg = r};
+    control_call(&d->call);
+}

@@ -1,0 +1,611 @@
+/* The way between voters: whole nodes as voters, a lone link that dials one of them, and strangers at the controller's
+ * listener. What processes and a kernel add is in tests/real/quorum.py. */
+#include "base/trace.h"
+#include "broker/control.h"
+#include "broker/link/raft_link.h"
+#include "config_world.h"
+#include "tests/sim/client_wire.h"
+#include "tests/sim/whole.h"
+
+#define VOTERS_TWO   "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093"
+#define VOTERS_THREE "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093"
+enum { CONTROLLER_PORT = 9093, STRANGER = 8, SECOND = 2 };
+static const int64_t A_MS = 1000000;
+
+static int64_t told(const struct whole *w, enum trace_id id)
+{
+    return w->io ? (int64_t)trace_count(io_trace(w->io), id) : 0;
+}
+
+/* ---- three whole nodes ---- */
+
+struct three {
+    struct sim *sim;
+    struct whole *v[3];
+    int but; /* index of one that doesn't count; -1 */
+};
+
+static void three_init(struct three *t, uint64_t seed)
+{
+    static const char *const sets[] = {VOTERS_THREE};
+
+    *t = (struct three){.sim = sim_new(seed), .but = -1};
+    for (int i = 0; i < 3; i++)
+        t->v[i] = whole_new(t->sim, i + 1, 1, sets, 1);
+    for (int i = 0; i < 3; i++)
+        whole_start(t->v[i]);
+}
+
+/* Who leads in the newest epoch that anybody leads in; -1: nobody. */
+static int leader(const struct three *t)
+{
+    int best = -1, epoch = -1;
+
+    for (int i = 0; i < 3; i++) {
+        struct quorum_view v = {.leader = -1};
+
+        if (t->v[i]->io && t->v[i]->node->control && i != t->but)
+            v = control_quorum(t->v[i]->node->control);
+        if (v.leader == i + 1 && v.epoch > epoch) {
+            best = i;
+            epoch = v.epoch;
+        }
+    }
+    return best;
+}
+
+static bool agreed(void *arg)
+{
+    const struct three *t = arg;
+    int l = leader(t);
+    struct quorum_view lead, v;
+
+    if (l < 0)
+        return false;
+    lead = control_quorum(t->v[l]->node->control);
+    for (int i = 0; i < 3; i++) {
+        if (!t->v[i]->io || i == t->but)
+            continue;
+        if (!t->v[i]->node->control)
+            return false;
+        v = control_quorum(t->v[i]->node->control);
+        if (v.leader != l + 1 || v.epoch != lead.epoch || v.committed != lead.end)
+            return false;
+    }
+    return true;
+}
+
+static bool agree(struct three *t, int64_t ms)
+{
+    return sim_run(t->sim, agreed, t, ms * A_MS);
+}
+
+static void three_drop(struct three *t)
+{
+    for (int i = 0; i < 3; i++)
+        if (t->v[i]->io) {
+            whole_stop(t->v[i]);
+            CHECK(sim_run(t->sim, whole_over, t->v[i], 20000 * A_MS));
+            CHECK_OK(t->v[i]->why);
+        }
+    for (int i = 0; i < 3; i++)
+        whole_drop(t->v[i]);
+    sim_drop(t->sim);
+}
+
+/* Three nodes that know nothing but each other's addresses become one quorum; each ends in order. */
+TEST(raft_link, three_nodes_form_a_quorum)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct three t;
+
+        three_init(&t, seed);
+        CHECK(agree(&t, 5000));
+        CHECK(sim_run(t.sim, whole_ready, t.v[leader(&t)], 5000 * A_MS));
+        three_drop(&t);
+    }
+}
+
+/* The dead process of a leader is seen by its port: another leads before its silence would have told it. */
+TEST(raft_link, a_killed_leader_is_replaced_at_once)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct three t;
+
+        three_init(&t, seed);
+        CHECK(agree(&t, 5000));
+        int old = leader(&t);
+
+        whole_crash(t.v[old], SIM_PROCESS);
+        CHECK(agree(&t, 300));
+        CHECK(leader(&t) != old);
+        CHECK_EQ(told(t.v[(old + 1) % 3], TR_quorum_leader_dead) +
+                     told(t.v[(old + 2) % 3], TR_quorum_leader_dead),
+                 1);
+        whole_start(t.v[old]);
+        CHECK(agree(&t, 5000) && leader(&t) != old);
+        three_drop(&t);
+    }
+}
+
+/* A voter that has come back is counted on again: it is the one with the lowest id that stands, nobody beside it. */
+TEST(raft_link, who_came_back_stands_again)
+{
+    struct three t;
+
+    three_init(&t, 7);
+    CHECK(agree(&t, 5000));
+    for (int n = 0; n < 6; n++) {
+        int old = leader(&t);
+
+        whole_crash(t.v[old], SIM_PROCESS);
+        CHECK(agree(&t, 300));
+        CHECK_EQ(leader(&t), old == 0 ? 1 : 0);
+        whole_start(t.v[old]);
+        CHECK(agree(&t, 5000));
+    }
+    three_drop(&t);
+}
+
+/* A paused leader is not told dead; silence replaces it, and awake it follows. */
+TEST(raft_link, a_paused_leader_is_not_dead)
+{
+    struct three t;
+
+    three_init(&t, 3);
+    CHECK(agree(&t, 5000));
+    t.but = leader(&t);
+    sim_pause(t.sim, t.but + 1, true);
+    CHECK(agree(&t, 5000));
+    for (int i = 0; i < 3; i++)
+        CHECK(i == t.but || told(t.v[i], TR_quorum_leader_dead) == 0);
+    sim_pause(t.sim, t.but + 1, false);
+    t.but = -1;
+    CHECK(agree(&t, 5000));
+    three_drop(&t);
+}
+
+/* One of three stops in order before it has ever loaded. */
+TEST(raft_link, a_lone_voter_ends_in_order)
+{
+    struct three t;
+
+    three_init(&t, 4);
+    whole_crash(t.v[1], SIM_PROCESS);
+    whole_crash(t.v[2], SIM_PROCESS);
+    (void)sim_run(t.sim, NULL, NULL, 3000 * A_MS);
+    CHECK_EQ(leader(&t), -1);
+    three_drop(&t);
+}
+
+/* ---- strangers ---- */
+
+struct stranger {
+    struct sim *sim;
+    struct whole *whole; /* voter 1 of two; the other never starts */
+    struct io *io;
+    struct wire wire;
+    struct wire_ask ask;
+    bool answered;
+};
+
+static void stranger_answered(struct wire_ask *a)
+{
+    ((struct stranger *)a->arg)->answered = true;
+}
+
+static void stranger_begin(struct loop *loop, void *arg)
+{
+    struct stranger *s = arg;
+    struct addr to = sim_addr(1, CONTROLLER_PORT);
+
+    wire_init(&s->wire, s->io, loop);
+    wire_ask_init(&s->ask, s->io);
+    s->ask.done = stranger_answered;
+    s->ask.arg = s;
+    wire_dial(&s->wire, &to);
+}
+
+static bool stranger_open(void *arg)
+{
+    return ((struct stranger *)arg)->wire.open;
+}
+
+static void stranger_init(struct stranger *s, uint64_t seed)
+{
+    static const char *const sets[] = {VOTERS_TWO};
+
+    *s = (struct stranger){.sim = sim_new(seed)};
+    s->whole = whole_new(s->sim, 1, 1, sets, 1);
+    s->io = sim_node(s->sim, STRANGER);
+    whole_start(s->whole);
+    (void)sim_run(s->sim, NULL, NULL, 500 * A_MS);
+    CHECK(sim_call(s->sim, s->io, LOOP_NET, stranger_begin, s));
+    CHECK(sim_run(s->sim, stranger_open, s, 1000 * A_MS));
+}
+
+static void stranger_drop(struct stranger *s)
+{
+    whole_stop(s->whole);
+    CHECK(sim_run(s->sim, whole_over, s->whole, 20000 * A_MS));
+    CHECK_OK(s->whole->why);
+    whole_drop(s->whole);
+    sim_crash(s->sim, STRANGER, SIM_PROCESS);
+    sim_drop(s->sim);
+}
+
+struct stranger_asks {
+    struct stranger *s;
+    const void *in;
+};
+
+static void stranger_ask_run(struct loop *loop, void *arg)
+{
+    struct stranger_asks *a = arg;
+
+    CHECK(wire_ask(&a->s->wire, &a->s->ask, -1, a->in));
+}
+
+static bool stranger_done(void *arg)
+{
+    return ((struct stranger *)arg)->answered;
+}
+
+/* NULL: the connection ended instead. */
+static const void *stranger_asks(struct stranger *s, const void *in)
+{
+    struct stranger_asks a = {.s = s, .in = in};
+
+    s->answered = false;
+    CHECK(sim_call(s->sim, s->io, LOOP_NET, stranger_ask_run, &a));
+    CHECK(sim_run(s->sim, stranger_done, s, 1000 * A_MS));
+    return s->ask.err ? NULL : s->ask.out;
+}
+
+struct hello {
+    const char *cluster;
+    int32_t node, voter;
+    uint8_t directory;
+};
+
+static int16_t says_hello(struct stranger *s, const struct hello *h)
+{
+    struct RaftHelloRequest *in = wire_in(&s->ask, API_RaftHello);
+    const struct RaftHelloResponse *out;
+
+    in->cluster_id = SLICE(h->cluster);
+    in->node_id = h->node;
+    in->voter_id = h->voter;
+    memset(in->directory_id.b, h->directory, sizeof(in->directory_id.b));
+    out = stranger_asks(s, in);
+    CHECK(out != NULL);
+    CHECK((out->error_code != 0) == (out->error_message.len > 0));
+    return out->error_code;
+}
+
+static const void *sends(struct stranger *s, struct slice message)
+{
+    struct RaftRequest *in = wire_in(&s->ask, API_Raft);
+
+    in->message = message;
+    return stranger_asks(s, in);
+}
+
+static const struct hello good = {"sim-cluster", 2, 1, 7};
+
+/* Each way to be somebody else is refused with its own reason, which the log tells too; nothing else is taken then. */
+TEST(raft_link, a_wrong_hello_is_refused)
+{
+    static const struct {
+        struct hello hello;
+        enum err err;
+    } bad[] = {
+        {{"other", 2, 1, 7}, E_INCONSISTENT_CLUSTER_ID}, {{"sim-cluster", 2, 3, 7}, E_INVALID_VOTER_KEY},
+        {{"sim-cluster", 3, 1, 7}, E_VOTER_NOT_FOUND},   {{"sim-cluster", 1, 1, 7}, E_VOTER_NOT_FOUND},
+        {{"sim-cluster", -1, 1, 7}, E_VOTER_NOT_FOUND},  {{"sim-cluster", 2, 1, 0}, E_INVALID_VOTER_KEY},
+    };
+    struct stranger s;
+    int n = sizeof(bad) / sizeof(bad[0]);
+
+    stranger_init(&s, 1);
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(says_hello(&s, &bad[i].hello), err_wire(bad[i].err));
+    CHECK_EQ(told(s.whole, TR_raft_link_refused), n);
+    CHECK_EQ(((const struct RaftResponse *)sends(&s, SLICE("x")))->error_code,
+             err_wire(E_CLUSTER_AUTHORIZATION_FAILED));
+    stranger_drop(&s);
+}
+
+/* A voter is one directory as long as this process lives: with another disk it isn't that voter, also by a new connection. */
+TEST(raft_link, a_voter_is_one_directory)
+{
+    struct stranger s;
+    struct hello other = good;
+
+    stranger_init(&s, 2);
+    other.directory++;
+    CHECK_EQ(says_hello(&s, &good), 0);
+    CHECK_EQ(says_hello(&s, &good), 0);
+    CHECK_EQ(says_hello(&s, &other), err_wire(E_INVALID_VOTER_KEY));
+    stranger_drop(&s);
+}
+
+/* What an accepted voter sends is read, or it ends its connection and leaves a row. */
+TEST(raft_link, junk_ends_the_connection)
+{
+    uint8_t junk[300];
+
+    for (size_t len = 0; len < sizeof(junk); len = len * 2 + 1) {
+        struct stranger s;
+
+        stranger_init(&s, 10 + len);
+        for (size_t i = 0; i < len; i++)
+            junk[i] = (uint8_t)(i * 37 + 3);
+        CHECK_EQ(says_hello(&s, &good), 0);
+        CHECK(sends(&s, slice_of(junk, len)) == NULL);
+        CHECK_EQ(told(s.whole, TR_quorum_message_bad), 1);
+        stranger_drop(&s);
+    }
+}
+
+/* Before the quorum has loaded nothing is answered but what lets it load: who asks for else comes again. */
+TEST(raft_link, only_controllers_are_served_early)
+{
+    struct stranger s;
+    struct FetchSnapshotRequest *in;
+    const struct FetchSnapshotResponse *out;
+
+    stranger_init(&s, 3);
+    in = wire_in(&s.ask, API_FetchSnapshot);
+    out = stranger_asks(&s, in);
+    CHECK(out && out->error_code == err_wire(E_INVALID_REQUEST));
+    CHECK(stranger_asks(&s, wire_in(&s.ask, API_DescribeCluster)) == NULL);
+    stranger_drop(&s);
+}
+
+/* ---- a link by itself: voter 2, whose quorum is this test ---- */
+
+struct lone {
+    struct sim *sim;
+    struct whole *whole; /* voter 1 */
+    struct io *io;
+    struct node node;
+    struct net_loop net, *nets[1];
+    struct small_world settings;
+    struct loop *control;
+    struct raft_link *link;
+    struct msg stopped_msg;
+    int n_alive, n_dead, n_pieces, n_taken;
+    size_t message;
+    struct quorum_checkpoint id;
+    int64_t at, size;
+    uint64_t sum;
+    enum err err;
+    bool stopped;
+};
+
+static bool lone_came(void *arg, int32_t node, struct slice bytes)
+{
+    return true;
+}
+
+static void lone_dead(void *arg, int32_t node)
+{
+    ((struct lone *)arg)->n_dead += node == 1;
+}
+
+static void lone_alive(void *arg, int32_t node)
+{
+    ((struct lone *)arg)->n_alive += node == 1;
+}
+
+static void lone_piece(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                       enum err err)
+{
+    struct lone *l = arg;
+
+    l->n_pieces++;
+    l->err = err;
+    if (err)
+        return;
+    CHECK_EQ(at, l->at);
+    l->size = size;
+    l->at += (int64_t)bytes.len;
+    if (l->at < size)
+        raft_link_ask(l->link, 1, id, l->at);
+}
+
+static void lone_net(struct loop *loop, void *arg)
+{
+    struct lone *l = arg;
+    l->net = (struct net_loop){.node = &l->node, .loop = loop};
+}
+
+static void lone_begin(struct loop *loop, void *arg)
+{
+    struct lone *l = arg;
+    struct raft_link_settings settings = {.directory_id = {{9, 9}}};
+    const struct raft_link_ops ops = {
+        .came = lone_came, .dead = lone_dead, .alive = lone_alive, .piece = lone_piece, .arg = l};
+
+    settings.voters = config_voters(l->node.config, &settings.n_voters);
+    l->control = loop;
+    l->link = raft_link_start(&l->node, loop, &settings, &ops);
+}
+
+static void lone_init(struct lone *l, uint64_t seed, const char *const *sets, int n_sets)
+{
+    *l = (struct lone){.sim = sim_new(seed)};
+    l->whole = whole_new(l->sim, 1, 1, sets, n_sets);
+    l->io = sim_node(l->sim, SECOND);
+    l->nets[0] = &l->net;
+    l->node = (struct node){.io = l->io, .heap = io_heap(l->io), .id = SECOND, .net = l->nets, .n_net = 1};
+    snprintf(l->node.cluster_id, sizeof(l->node.cluster_id), "sim-cluster");
+    l->node.config = small_config(&l->settings, "node.id=2\n" VOTERS_TWO "\n");
+    CHECK(sim_call(l->sim, l->io, LOOP_NET, lone_net, l));
+    CHECK(sim_call(l->sim, l->io, LOOP_DISK, lone_begin, l));
+}
+
+static void lone_stopped(struct msg *msg)
+{
+    container_of(msg, struct lone, stopped_msg)->stopped = true;
+}
+
+static void lone_end(struct loop *loop, void *arg)
+{
+    struct lone *l = arg;
+
+    l->stopped_msg.run = lone_stopped;
+    raft_link_stop(l->link, &l->stopped_msg);
+}
+
+static bool lone_over(void *arg)
+{
+    return ((struct lone *)arg)->stopped;
+}
+
+static void lone_drop(struct lone *l)
+{
+    CHECK(sim_call(l->sim, l->io, LOOP_DISK, lone_end, l));
+    CHECK(sim_run(l->sim, lone_over, l, 1000 * A_MS));
+    whole_crash(l->whole, SIM_PROCESS);
+    whole_drop(l->whole);
+    heap_drop(l->settings.heap);
+    sim_crash(l->sim, SECOND, SIM_PROCESS);
+    sim_drop(l->sim);
+}
+
+static bool lone_up(void *arg)
+{
+    return ((struct lone *)arg)->n_alive > 0;
+}
+
+static void lone_wait(struct lone *l)
+{
+    l->n_alive = 0;
+    CHECK(sim_run(l->sim, lone_up, l, 10000 * A_MS));
+}
+
+/* As many messages as it takes, in one turn. */
+static void lone_sends(struct loop *loop, void *arg)
+{
+    struct lone *l = arg;
+    struct slice bytes = slice_of(heap_alloc(l->node.heap, l->message), l->message);
+
+    l->n_taken = 0;
+    while (l->n_taken < 2 * RAFT_LINK_MESSAGES && raft_link_send(l->link, 1, bytes))
+        l->n_taken++;
+    CHECK(!raft_link_send(l->link, 5, bytes));
+    heap_free(l->node.heap, bytes.p);
+}
+
+static int lone_takes(struct lone *l, size_t message)
+{
+    l->message = message;
+    CHECK(sim_call(l->sim, l->io, LOOP_DISK, lone_sends, l));
+    return l->n_taken;
+}
+
+static const char *const two[] = {VOTERS_TWO};
+
+/* What waits for one voter is bounded, in bytes and in messages, but for a single one; what was lost with its connection
+ * makes room again. */
+TEST(raft_link, what_waits_is_bounded)
+{
+    struct lone l;
+
+    lone_init(&l, 1, two, 1);
+    CHECK_EQ(lone_takes(&l, 10), 0);
+    whole_start(l.whole);
+    lone_wait(&l);
+    CHECK_EQ(lone_takes(&l, 10),
+             RAFT_LINK_MESSAGES); /* they don't read: the connection ends, and comes again */
+    lone_wait(&l);
+    CHECK_EQ(lone_takes(&l, 64 << 10), RAFT_LINK_BYTES / (64 << 10));
+    lone_wait(&l);
+    CHECK_EQ(lone_takes(&l, RAFT_LINK_BYTES + 1), 1);
+    lone_drop(&l);
+}
+
+/* A voter is dead when its port refuses: once, also if it wasn't there at all, and again after it had come back. A machine
+ * that says nothing is not. */
+TEST(raft_link, dead_is_who_refuses)
+{
+    struct lone l;
+
+    lone_init(&l, 2, two, 1);
+    (void)sim_run(l.sim, NULL, NULL, 5000 * A_MS);
+    int before = l.n_dead; /* its machine isn't on */
+
+    whole_start(l.whole);
+    lone_wait(&l);
+    whole_crash(l.whole, SIM_PROCESS);
+    (void)sim_run(l.sim, NULL, NULL, 20 * A_MS);
+    CHECK_EQ(l.n_dead, before + 1);
+    (void)sim_run(l.sim, NULL, NULL, 5000 * A_MS);
+    CHECK_EQ(l.n_dead, before + 1);
+    whole_start(l.whole);
+    lone_wait(&l);
+    sim_pause(l.sim, 1, true);
+    (void)sim_run(l.sim, NULL, NULL, 10000 * A_MS);
+    CHECK_EQ(l.n_dead, before + 1);
+    sim_pause(l.sim, 1, false);
+    whole_crash(l.whole, SIM_PROCESS);
+    (void)sim_run(l.sim, NULL, NULL, 3000 * A_MS);
+    CHECK_EQ(l.n_dead, before + 2);
+    lone_drop(&l);
+}
+
+static void lone_asks(struct loop *loop, void *arg)
+{
+    struct lone *l = arg;
+
+    raft_link_ask(l->link, 1, l->id, l->at);
+}
+
+static bool lone_answered(void *arg)
+{
+    const struct lone *l = arg;
+
+    return l->n_pieces > 0 && (l->err || l->at == l->size);
+}
+
+static enum err lone_fetches(struct lone *l, int64_t at)
+{
+    l->n_pieces = 0;
+    l->at = at;
+    l->size = -1;
+    CHECK(sim_call(l->sim, l->io, LOOP_DISK, lone_asks, l));
+    CHECK(sim_run(l->sim, lone_answered, l, 40000 * A_MS));
+    return l->err;
+}
+
+static bool has_checkpoint(void *arg)
+{
+    const struct lone *l = arg;
+
+    return l->whole->ready && control_quorum(l->whole->node->control).snapshot > 0;
+}
+
+/* A checkpoint comes in pieces, by the controller's listener; what isn't there is said, and so is a node that is gone. */
+TEST(raft_link, a_checkpoint_is_fetched_in_pieces)
+{
+    static const char *const sets[] = {"metadata.log.max.record.bytes.between.snapshots=1"};
+    struct lone l;
+    struct quorum_view v;
+
+    lone_init(&l, 3, sets, 1);
+    whole_start(l.whole);
+    CHECK(sim_run(l.sim, has_checkpoint, &l, 20000 * A_MS));
+    (void)sim_run(l.sim, NULL, NULL, 1000 * A_MS);
+    v = control_quorum(l.whole->node->control);
+    l.id = (struct quorum_checkpoint){v.snapshot, v.epoch};
+    CHECK_OK(lone_fetches(&l, 0));
+    CHECK(l.size > 0);
+    CHECK_EQ(lone_fetches(&l, l.size), E_POSITION_OUT_OF_RANGE);
+    l.id.offset++;
+    CHECK_EQ(lone_fetches(&l, 0), E_SNAPSHOT_NOT_FOUND);
+    whole_crash(l.whole, SIM_PROCESS);
+    CHECK(lone_fetches(&l, 0) != E_OK && l.err != E_SNAPSHOT_NOT_FOUND);
+    lone_drop(&l);
+}

@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #define MS INT64_C(1000000)
-enum { RETRY_FIRST_MS = 20, RETRY_MAX_MS = 1000, REFUSED_MS = 5000, CALL_MS = 2000, PIECE_MS = 30000 };
+enum { RETRY_MAX_MS = 1000, REFUSED_MS = 5000, PIECE_MS = 30000 };
 
 struct link_voter *link_voter_of(struct raft_link *l, int32_t node)
 {
@@ -22,6 +22,18 @@ struct link_voter *link_voter_of(struct raft_link *l, int32_t node)
         if (l->voters[i].node == node)
             return &l->voters[i];
     return NULL;
+}
+
+static int64_t setting_ms(const struct raft_link *l, enum config_id id)
+{
+    int64_t ms = config_int(l->node->config, id);
+
+    return ms > 0 ? ms : 1;
+}
+
+static int64_t retry_ns(const struct raft_link *l)
+{
+    return setting_ms(l, C_controller_quorum_retry_backoff_ms) * MS;
 }
 
 /* ---- what net[0] tells the control loop ---- */
@@ -94,7 +106,7 @@ static void hello_done(struct client_call *call)
         return;
     }
     v->dead = false;
-    v->wait_ns = RETRY_FIRST_MS * MS;
+    v->wait_ns = retry_ns(v->link);
     if (out->error_code) {
         TRACE(l->node->io, raft_link_not_taken, v->node, (int)out->error_message.len,
               out->error_message.len ? (const char *)out->error_message.p : "");
@@ -149,7 +161,7 @@ void link_heard(struct link_voter *v)
 {
     v->n_in++;
     v->dead = v->refused = false;
-    v->wait_ns = RETRY_FIRST_MS * MS;
+    v->wait_ns = retry_ns(v->link);
     if (v->state == LINK_RESTS && !v->link->ending)
         hello(v);
 }
@@ -212,7 +224,8 @@ static void begin(struct msg *msg)
         const struct config_voter *at = where(v);
 
         ASSERT(at);
-        v->client = client_of(v, at->host, at->port, CALL_MS, connection_ended);
+        v->client = client_of(v, at->host, at->port, setting_ms(l, C_controller_quorum_request_timeout_ms),
+                              connection_ended);
         if (v->state == LINK_RESTS)
             hello(v);
     }
@@ -362,7 +375,7 @@ static struct FetchSnapshotRequest *ask_request(struct raft_ask *a)
 
     in->cluster_id = SLICE(a->link->node->cluster_id);
     in->replica_id = a->link->node->id;
-    in->max_bytes = RAFT_LINK_PIECE;
+    in->max_bytes = (int32_t)config_int(a->link->node->config, C_controller_quorum_fetch_snapshot_max_bytes);
     PROTO_ARRAY_NEW(&a->arena, FetchSnapshotRequest_TopicSnapshot, in->topics, 1);
     in->topics.v[0].name = SLICE("__cluster_metadata");
     PROTO_ARRAY_NEW(&a->arena, FetchSnapshotRequest_PartitionSnapshot, in->topics.v[0].partitions, 1);
@@ -427,7 +440,7 @@ struct raft_link *raft_link_start(struct node *node, struct loop *control,
         l->n++;
         v->link = l;
         v->node = settings->voters[i].id;
-        v->wait_ns = RETRY_FIRST_MS * MS;
+        v->wait_ns = retry_ns(l);
         v->again.fire = hello_again;
         arena_init(&v->arena, node->heap, SIZE_MAX);
     }

@@ -27,11 +27,11 @@ struct three {
 
 static void three_init(struct three *t, uint64_t seed)
 {
-    static const char *const sets[] = {VOTERS_THREE};
+    static const char *const sets[] = {VOTERS_THREE, "metadata.log.max.record.bytes.between.snapshots=500"};
 
     *t = (struct three){.sim = sim_new(seed), .but = -1};
     for (int i = 0; i < 3; i++)
-        t->v[i] = whole_new(t->sim, i + 1, 1, sets, 1);
+        t->v[i] = whole_new(t->sim, i + 1, 1, sets, 2);
     for (int i = 0; i < 3; i++)
         whole_start(t->v[i]);
 }
@@ -147,6 +147,30 @@ TEST(raft_link, who_came_back_stands_again)
     three_drop(&t);
 }
 
+/* A voter whose log ends before the others' begin is brought up by their snapshot, over the same connections. */
+TEST(raft_link, a_voter_that_fell_behind_gets_a_snapshot)
+{
+    struct three t;
+
+    three_init(&t, 6);
+    CHECK(agree(&t, 5000));
+    whole_crash(t.v[2], SIM_PROCESS);
+    CHECK(agree(&t, 5000));
+    for (int n = 0; n < 4; n++) { /* who starts again holds no more in memory than what its snapshot lacks */
+        int i = n % 2;
+
+        (void)sim_run(t.sim, NULL, NULL, 1000 * A_MS);
+        whole_stop(t.v[i]);
+        CHECK(sim_run(t.sim, whole_over, t.v[i], 20000 * A_MS));
+        whole_start(t.v[i]);
+        CHECK(agree(&t, 10000));
+    }
+    whole_start(t.v[2]);
+    CHECK(agree(&t, 10000));
+    CHECK_EQ(told(t.v[2], TR_quorum_installed), 1);
+    three_drop(&t);
+}
+
 /* A paused leader is not told dead; silence replaces it, and awake it follows. */
 TEST(raft_link, a_paused_leader_is_not_dead)
 {
@@ -197,7 +221,7 @@ static void stranger_answered(struct wire_ask *a)
 static void stranger_begin(struct loop *loop, void *arg)
 {
     struct stranger *s = arg;
-    struct addr to = sim_addr(1, CONTROLLER_PORT);
+    struct addr to = sim_addr(s->whole->id, CONTROLLER_PORT);
 
     wire_init(&s->wire, s->io, loop);
     wire_ask_init(&s->ask, s->io);
@@ -211,17 +235,22 @@ static bool stranger_open(void *arg)
     return ((struct stranger *)arg)->wire.open;
 }
 
+static void stranger_comes(struct stranger *s)
+{
+    s->io = sim_node(s->sim, STRANGER);
+    CHECK(sim_call(s->sim, s->io, LOOP_NET, stranger_begin, s));
+    CHECK(sim_run(s->sim, stranger_open, s, 1000 * A_MS));
+}
+
 static void stranger_init(struct stranger *s, uint64_t seed)
 {
     static const char *const sets[] = {VOTERS_TWO};
 
     *s = (struct stranger){.sim = sim_new(seed)};
     s->whole = whole_new(s->sim, 1, 1, sets, 1);
-    s->io = sim_node(s->sim, STRANGER);
     whole_start(s->whole);
     (void)sim_run(s->sim, NULL, NULL, 500 * A_MS);
-    CHECK(sim_call(s->sim, s->io, LOOP_NET, stranger_begin, s));
-    CHECK(sim_run(s->sim, stranger_open, s, 1000 * A_MS));
+    stranger_comes(s);
 }
 
 static void stranger_drop(struct stranger *s)
@@ -258,7 +287,7 @@ static const void *stranger_asks(struct stranger *s, const void *in)
 
     s->answered = false;
     CHECK(sim_call(s->sim, s->io, LOOP_NET, stranger_ask_run, &a));
-    CHECK(sim_run(s->sim, stranger_done, s, 1000 * A_MS));
+    CHECK(sim_run(s->sim, stranger_done, s, 5000 * A_MS));
     return s->ask.err ? NULL : s->ask.out;
 }
 
@@ -361,6 +390,88 @@ TEST(raft_link, only_controllers_are_served_early)
     CHECK(out && out->error_code == err_wire(E_INVALID_REQUEST));
     CHECK(stranger_asks(&s, wire_in(&s.ask, API_DescribeCluster)) == NULL);
     stranger_drop(&s);
+}
+
+/* ---- what a quorum says of itself ---- */
+
+static const struct DescribeQuorumResponse *describes(struct stranger *s)
+{
+    struct DescribeQuorumRequest *in = wire_in(&s->ask, API_DescribeQuorum);
+    const void *out;
+
+    PROTO_ARRAY_NEW(&s->ask.arena, DescribeQuorumRequest_TopicData, in->topics, 1);
+    in->topics.v[0].topic_name = SLICE("__cluster_metadata");
+    PROTO_ARRAY_NEW(&s->ask.arena, DescribeQuorumRequest_PartitionData, in->topics.v[0].partitions, 1);
+    out = stranger_asks(s, in);
+    CHECK(out != NULL);
+    return out;
+}
+
+/* The leader tells how far each voter has come, and that it was heard a moment ago although nothing is written; where all
+ * listen. Another node says that it doesn't lead. */
+TEST(raft_link, the_leader_describes_the_quorum)
+{
+    struct three t;
+    struct stranger s;
+    const struct DescribeQuorumResponse *out;
+    const struct DescribeQuorumResponse_PartitionData *p;
+
+    three_init(&t, 5);
+    CHECK(agree(&t, 5000));
+    int l = leader(&t);
+    s = (struct stranger){.sim = t.sim, .whole = t.v[l]};
+
+    stranger_comes(&s);
+    CHECK(sim_run(t.sim, whole_ready, t.v[l], 5000 * A_MS));
+    (void)sim_run(t.sim, NULL, NULL, 3000 * A_MS);
+    out = describes(&s);
+    CHECK_EQ(out->error_code, 0);
+    p = &out->topics.v[0].partitions.v[0];
+    CHECK(p->leader_id == l + 1 && p->leader_epoch > 0 && p->current_voters.n == 3 && out->nodes.n == 3);
+    for (int i = 0; i < 3; i++) {
+        const struct DescribeQuorumResponse_ReplicaState *v = &p->current_voters.v[i];
+        int64_t ago = sim_wall_ms(t.sim, l + 1) - v->last_fetch_timestamp;
+
+        CHECK(v->replica_id == i + 1 && v->log_end_offset == p->high_watermark);
+        CHECK(ago >= 0 && ago < 200 && v->last_caught_up_timestamp == v->last_fetch_timestamp);
+        CHECK(out->nodes.v[i].node_id == i + 1 && out->nodes.v[i].listeners.v[0].port == CONTROLLER_PORT);
+    }
+    wire_ask_drop(&s.ask);
+    sim_crash(t.sim, STRANGER, SIM_PROCESS);
+    s.whole = t.v[(l + 1) % 3];
+    stranger_comes(&s);
+    CHECK_EQ(describes(&s)->error_code, err_wire(E_NOT_LEADER_OR_FOLLOWER));
+    sim_crash(t.sim, STRANGER, SIM_PROCESS);
+    three_drop(&t);
+}
+
+/* A leader that is cut off answers nothing, not even what needs no record: a majority may have another by now. */
+TEST(raft_link, a_leader_that_is_cut_off_says_nothing)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct three t;
+        struct stranger s;
+
+        three_init(&t, seed);
+        CHECK(agree(&t, 5000));
+        t.but = leader(&t);
+        s = (struct stranger){.sim = t.sim, .whole = t.v[t.but]};
+        stranger_comes(&s);
+        CHECK(sim_run(t.sim, whole_ready, t.v[t.but], 5000 * A_MS));
+        CHECK_EQ(describes(&s)->error_code, 0);
+        for (int i = 0; i < 3; i++) {
+            sim_partition(t.sim, t.but + 1, i + 1, i != t.but);
+            sim_partition(t.sim, i + 1, t.but + 1, i != t.but);
+        }
+        CHECK_EQ(control_quorum(t.v[t.but]->node->control).leader, t.but + 1);
+        CHECK_EQ(describes(&s)->error_code, err_wire(E_NOT_LEADER_OR_FOLLOWER));
+        CHECK(agree(&t, 5000));
+        sim_heal(t.sim);
+        t.but = -1;
+        CHECK(agree(&t, 10000));
+        sim_crash(t.sim, STRANGER, SIM_PROCESS);
+        three_drop(&t);
+    }
 }
 
 /* ---- a link by itself: voter 2, whose quorum is this test ---- */

@@ -179,6 +179,7 @@ static const void *of_pages(struct node_world *w, struct arena *a)
 PLAIN(of_elect, ElectLeaders)
 PLAIN(of_move, AlterPartitionReassignments)
 PLAIN(of_moves, ListPartitionReassignments)
+PLAIN(of_quorum, DescribeQuorum)
 PLAIN(of_features, UpdateFeatures)
 PLAIN(of_unregister, UnregisterBroker)
 
@@ -210,6 +211,7 @@ static const struct refused REFUSED[] = {
     {API_IncrementalAlterConfigs, -1, of_alter_some, TOPIC_REFUSED},
     {API_AlterPartitionReassignments, -1, of_move, CLUSTER_REFUSED},
     {API_ListPartitionReassignments, -1, of_moves, CLUSTER_REFUSED},
+    {API_DescribeQuorum, -1, of_quorum, CLUSTER_REFUSED},
     {API_UpdateFeatures, -1, of_features, CLUSTER_REFUSED},
     {API_UnregisterBroker, -1, of_unregister, CLUSTER_REFUSED},
     {API_DescribeCluster, 1, of_cluster, "\"clusterAuthorizedOperations\":0"},

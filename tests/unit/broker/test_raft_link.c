@@ -80,13 +80,25 @@ static bool agree(struct three *t, int64_t ms)
     return sim_run(t->sim, agreed, t, ms * A_MS);
 }
 
+static bool has_stopped(void *arg)
+{
+    return ((struct whole *)arg)->stopped;
+}
+
+static void whole_ends(struct sim *s, struct whole *w)
+{
+    whole_stop(w);
+    CHECK(sim_run(s, has_stopped, w, 20000 * A_MS));
+    (void)sim_run(s, NULL, NULL, 200 * A_MS); /* its last loop */
+    CHECK(whole_over(w));
+    CHECK_OK(w->why);
+}
+
 static void three_drop(struct three *t)
 {
     for (int i = 0; i < 3; i++)
         if (t->v[i]->io) {
-            whole_stop(t->v[i]);
-            CHECK(sim_run(t->sim, whole_over, t->v[i], 20000 * A_MS));
-            CHECK_OK(t->v[i]->why);
+            whole_ends(t->sim, t->v[i]);
         }
     for (int i = 0; i < 3; i++)
         whole_drop(t->v[i]);
@@ -160,8 +172,7 @@ TEST(raft_link, a_voter_that_fell_behind_gets_a_snapshot)
         int i = n % 2;
 
         (void)sim_run(t.sim, NULL, NULL, 1000 * A_MS);
-        whole_stop(t.v[i]);
-        CHECK(sim_run(t.sim, whole_over, t.v[i], 20000 * A_MS));
+        whole_ends(t.sim, t.v[i]);
         whole_start(t.v[i]);
         CHECK(agree(&t, 10000));
     }
@@ -255,9 +266,7 @@ static void stranger_init(struct stranger *s, uint64_t seed)
 
 static void stranger_drop(struct stranger *s)
 {
-    whole_stop(s->whole);
-    CHECK(sim_run(s->sim, whole_over, s->whole, 20000 * A_MS));
-    CHECK_OK(s->whole->why);
+    whole_ends(s->sim, s->whole);
     whole_drop(s->whole);
     sim_crash(s->sim, STRANGER, SIM_PROCESS);
     sim_drop(s->sim);

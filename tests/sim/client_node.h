@@ -18,7 +18,7 @@ enum { MAKER_FLIGHT = 4, BOOKS_MAX = 12 };
 struct clients_tally {
     uint64_t produced, answered, silent, retried, refused, new_ids, duplicates;
     uint64_t fetched, waited, records, sessions, out_of_range, dials;
-    uint64_t topics_made, topics_gone, metadata, settings, threads, deleted, offsets;
+    uint64_t topics_made, topics_gone, metadata, settings, threads, deleted, offsets, times;
     uint64_t too_early; /* batches refused because the clock of the server lay far behind */
 };
 

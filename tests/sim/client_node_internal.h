@@ -68,6 +68,7 @@ struct reader {
     bool durable[PARTS_MAX];
     int era[PARTS_MAX];
     int64_t promised[PARTS_MAX]; /* when the question was asked */
+    int64_t time[PARTS_MAX];     /* that ListOffsets was asked for */
     bool from_start[PARTS_MAX];  /* the goal: all was read from the start on */
     bool done[PARTS_MAX];
     bool resting;

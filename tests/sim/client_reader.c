@@ -3,7 +3,9 @@
 #include "client_node_internal.h"
 #include "proto/batch.h"
 
-enum { FETCH_VERSION = 12, WAIT_MS_MAX = 3000, PART_BYTES = 60000, LATEST = -1, EARLIEST = -2 };
+enum { FETCH_VERSION = 12, WAIT_MS_MAX = 3000, PART_BYTES = 60000, LATEST = -1, EARLIEST = -2, BY_TIME = 0 };
+/* The version tells later what was asked for. */
+enum { LATEST_VERSION = 5, BY_TIME_VERSION, EARLIEST_VERSION };
 static const int64_t REST_NS = 100000000;
 
 static void fetch_done(struct wire_ask *a);
@@ -51,8 +53,18 @@ static void fetch_ask(struct reader *r)
     (void)wire_ask(&r->link.wire, &r->ask, FETCH_VERSION, in);
 }
 
-/* Where each partition begins, and that it ends behind what was promised. */
-static void offsets_ask(struct reader *r, int64_t timestamp)
+/* About the time of a record that was read, or of one that may come. */
+static int64_t some_time(struct reader *r, int p)
+{
+    struct sim *s = r->link.c->s;
+    const struct book *b = r->books[p];
+    int64_t time = book_time(b, (int64_t)sim_below(s, (uint64_t)b->promised_end + 1));
+
+    return (time < 0 ? io_wall_ms(r->link.c->io) : time) + (int64_t)sim_below(s, 5) - 2;
+}
+
+/* Where each partition begins, that it ends behind what was promised, or the first record as young as some time. */
+static void offsets_ask(struct reader *r, int64_t what)
 {
     struct ListOffsetsRequest *in = wire_in(&r->ask, API_ListOffsets);
     struct arena *a = &r->ask.arena;
@@ -63,11 +75,16 @@ static void offsets_ask(struct reader *r, int64_t timestamp)
     PROTO_ARRAY_NEW(a, ListOffsetsRequest_ListOffsetsPartition, in->topics.v[0].partitions, r->n);
     for (int p = 0; p < r->n; p++) {
         in->topics.v[0].partitions.v[p].partition_index = p;
-        in->topics.v[0].partitions.v[p].timestamp = timestamp;
+        r->time[p] = what == BY_TIME ? some_time(r, p) : what;
+        in->topics.v[0].partitions.v[p].timestamp = r->time[p];
     }
     reader_notes(r);
     r->ask.done = offsets_done;
-    (void)wire_ask(&r->link.wire, &r->ask, timestamp == LATEST ? 5 : 7, in);
+    (void)wire_ask(&r->link.wire, &r->ask,
+                   what == LATEST     ? LATEST_VERSION
+                   : what == EARLIEST ? EARLIEST_VERSION
+                                      : BY_TIME_VERSION,
+                   in);
 }
 
 static void reader_ticked(struct link *l)
@@ -87,6 +104,8 @@ static void reader_ticked(struct link *l)
         offsets_ask(r, EARLIEST);
     else if (sim_below(l->c->s, 10) == 0)
         offsets_ask(r, LATEST);
+    else if (sim_below(l->c->s, 8) == 0)
+        offsets_ask(r, BY_TIME);
     else
         fetch_ask(r);
 }
@@ -102,11 +121,30 @@ static void reader_fresh(struct link *l)
 
 /* ---- what comes back ---- */
 
+/* The first record of that time or a later one, wherever the clock was when the others came. What lies in front of a log
+ * that is trimmed nobody knows. */
+static void time_judge(struct reader *r, int p,
+                       const struct ListOffsetsResponse_ListOffsetsPartitionResponse *out)
+{
+    struct book *b = r->books[p];
+    bool found = out->offset >= 0;
+
+    JUDGE(!found || out->timestamp >= r->time[p], "%s-%d: %lld is of %lld, asked was for %lld", r->topic, p,
+          (long long)out->offset, (long long)out->timestamp, (long long)r->time[p]);
+    if (r->era[p] != b->era)
+        return;
+    if (found && book_time(b, out->offset) >= 0)
+        JUDGE(book_time(b, out->offset) == out->timestamp, "%s-%d: %lld is of %lld, not %lld", r->topic, p,
+              (long long)out->offset, (long long)book_time(b, out->offset), (long long)out->timestamp);
+    if (!b->trimmed)
+        book_claim(b, r->time[p], found ? out->offset : r->promised[p]);
+    r->link.c->tally.times += found;
+}
+
 static void offset_judge(struct reader *r, int p,
                          const struct ListOffsetsResponse_ListOffsetsPartitionResponse *out)
 {
     struct book *b = r->books[p];
-    bool earliest = r->ask.version == 7;
 
     if (out->error_code) {
         JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR),
@@ -114,7 +152,9 @@ static void offset_judge(struct reader *r, int p,
         return;
     }
     r->link.c->tally.offsets++;
-    if (earliest) {
+    if (r->ask.version == BY_TIME_VERSION) {
+        time_judge(r, p, out);
+    } else if (r->ask.version == EARLIEST_VERSION) {
         /* the name of a first segment may be lost with the power, and that of the second kept */
         JUDGE(b->trimmed || out->offset == 0 || (b->era > 0 && !b->durable), "%s-%d begins at %lld", r->topic,
               p, (long long)out->offset);
@@ -154,8 +194,10 @@ static void batch_read(struct reader *r, int p, const struct batch_view *v)
     while (record_next(&it, &rec) == E_OK) {
         uint32_t number = book_number_of(b, rec.value);
         r->link.c->tally.records++;
-        if (r->era[p] == b->era)
+        if (r->era[p] == b->era) {
             book_met(b, rec.offset, number, promise_of(b, r->durable[p]));
+            book_timed(b, rec.offset, rec.timestamp);
+        }
     }
     record_iter_close(&it);
 }

@@ -19,6 +19,7 @@ void book_drop(struct book *b)
     free(b->at);
     free(b->kept);
     free(b->where);
+    free(b->when);
 }
 
 static void *grown(void *p, size_t from, size_t to)
@@ -79,6 +80,7 @@ void book_met(struct book *b, int64_t offset, uint32_t number, enum promise how)
             room *= 2;
         b->at = grown(b->at, (size_t)b->offsets_room * sizeof(*b->at), (size_t)room * sizeof(*b->at));
         b->kept = grown(b->kept, (size_t)b->offsets_room, (size_t)room);
+        b->when = grown(b->when, (size_t)b->offsets_room * sizeof(*b->when), (size_t)room * sizeof(*b->when));
         b->offsets_room = room;
     }
     JUDGE(b->at[offset] == 0 || b->at[offset] == number, "%s-%d: offset %lld held number %u, now %u",
@@ -91,6 +93,43 @@ void book_met(struct book *b, int64_t offset, uint32_t number, enum promise how)
         b->kept[offset] = (uint8_t)how;
     if (how != SUPPOSED && offset >= b->promised_end)
         b->promised_end = offset + 1;
+}
+
+/* ---- times ---- */
+
+static void claim_judge(const struct book *b, const struct claim *c, int64_t offset)
+{
+    JUDGE(offset >= c->below || book_time(b, offset) < c->time,
+          "%s-%d: %lld is of %lld, and ListOffsets said that none below %lld is of %lld or later", b->topic,
+          b->partition, (long long)offset, (long long)book_time(b, offset), (long long)c->below,
+          (long long)c->time);
+}
+
+int64_t book_time(const struct book *b, int64_t offset)
+{
+    return offset < b->offsets_room ? b->when[offset] - 1 : -1;
+}
+
+void book_timed(struct book *b, int64_t offset, int64_t timestamp)
+{
+    int n = b->n_claims < CLAIMS_MAX ? b->n_claims : CLAIMS_MAX;
+
+    JUDGE(b->when[offset] == 0 || b->when[offset] == timestamp + 1, "%s-%d: %lld was of %lld, now %lld",
+          b->topic, b->partition, (long long)offset, (long long)b->when[offset] - 1, (long long)timestamp);
+    if (b->when[offset])
+        return;
+    b->when[offset] = timestamp + 1;
+    for (int i = 0; i < n; i++)
+        claim_judge(b, &b->claims[i], offset);
+}
+
+void book_claim(struct book *b, int64_t time, int64_t below)
+{
+    struct claim *c = &b->claims[b->n_claims++ % CLAIMS_MAX];
+
+    *c = (struct claim){time, below};
+    for (int64_t o = 0; o < below && o < b->offsets_room; o++)
+        claim_judge(b, c, o);
 }
 
 /* ---- the disk ---- */
@@ -116,6 +155,7 @@ static void batch_judge(struct reading *r, const struct batch_view *v)
     record_iter_open(&it, r->heap, NULL, v, 1 << 20);
     while (record_next(&it, &rec) == E_OK) {
         book_met(r->b, rec.offset, book_number_of(r->b, rec.value), SUPPOSED);
+        book_timed(r->b, rec.offset, rec.timestamp);
         r->on_disk[rec.offset] = 1;
     }
     record_iter_close(&it);
@@ -169,6 +209,7 @@ static void lost(struct book *b, int64_t offset, bool power)
     b->where[b->at[offset]] = 0;
     b->at[offset] = 0;
     b->kept[offset] = 0;
+    b->when[offset] = 0;
 }
 
 int64_t book_judge_disk(struct book *b, struct sim *s, int node, int n_dirs, bool power, bool *torn)
@@ -176,6 +217,7 @@ int64_t book_judge_disk(struct book *b, struct sim *s, int node, int n_dirs, boo
     struct reading r = {.b = b, .s = s, .node = node, .first = -1, .end = -1, .torn = torn};
 
     *torn = false;
+    b->n_claims = 0; /* what nobody was promised may be another record now */
     r.heap = heap_new(false);
     r.on_disk = calloc(1, OFFSETS_MAX);
     for (int i = 0; i < n_dirs; i++) {

@@ -224,6 +224,7 @@ static void tell(const struct clients_tally *t)
     tally_add(TALLY_node_io_threads_changed, t->threads);
     tally_add(TALLY_node_records_deleted, t->deleted);
     tally_add(TALLY_node_offsets_listed, t->offsets);
+    tally_add(TALLY_node_times_found, t->times);
 }
 
 static void clients_make(struct world *w)

@@ -22,8 +22,14 @@ static uint8_t sync_mask(enum log_sync_how how)
     return how == LOG_SYNC_ALL ? 1 << SEGMENT_LOG | 1 << SEGMENT_INDEX | 1 << SEGMENT_TIME : 1 << SEGMENT_LOG;
 }
 
+/* The row of the largest time, which a stop writes behind records that are on disk already, counts too: the next life of the
+ * log believes it and doesn't write it again. */
 static bool sync_needed(const struct log *log, enum log_sync_how how)
 {
+    const struct segment *s = log_active(log);
+
+    if (how == LOG_SYNC_ALL && s && s->unsynced)
+        return true;
     return log->synced < log->end || log->names_loose || log->id_loose || log->epochs_loose ||
            (how == LOG_SYNC_ALL && log->recovered < log->end);
 }

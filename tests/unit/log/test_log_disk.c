@@ -10,6 +10,8 @@ struct run {
     struct io *io;
     void (*fn)(struct run *r);
     int64_t *calls;
+    int64_t latest; /* the offset of the largest time */
+    int more;       /* batches before it */
 };
 
 static void run_one(struct loop *loop, void *arg)
@@ -394,5 +396,67 @@ TEST(log_disk, a_failed_sync_is_no_other_descriptors_matter)
     for (int64_t nth = 1, all = calls; nth <= all; nth++) {
         calls = nth;
         sync_many(&calls);
+    }
+}
+
+static void append_batch(struct run *r, int number)
+{
+    struct log_append a = {.leader_epoch = 0, .now_ms = 1};
+    struct bytes b;
+
+    world_batch(io_heap(r->io), number, 0, &b);
+    a.bytes = bytes_slice(&b);
+    CHECK_OK(log_append(r->w.log, &a));
+    bytes_drop(&b);
+}
+
+enum { LATEST_BATCH = 100 };
+
+static void latest_time_first(struct run *r)
+{
+    r->w.config.segment_bytes = 1 << 20;
+    r->w.config.index_interval_bytes = 1000; /* its row is made by the stop */
+    CHECK_OK(world_start(&r->w, r->io));
+    for (int i = 41; i < 60 + r->more; i++)
+        append_batch(r, i);
+    CHECK_OK(world_sync(&r->w, LOG_SYNC_ALL)); /* the files are there */
+    r->latest = log_end(r->w.log);
+    append_batch(r, LATEST_BATCH);
+    CHECK_OK(world_stop(&r->w));
+}
+
+static void earlier_times_behind(struct run *r)
+{
+    CHECK_OK(world_start(&r->w, r->io));
+    for (int i = 0; i < 40; i++)
+        append_batch(r, i);
+    CHECK_OK(world_sync(&r->w, LOG_SYNC_ALL));
+    CHECK_OK(world_checkpoint(&r->w));
+    world_drop(&r->w);
+}
+
+static void latest_time_found(struct run *r)
+{
+    struct log_at at;
+
+    CHECK_OK(world_start(&r->w, r->io));
+    CHECK_OK(log_offset_at_time(r->w.log, world_time(LATEST_BATCH), log_end(r->w.log), &at));
+    CHECK_EQ(at.offset, r->latest);
+    CHECK_OK(world_stop(&r->w));
+}
+
+/* The largest time of a segment is known after a stop, a clock that went back, and a power cut. */
+TEST(log_disk, the_stops_time_row_is_durable)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct run *r = run_new(seed);
+
+        r->more = (int)seed;
+        run_step(r, latest_time_first);
+        run_step(r, earlier_times_behind);
+        sim_crash(r->sim, 1, SIM_POWER);
+        r->io = sim_node(r->sim, 1);
+        run_step(r, latest_time_found);
+        run_end(r);
     }
 }

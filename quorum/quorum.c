@@ -50,7 +50,7 @@ static void tell_loaded(struct quorum *q, int32_t leader, bool self)
     bool caught_up = self || (leader >= 0 && q->target_term == q->raft.current_term &&
                               q->applied >= q->target && q->applied_epoch == (int32_t)q->raft.current_term);
 
-    if (!q->loaded && caught_up)
+    if (!q->loaded && caught_up && replay_over(q))
         quorum_tell_loaded(q);
 }
 
@@ -506,6 +506,7 @@ static void gone_run(struct msg *msg)
     struct loop *control = q->control;
 
     ASSERT(!q->held && !q->first && !q->install && list_empty(&q->flights) && list_empty(&q->sent));
+    replay_drop(q);
     if (q->image)
         image_unref(q->image, q->grave);
     for (size_t i = 0; i < q->n_entries; i++)
@@ -563,7 +564,7 @@ static void stop_step(struct quorum *q)
     if (!q->stopped || q->stopping || q->phase == QUORUM_RUNNING || q->phase == QUORUM_CLOSING)
         return;
     if (q->held || q->ops_out > 0 || !raft_install_idle(q) || q->sent_posted || q->get_posted ||
-        q->confirm_posted || q->leave_posted || q->refusals > 0)
+        q->confirm_posted || q->leave_posted || q->replay.posted || q->refusals > 0)
         return;
     if (q->loaded && !q->view.failed && q->since_snapshot >= STOP_BYTES) {
         last_snapshot(q);

@@ -5,6 +5,7 @@
  *     raft_rules.c   six rules without which libraft 0.15.0 isn't safe
  *     raft_msg.c     raft's messages to bytes and back
  *     raft_disk.c    the quorum's DISK loop: appends, cuts, snapshots, in order
+ *     replay.c       what commits before `loaded`, in steps
  *     raft_install.c a snapshot from the leader: pieces, check, restore
  *     entry_book.c         entries and offsets
  *     follow.c       a node outside: no library, the same files
@@ -73,6 +74,14 @@ struct flight {
     raft_index index;
 };
 
+/* Batches that have committed and aren't in the image yet (replay.c). */
+struct replay {
+    struct slice *v;
+    size_t n, at, room;
+    struct msg step;
+    bool posted;
+};
+
 enum quorum_phase { QUORUM_OPENING, QUORUM_RUNNING, QUORUM_CLOSING, QUORUM_CLOSED };
 
 struct quorum {
@@ -115,6 +124,7 @@ struct quorum {
     struct image *image; /* until `loaded` */
     bool draft;          /* … is not sealed */
     bool loaded;
+    struct replay replay;
     int32_t told_leader, told_epoch;
     bool told_self;
     int32_t applied_epoch; /* of the newest barrier applied */
@@ -228,6 +238,11 @@ void quorum_take(struct quorum *q, struct slice batch);     /* into the image, w
 void quorum_restore(struct quorum *q, struct image *image); /* takes the place of what had committed */
 int raft_voters(const struct voters *v, struct raft_configuration *out);
 int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c, struct voters *out);
+
+/* ---- replay.c ---- */
+void replay_note(struct quorum *q, struct slice batch); /* lent until it is taken or dropped */
+bool replay_over(const struct quorum *q);
+void replay_drop(struct quorum *q);
 
 /* ---- raft_rules.c ---- */
 void rule_lead(struct quorum *q);                                       /* 1: at once a barrier */

@@ -441,7 +441,7 @@ static void batch_applied(struct quorum *q, const struct entry_row *row, struct 
     if (q->told_self && raft_state(&q->raft) != RAFT_LEADER)
         quorum_tell_lost(q);
     if (!q->loaded)
-        quorum_take(q, batch);
+        replay_note(q, batch);
     else if (!submitted)
         q->ops.committed(q->ops.arg, batch);
 }
@@ -487,6 +487,7 @@ void quorum_restore(struct quorum *q, struct image *image)
         q->ops.installed(q->ops.arg, image);
         return;
     }
+    replay_drop(q);
     image_unref(q->image, q->grave);
     q->image = image;
     q->draft = false;

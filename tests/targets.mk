@@ -73,8 +73,8 @@ bench: ## weir beside Apache Kafka, figures and ratios (SCALE=gigabytes ONLY=gro
 # Rows of the product's trace go through the bench: it notes the pauses of the control loop.
 $(B)/bench_metadata: $(call obj,tests/bench/metadata.c tests/bench/meta_node.c $(UV_SRC)) $(LIB)
 	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) -Wl,--wrap=trace_emit $^ -o $@ $(LIBS)
-$(B)/bench_commits: $(call obj,tests/bench/commits.c $(UV_SRC)) $(LIB)
-	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+$(B)/bench_commits: $(call obj,tests/bench/commits.c tests/bench/meta_node.c $(UV_SRC)) $(LIB)
+	@echo "  ld $@"; $(CC) $(ALL_LDFLAGS) -Wl,--wrap=trace_emit $^ -o $@ $(LIBS)
 TOPICS ?= 10000
 PARTITIONS ?= 100
 bench-metadata: ## one image of a million partitions: memory, snapshot, start, diff, pauses; commits (TOPICS=n PARTITIONS=n each)
@@ -84,7 +84,8 @@ bench-metadata: ## one image of a million partitions: memory, snapshot, start, d
 		build/opt/bench_metadata build build/bench-metadata $(TOPICS) $(PARTITIONS) && \
 		build/opt/bench_metadata start build/bench-metadata && \
 		mkdir -p build/bench-metadata/1 build/bench-metadata/3 && \
-		build/opt/bench_commits build/bench-metadata/1 1 && build/opt/bench_commits build/bench-metadata/3 3
+		build/opt/bench_commits build/bench-metadata/1 1 && build/opt/bench_commits build/bench-metadata/3 3 && \
+		build/opt/bench_commits build/bench-metadata/3 3
 	@rm -rf build/bench-metadata
 
 .PHONY: bench bench-metadata

@@ -1,6 +1,6 @@
 /* How fast metadata commits: quorums of one process, on the disk that DIR lies on, and beside them what that disk can do.
  *
- *   bench_commits DIR VOTERS
+ *   bench_commits DIR VOTERS             again on the same DIR: a start with much behind the checkpoint
  *
  * sync      one thread for each voter appends 512 bytes to a file of its own and waits for fdatasync, again and again
  * one       a batch of one record at a time, the next when it has committed; in turns with `sync`, a quarter of a
@@ -11,9 +11,9 @@
  * network, and all of them share one control loop and one disk. Records are agreed on, not decided or replayed. */
 #include "base/check.h"
 #include "base/io_uv.h"
+#include "meta_node.h"
 #include "metadata/batches.h"
 #include "metadata/controller.h"
-#include "quorum/quorum.h"
 #include "say.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +61,7 @@ static struct {
     int records, in_flight; /* of a batch; batches */
     int64_t next;
     int32_t epoch;
-    int64_t committed, from_us, until_us;
+    int64_t committed, started_us, from_us, until_us;
     struct msg synced;
     int turn;
     double sync_rate[TURNS], commit_rate[TURNS], share[TURNS];
@@ -223,6 +223,22 @@ static void commits_end(void)
 
 /* ---- the voters ---- */
 
+/* Of the leader: all of the log behind its checkpoint goes into its image. */
+static void say_start(struct quorum_view v)
+{
+    struct node_pauses p = node_pauses();
+    char line[160];
+
+    if (v.snapshot < 0)
+        return;
+    node_name_pause(&p);
+    say("  start: records behind the checkpoint", (double)(v.end - v.snapshot), "");
+    say("  start: until one leads", (double)(now_us() - g.started_us) / 1e6, "s");
+    (void)snprintf(line, sizeof(line), "  start: longest callback%s%s",
+                   p.longest_us ? " " : " (0: none of 2 ms)", p.what);
+    say(line, (double)p.longest_us / 1000, "ms");
+}
+
 static void on_loaded(void *arg, struct image *image)
 {
     struct voter *v = arg;
@@ -241,6 +257,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     g.leader = v;
     g.epoch = epoch;
     g.next = next_offset;
+    say_start(quorum_view(v->quorum));
     syncs_begin();
 }
 
@@ -365,6 +382,7 @@ int main(int argc, char **argv)
         return 2;
     }
     g.dir = argv[1];
+    g.started_us = now_us();
     say("commits: voters in one process", g.n, "");
     g.synced.run = synced_run;
     g.io = io_uv_new();

@@ -31,7 +31,7 @@ static struct {
     bool wants_idle;
     pthread_mutex_t lock; /* of: */
     struct node_pauses pauses;
-} n;
+} n = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- clocks and pauses ---- */
 
@@ -471,7 +471,6 @@ void node_run(const char *dir, void (*body)(void))
 
     n.dir = dir;
     n.body = body;
-    (void)pthread_mutex_init(&n.lock, NULL);
     (void)sem_init(&n.leads, 0, 0);
     (void)sem_init(&n.gone, 0, 0);
     (void)sem_init(&n.idle, 0, 0);

@@ -84,7 +84,7 @@ bench-metadata: ## one image of a million partitions: memory, snapshot, start, d
 		build/opt/bench_metadata build build/bench-metadata $(TOPICS) $(PARTITIONS) && \
 		build/opt/bench_metadata start build/bench-metadata && \
 		mkdir -p build/bench-metadata/1 build/bench-metadata/3 && \
-		build/opt/bench_commits build/bench-metadata/1 1 && build/opt/bench_commits build/bench-metadata/3 3 && \
+		build/opt/bench_commits build/bench-metadata/1 1 && build/opt/bench_commits build/bench-metadata/3 3 crash && \
 		build/opt/bench_commits build/bench-metadata/3 3
 	@rm -rf build/bench-metadata
 

@@ -1,6 +1,6 @@
 /* How fast metadata commits: quorums of one process, on the disk that DIR lies on, and beside them what that disk can do.
  *
- *   bench_commits DIR VOTERS             again on the same DIR: a start with much behind the checkpoint
+ *   bench_commits DIR VOTERS [crash]     crash: ends in the midst of it; a start on the same DIR has much to read then
  *
  * sync      one thread for each voter appends 512 bytes to a file of its own and waits for fdatasync, again and again
  * one       a batch of one record at a time, the next when it has committed; in turns with `sync`, a quarter of a
@@ -23,7 +23,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VOTERS_MAX = 7, RECORDS = 1000, SYNC_BYTES = 512, TURNS = 12, TURN_US = 250000, BATCHED_US = 3000000 };
+enum {
+    VOTERS_MAX = 7,
+    RECORDS = 1000,
+    SYNC_BYTES = 512,
+    TURNS = 12,
+    TURN_US = 250000,
+    BATCHED_US = 3000000,
+    CRASH_RECORDS = 300000
+};
 
 struct voter {
     int32_t node;
@@ -51,6 +59,7 @@ struct mail {
 
 static struct {
     const char *dir;
+    bool crash;
     int n;
     struct io *io;
     struct loop *control;
@@ -61,7 +70,7 @@ static struct {
     int records, in_flight; /* of a batch; batches */
     int64_t next;
     int32_t epoch;
-    int64_t committed, started_us, from_us, until_us;
+    int64_t committed, started_us, start_us, behind, from_us, until_us;
     struct msg synced;
     int turn;
     double sync_rate[TURNS], commit_rate[TURNS], share[TURNS];
@@ -118,6 +127,8 @@ static void proposal_done(struct quorum_entry *e, enum err err)
 
     ASSERT(!err);
     g.committed++;
+    if (g.crash && g.records == RECORDS && g.committed * RECORDS == CRASH_RECORDS)
+        _exit(0);
     if (now_us() < g.until_us) {
         propose(p);
     } else if (--g.in_flight == 0) {
@@ -170,10 +181,28 @@ static void commits_begin(int records, int flight, int64_t us)
         propose(&g.flight[i]);
 }
 
+/* Of the leader: all of the log behind its checkpoint goes into its image. */
+static void say_start(void)
+{
+    struct node_pauses p = node_pauses();
+    char line[160];
+
+    if (g.behind < RECORDS)
+        return;
+    node_name_pause(&p);
+    say("  start: records behind the checkpoint", (double)g.behind, "");
+    say("  start: until one leads", (double)g.start_us / 1e6, "s");
+    (void)snprintf(line, sizeof(line), "  start: longest callback%s%s",
+                   p.longest_us ? " " : " (0: none of 2 ms)", p.what);
+    say(line, (double)p.longest_us / 1000, "ms");
+}
+
 static void synced_run(struct msg *msg)
 {
     int64_t least = INT64_MAX;
 
+    if (g.turn == 0)
+        say_start(); /* the callback that told of the leader has ended */
     for (int i = 0; i < g.n; i++)
         least = g.v[i].synced < least ? g.v[i].synced : least;
     g.sync_rate[g.turn] = (double)least * 1e6 / (double)(now_us() - g.from_us);
@@ -223,22 +252,6 @@ static void commits_end(void)
 
 /* ---- the voters ---- */
 
-/* Of the leader: all of the log behind its checkpoint goes into its image. */
-static void say_start(struct quorum_view v)
-{
-    struct node_pauses p = node_pauses();
-    char line[160];
-
-    if (v.snapshot < 0)
-        return;
-    node_name_pause(&p);
-    say("  start: records behind the checkpoint", (double)(v.end - v.snapshot), "");
-    say("  start: until one leads", (double)(now_us() - g.started_us) / 1e6, "s");
-    (void)snprintf(line, sizeof(line), "  start: longest callback%s%s",
-                   p.longest_us ? " " : " (0: none of 2 ms)", p.what);
-    say(line, (double)p.longest_us / 1000, "ms");
-}
-
 static void on_loaded(void *arg, struct image *image)
 {
     struct voter *v = arg;
@@ -249,6 +262,7 @@ static void on_loaded(void *arg, struct image *image)
 static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset)
 {
     struct voter *v = arg;
+    struct quorum_view at;
 
     ASSERT(!v->leads); /* nobody takes leadership away here: the figures would be of something else */
     if (!self)
@@ -257,7 +271,9 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     g.leader = v;
     g.epoch = epoch;
     g.next = next_offset;
-    say_start(quorum_view(v->quorum));
+    g.start_us = now_us() - g.started_us;
+    at = quorum_view(v->quorum);
+    g.behind = at.end - (at.snapshot < 0 ? 0 : at.snapshot);
     syncs_begin();
 }
 
@@ -377,8 +393,9 @@ int main(int argc, char **argv)
 {
     struct msg start = {.run = start_run};
 
-    if (argc != 3 || (g.n = atoi(argv[2])) < 1 || g.n > VOTERS_MAX) {
-        fprintf(stderr, "bench_commits DIR VOTERS\n");
+    g.crash = argc == 4 && strcmp(argv[3], "crash") == 0;
+    if (argc != 3 + g.crash || (g.n = atoi(argv[2])) < 1 || g.n > VOTERS_MAX) {
+        fprintf(stderr, "bench_commits DIR VOTERS [crash]\n");
         return 2;
     }
     g.dir = argv[1];

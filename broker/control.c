@@ -3,6 +3,7 @@
 #include "base/trace.h"
 #include "broker/link/forward.h"
 #include "broker/link/raft_link.h"
+#include "broker/overseer.h"
 #include "broker/publish.h"
 #include "proto_gen.h"
 
@@ -26,6 +27,10 @@ struct control {
     struct controller *ctl;
     struct quorum *quorum;
     struct uplink *uplink;
+    struct overseer *overseer;
+    struct msg uplink_ended, overseer_ended;
+    int n_ended;             /* of these two */
+    struct msg *calls_ended; /* who waits for both */
     int n_voters;
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
@@ -73,11 +78,24 @@ static void submit(struct control *c, struct ctl_request *r)
     turn_post(c);
 }
 
+static void on_submit(void *arg, struct ctl_request *r)
+{
+    submit(arg, r);
+}
+
 static void publish(struct control *c)
 {
     if (publisher_publish(c->publisher, ctl_image(c->ctl)))
         c->ops.configured(c->ops.arg, publisher_config(c->publisher));
     c->ops.published(c->ops.arg, ctl_image(c->ctl));
+}
+
+/* The committed image is another one. */
+static void moved_on(struct control *c)
+{
+    overseer_image(c->overseer, ctl_image(c->ctl));
+    if (c->publishing)
+        publish(c);
 }
 
 /* ---- the controller's batches through the quorum ---- */
@@ -95,8 +113,8 @@ static void flight_done(struct quorum_entry *e, enum err err)
     c->committing = true;
     moved = ctl_committed(c->ctl, e->last_offset);
     c->committing = false;
-    if (moved && c->publishing)
-        publish(c);
+    if (moved)
+        moved_on(c);
     answers_post(c);
     turn_post(c);
 }
@@ -179,6 +197,7 @@ static void on_loaded(void *arg, struct image *image)
     struct control *c = arg;
 
     ctl_load(c->ctl, image);
+    overseer_image(c->overseer, image);
     publisher_begin(c->publisher, ctl_image(c->ctl));
     c->ops.loaded(c->ops.arg, ctl_image(c->ctl));
 }
@@ -200,6 +219,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
         if (c->leads)
             ctl_lost(c->ctl);
         c->leads = false;
+        overseer_lead(c->overseer, false);
         c->ops.leader(c->ops.arg, false);
         return;
     }
@@ -208,6 +228,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     uplink_leader(c->uplink, leader);
     turn_post(c);
     bootstrap(c);
+    overseer_lead(c->overseer, true);
     c->ops.leader(c->ops.arg, true);
 }
 
@@ -226,8 +247,8 @@ static void on_committed(void *arg, struct slice batch)
     err = ctl_follow(c->ctl, batch);
     if (err)
         c->ops.failed(c->ops.arg, err, "a committed metadata batch can't be read");
-    else if (c->publishing)
-        publish(c);
+    else
+        moved_on(c);
 }
 
 static void on_installed(void *arg, struct image *image)
@@ -235,8 +256,7 @@ static void on_installed(void *arg, struct image *image)
     struct control *c = arg;
 
     ctl_load(c->ctl, image);
-    if (c->publishing)
-        publish(c);
+    moved_on(c);
     turn_post(c);
 }
 
@@ -412,6 +432,8 @@ static void call_decided(struct ctl_request *r, enum err err)
 
     timer_stop(&call->timer);
     call->err = err;
+    if (!err)
+        overseer_after(c->overseer, call);
     if (err == E_NOT_CONTROLLER) {
         call_elsewhere(call);
     } else if (c->committing) {
@@ -449,6 +471,8 @@ static void call_submit(struct control_call *call)
                                      .version = call->version,
                                      .arena = call->arena,
                                      .done = call_decided};
+    if (c->leads)
+        overseer_before(c->overseer, call);
     call->held = c->tight && c->leads && !c->ending && !needs_no_room(call->decide);
     if (call->held)
         list_add(&c->held, &call->ctl.link);
@@ -523,6 +547,7 @@ struct control *control_start(struct node *node, const struct control_settings *
 {
     struct control *c = heap_alloc(node->heap, sizeof(*c));
     const struct config *cfg = settings->config;
+    const struct overseer_ops oversight = {.submit = on_submit, .arg = c};
     const struct config_voter *voters;
     const struct quorum_ops quorum_ops = {.loaded = on_loaded,
                                           .leader = on_leader,
@@ -564,6 +589,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
     c->uplink = uplink_new(node, c->loop);
+    c->overseer = overseer_new(node, c->loop, &oversight);
     voters = config_voters(cfg, &c->n_voters);
     quorum_voters(c, voters, &quorum);
     if (c->n_voters > 1)
@@ -582,12 +608,23 @@ void control_publish(struct control *c)
 {
     c->publishing = true;
     publish(c);
+    overseer_open(c->overseer, c->node->net[0]);
     uplink_open(c->uplink, c->node->net[0]);
 }
 
 void control_publish_end(struct control *c)
 {
     c->publishing = false;
+}
+
+struct overseer *control_overseer(const struct control *c)
+{
+    return c->overseer;
+}
+
+struct loop *control_loop(const struct control *c)
+{
+    return c->loop;
 }
 
 const struct image *control_image(const struct control *c)
@@ -634,6 +671,7 @@ static void quorum_gone(struct msg *msg)
     if (c->leads)
         ctl_lost(c->ctl);
     uplink_drop(c->uplink);
+    overseer_drop(c->overseer);
     publisher_drop(c->publisher);
     while (grave_step(ctl_grave(c->ctl), GRAVE_STEP))
         ;
@@ -643,17 +681,44 @@ static void quorum_gone(struct msg *msg)
     loop_post(loop, stopped);
 }
 
+static void calls_check(struct control *c)
+{
+    if (c->calls_ended && c->n_ended == 2)
+        loop_post(c->loop, c->calls_ended);
+}
+
+static void uplink_over(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, uplink_ended);
+
+    c->n_ended++;
+    calls_check(c);
+}
+
+static void overseer_over(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, overseer_ended);
+
+    c->n_ended++;
+    calls_check(c);
+}
+
 void control_end_waits(struct control *c)
 {
     c->ending = true;
     uplink_end(c->uplink);
+    c->uplink_ended.run = uplink_over;
+    uplink_await_end(c->uplink, &c->uplink_ended);
+    c->overseer_ended.run = overseer_over;
+    overseer_end(c->overseer, &c->overseer_ended);
     held_end(c, E_NOT_CONTROLLER);
     quorum_end_waits(c->quorum);
 }
 
 void control_await_calls(struct control *c, struct msg *ended)
 {
-    uplink_await_end(c->uplink, ended);
+    c->calls_ended = ended;
+    calls_check(c);
 }
 
 void control_stop(struct control *c, struct msg *stopped)

@@ -47,6 +47,8 @@ struct control_call {
 };
 void control_call(struct control_call *c);
 
+struct overseer;
+
 struct control_settings {
     struct loop *loop;
     struct uuid metadata_dir_id;
@@ -79,6 +81,9 @@ const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
 /* quorum_read() for any loop. */
 void control_read(struct control *c, struct quorum_read *r);
+/* For what the control loop is told by others. */
+struct overseer *control_overseer(const struct control *c);
+struct loop *control_loop(const struct control *c);
 /* A stop is near: nothing waits for room on a full disk, nor for another node, any more. Once, before control_stop(). */
 void control_end_waits(struct control *c);
 /* After that: `ended` is posted to the control loop when no NET loop is used for calls to other nodes any more. */

@@ -100,6 +100,7 @@ struct conn_tie {
     void (*cut)(struct conn_tie *tie);
 };
 void request_tie(struct request *r, struct conn_tie *tie); /* r->conn is there and has no tie */
+bool request_has_tie(const struct request *r);
 /* The tie of the request's connection if it is of that kind, else NULL. */
 struct conn_tie *request_tied(const struct request *r, void (*kind)(struct conn_tie *tie));
 

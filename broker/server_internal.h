@@ -36,7 +36,7 @@ struct server {
     int64_t broker_epoch;
     int64_t kept_epoch; /* boot_kept_epoch() */
     enum phase phase;
-    bool leaving; /* asked to stop: the other brokers take over first */
+    bool leaving;   /* asked to stop: the other brokers take over first */
     bool scans;     /* partitions are scanned after a power cut */
     bool changing;  /* io_threads_check() began what has not ended */
     int io_threads; /* wanted */

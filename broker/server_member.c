@@ -1,4 +1,5 @@
 /* This node joins its cluster, and leaves it: what it says of itself, and what comes of the answers. */
+#include "broker/overseer.h"
 #include "broker/server_internal.h"
 
 /* What others are told to dial: as configured, the port as bound. */
@@ -75,6 +76,7 @@ static void on_joined(void *arg, int64_t broker_epoch)
     struct server *s = arg;
 
     s->broker_epoch = broker_epoch;
+    overseer_self(control_overseer(s->node.control), broker_epoch);
     if (s->phase == RUNNING)
         dirs_registered(s->node.dirs, broker_epoch);
 }

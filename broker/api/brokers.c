@@ -1,11 +1,11 @@
 /* What brokers and controllers say to the active controller, and what operators say of them: registrations, heartbeats,
  * who is in sync, where replicas lie, feature levels. The controller decides (metadata/decide_*.c).
  *
- * Of the broker that is registered already nothing is measured here yet but the image: while it is unfenced it counts as
- * connected, so nobody takes its place. */
+ * What is known of a broker beside the image goes into the decision where it is made (overseer.h). */
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/control.h"
+#include "broker/overseer.h"
 #include "proto_gen.h"
 
 /* Every one of these answers has the error in a field of this name. */
@@ -97,6 +97,7 @@ static struct said *said_new(struct request *r, ctl_decide_fn decide, failed_fn 
     s->failed = failed;
     s->call = (struct control_call){.node = r->net->node,
                                     .back = r->net->loop,
+                                    .request = r,
                                     .decide = decide,
                                     .out = r->out,
                                     .version = r->version,
@@ -109,14 +110,12 @@ static struct said *said_new(struct request *r, ctl_decide_fn decide, failed_fn 
 void broker_registration(struct request *r)
 {
     const struct BrokerRegistrationRequest *in = r->in;
-    const struct image_broker *b = image_broker(r->net->image, in->broker_id);
-    bool lives = b && !b->reg.fenced;
     struct said *s;
 
     if (!allowed(r, OP_CLUSTER_ACTION, registration_failed))
         return;
     s = said_new(r, decide_broker_registration, registration_failed);
-    s->registration = (struct broker_registration){.request = in, .connected = lives, .session = lives};
+    s->registration.request = in;
     s->call.in = &s->registration;
     control_call(&s->call);
 }
@@ -124,14 +123,13 @@ void broker_registration(struct request *r)
 void broker_heartbeat(struct request *r)
 {
     const struct BrokerHeartbeatRequest *in = r->in;
-    const struct image_broker *b = image_broker(r->net->image, in->broker_id);
     struct said *s;
 
     if (!allowed(r, OP_CLUSTER_ACTION, heartbeat_failed))
         return;
     s = said_new(r, decide_broker_heartbeat, heartbeat_failed);
-    s->heartbeat = (struct broker_heartbeat){
-        .request = in, .leaving = b && b->reg.in_controlled_shutdown, .lowest_offset = INT64_MAX};
+    liveness_note(r, in->broker_id, in->broker_epoch);
+    s->heartbeat.request = in;
     s->call.in = &s->heartbeat;
     control_call(&s->call);
 }

@@ -94,6 +94,9 @@ void raft_hello(struct request *r)
     if (!err && voter_here(r) && voter_here(r) != v) {
         err = E_INVALID_REQUEST;
         why = "another voter said hello on its connection";
+    } else if (!err && !voter_here(r) && request_has_tie(r)) {
+        err = E_INVALID_REQUEST;
+        why = "a broker speaks on its connection";
     }
     if (!err) {
         hello_take(r, v);

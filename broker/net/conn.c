@@ -493,6 +493,11 @@ void request_tie(struct request *r, struct conn_tie *tie)
     r->conn->tie = tie;
 }
 
+bool request_has_tie(const struct request *r)
+{
+    return r->conn && r->conn->tie;
+}
+
 struct conn_tie *request_tied(const struct request *r, void (*kind)(struct conn_tie *tie))
 {
     return r->conn && r->conn->tie && r->conn->tie->cut == kind ? r->conn->tie : NULL;

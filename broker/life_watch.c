@@ -1,0 +1,297 @@
+#include "life_watch.h"
+#include "base/check.h"
+#include "proto_gen.h"
+
+struct watched {
+    int32_t id;
+    int64_t epoch;
+    struct life life;
+    int n_open;
+    int64_t offset; /* its heartbeats have told; -1: none yet */
+    bool leaving;
+    int64_t leaves_at;
+    int64_t dialled_ms; /* when last; -LIFE_DIAL_MS: never */
+    bool dialling, fencing;
+    bool seen; /* in the newest image */
+};
+
+struct life_watch {
+    struct heap *heap;
+    int32_t self;
+    int64_t self_epoch;
+    struct life_rules rules;
+    struct life_watch_ops ops;
+    const struct image *image; /* NULL: none yet */
+    struct watched *v;         /* by id */
+    int n, room;
+    bool leads;
+    int64_t leads_ms;
+};
+
+/* Its place, or where it belongs. */
+static int place_of(const struct life_watch *w, int32_t id)
+{
+    int from = 0, to = w->n;
+
+    while (from < to) {
+        int at = from + (to - from) / 2;
+
+        if (w->v[at].id < id)
+            from = at + 1;
+        else
+            to = at;
+    }
+    return from;
+}
+
+static struct watched *find(const struct life_watch *w, int32_t id)
+{
+    int at = place_of(w, id);
+
+    return at < w->n && w->v[at].id == id ? &w->v[at] : NULL;
+}
+
+static struct watched *find_epoch(const struct life_watch *w, int32_t id, int64_t epoch)
+{
+    struct watched *b = find(w, id);
+
+    return b && b->epoch == epoch ? b : NULL;
+}
+
+static void begin(const struct life_watch *w, struct watched *b, int32_t id, int64_t epoch)
+{
+    *b = (struct watched){.id = id,
+                          .epoch = epoch,
+                          .life = {.heard_ms = w->leads_ms, .closed_ms = -1, .refused_ms = -1},
+                          .dialled_ms = -LIFE_DIAL_MS,
+                          .offset = -1};
+}
+
+static struct watched *find_or_make(struct life_watch *w, int32_t id, int64_t epoch)
+{
+    int at = place_of(w, id);
+
+    if (at < w->n && w->v[at].id == id) {
+        if (w->v[at].epoch != epoch)
+            begin(w, &w->v[at], id, epoch);
+        return &w->v[at];
+    }
+    if (w->n == w->room) {
+        w->room = w->room ? 2 * w->room : 8;
+        w->v = heap_resize(w->heap, w->v, (size_t)w->room * sizeof(*w->v));
+    }
+    memmove(&w->v[at + 1], &w->v[at], (size_t)(w->n - at) * sizeof(*w->v));
+    w->n++;
+    begin(w, &w->v[at], id, epoch);
+    return &w->v[at];
+}
+
+void life_watch_image(struct life_watch *w, const struct image *image)
+{
+    struct image_brokers walk = image_brokers_all(image);
+    const struct image_broker *b;
+    int n = 0;
+
+    w->image = image;
+    for (int i = 0; i < w->n; i++)
+        w->v[i].seen = false;
+    while ((b = image_brokers_next(&walk))) {
+        struct watched *k = find_or_make(w, b->reg.id, b->reg.epoch);
+
+        k->seen = true;
+        k->leaving &= !b->reg.fenced;
+    }
+    for (int i = 0; i < w->n; i++)
+        if (w->v[i].seen)
+            w->v[n++] = w->v[i];
+    w->n = n;
+}
+
+void life_watch_lead(struct life_watch *w, bool leads, int64_t now_ms)
+{
+    w->leads = leads;
+    w->leads_ms = now_ms;
+    for (int i = 0; leads && i < w->n; i++) {
+        struct watched *b = &w->v[i];
+
+        b->life = (struct life){.heard_ms = now_ms, .closed_ms = -1, .refused_ms = -1};
+        b->offset = -1;
+        b->leaving = b->dialling = b->fencing = false;
+    }
+}
+
+void life_watch_self(struct life_watch *w, int64_t epoch)
+{
+    w->self_epoch = epoch;
+}
+
+void life_watch_opened(struct life_watch *w, int32_t id, int64_t epoch)
+{
+    struct watched *b = find_epoch(w, id, epoch);
+
+    if (!b)
+        return;
+    b->n_open++;
+    b->life.closed_ms = b->life.refused_ms = -1;
+}
+
+void life_watch_closed(struct life_watch *w, int32_t id, int64_t epoch, int64_t now_ms)
+{
+    struct watched *b = find_epoch(w, id, epoch);
+
+    if (b && b->n_open > 0 &&
+        --b->n_open == 0) /* what opened before its epoch was known here doesn't count */
+        b->life.closed_ms = now_ms;
+}
+
+void life_watch_dialled(struct life_watch *w, int32_t id, int64_t epoch, bool refused, int64_t now_ms)
+{
+    struct watched *b = find_epoch(w, id, epoch);
+
+    if (!b)
+        return;
+    b->dialling = false;
+    if (refused)
+        b->life.refused_ms = now_ms;
+}
+
+void life_watch_fenced(struct life_watch *w, int32_t id)
+{
+    struct watched *b = find(w, id);
+
+    if (b)
+        b->fencing = false;
+}
+
+/* ---- judging ---- */
+
+static bool is_self(const struct life_watch *w, const struct watched *b)
+{
+    return b->id == w->self && b->epoch == w->self_epoch;
+}
+
+/* A new controller's doubt about who has no connection here and hasn't spoken. */
+static int64_t unheard(const struct life_watch *w, struct watched *b, int64_t now_ms)
+{
+    int64_t due = w->leads_ms + LIFE_DIAL_MS;
+
+    if (b->n_open > 0 || b->life.closed_ms >= 0)
+        return INT64_MAX;
+    if (now_ms < due)
+        return due;
+    b->life.closed_ms = due;
+    return INT64_MAX;
+}
+
+static int64_t look_at(struct life_watch *w, struct watched *b, const struct image_broker *in, int64_t now_ms)
+{
+    int64_t due = unheard(w, b, now_ms);
+    struct life_judged j = life_judge(&b->life, &w->rules, now_ms);
+
+    if (j.verdict == LIFE_DEAD) {
+        if (!b->fencing) {
+            b->fencing = true;
+            w->ops.fence(w->ops.arg, b->id, b->epoch, j.why);
+        }
+        return INT64_MAX;
+    }
+    if (j.verdict == LIFE_DOUBT && !b->dialling && now_ms >= b->dialled_ms + LIFE_DIAL_MS) {
+        b->dialling = true;
+        b->dialled_ms = now_ms;
+        w->ops.dial(w->ops.arg, in);
+    }
+    return due < j.look_again_ms ? due : j.look_again_ms;
+}
+
+int64_t life_watch_look(struct life_watch *w, int64_t now_ms)
+{
+    int64_t next = INT64_MAX;
+
+    if (!w->leads || !w->image)
+        return next;
+    for (int i = 0; i < w->n; i++) {
+        const struct image_broker *in = image_broker(w->image, w->v[i].id);
+        int64_t again;
+
+        ASSERT(in && in->reg.epoch == w->v[i].epoch);
+        if (in->reg.fenced || is_self(w, &w->v[i]))
+            continue;
+        again = look_at(w, &w->v[i], in, now_ms);
+        next = again < next ? again : next;
+    }
+    return next;
+}
+
+/* ---- what goes into decisions ---- */
+
+void life_watch_registering(struct life_watch *w, struct broker_registration *r, int64_t now_ms)
+{
+    const struct watched *b = find(w, r->request->broker_id);
+    const struct image_broker *in = b ? image_broker(w->image, b->id) : NULL;
+
+    r->connected = b && (is_self(w, b) || b->n_open > 0);
+    r->session = r->connected || (b && !in->reg.fenced && now_ms - b->life.heard_ms < w->rules.session_ms);
+}
+
+/* The offset that each active broker has told; this process's own has what has committed. */
+static int64_t lowest_offset(const struct life_watch *w)
+{
+    int64_t lowest = INT64_MAX;
+
+    for (int i = 0; i < w->n; i++) {
+        const struct watched *b = &w->v[i];
+        const struct image_broker *in = image_broker(w->image, b->id);
+        int64_t offset = is_self(w, b) ? w->image->offset : b->offset;
+
+        if (!in->reg.fenced && !in->reg.in_controlled_shutdown && offset < lowest)
+            lowest = offset;
+    }
+    return lowest;
+}
+
+void life_watch_beating(struct life_watch *w, struct broker_heartbeat *b, int64_t now_ms)
+{
+    struct watched *k = find_epoch(w, b->request->broker_id, b->request->broker_epoch);
+
+    b->leaving = false;
+    b->lowest_offset = INT64_MAX;
+    if (!k) /* of another epoch: it is refused */
+        return;
+    k->life.heard_ms = now_ms;
+    if (b->request->current_metadata_offset > k->offset)
+        k->offset = b->request->current_metadata_offset;
+    b->leaving = k->leaving;
+    b->leaves_at = k->leaves_at;
+    b->lowest_offset = lowest_offset(w);
+}
+
+void life_watch_beaten(struct life_watch *w, const struct broker_heartbeat *b,
+                       const struct BrokerHeartbeatResponse *out, int64_t after)
+{
+    struct watched *k = find_epoch(w, b->request->broker_id, b->request->broker_epoch);
+
+    if (!k || out->error_code || !b->request->want_shut_down || out->is_fenced || out->should_shut_down ||
+        k->leaving)
+        return;
+    k->leaving = true;
+    k->leaves_at = after;
+}
+
+struct life_watch *life_watch_new(struct heap *h, int32_t self, const struct life_rules *rules,
+                                  const struct life_watch_ops *ops)
+{
+    struct life_watch *w = heap_alloc(h, sizeof(*w));
+
+    w->heap = h;
+    w->self = self;
+    w->self_epoch = -1;
+    w->rules = *rules;
+    w->ops = *ops;
+    return w;
+}
+
+void life_watch_drop(struct life_watch *w)
+{
+    heap_free(w->heap, w->v);
+    heap_free(w->heap, w);
+}

@@ -1,0 +1,274 @@
+/* What a controller makes of what it sees of brokers, on a clock of the test's own. */
+#include "broker/life_watch.h"
+#include "proto_gen.h"
+#include "tests/check.h"
+
+enum { SELF = 1, THEM = 2, OTHER = 3, GRACE = 250, SESSION = 9000 };
+
+struct post {
+    struct heap *heap;
+    struct grave grave;
+    struct image *image;
+    struct life_watch *w;
+    int64_t now;
+    int dials, fences;
+    int32_t fenced;
+    const char *why;
+};
+
+static void on_dial(void *arg, const struct image_broker *b)
+{
+    struct post *p = arg;
+
+    CHECK(b->reg.id == THEM);
+    p->dials++;
+}
+
+static void on_fence(void *arg, int32_t id, int64_t epoch, const char *why)
+{
+    struct post *p = arg;
+
+    p->fences++;
+    p->fenced = id;
+    p->why = why;
+}
+
+static void replay(struct post *p, const struct meta_record *r)
+{
+    struct image *draft = image_draft(p->image, &p->grave);
+
+    image_replay(draft, &p->grave, r);
+    draft->offset = p->image->offset + 1;
+    image_seal(draft);
+    life_watch_image(p->w, draft);
+    image_unref(p->image, &p->grave);
+    p->image = draft;
+}
+
+static void joins(struct post *p, int32_t id, int64_t epoch, bool fenced)
+{
+    struct uuid dir = {{(uint8_t)id, 1}};
+    const struct meta_record r = {.type = RECORD_REGISTER_BROKER,
+                                  .register_broker = {.id = id,
+                                                      .epoch = epoch,
+                                                      .incarnation = {{(uint8_t)epoch}},
+                                                      .fenced = fenced,
+                                                      .dirs = {&dir, 1}}};
+
+    replay(p, &r);
+}
+
+static void post_init(struct post *p)
+{
+    const struct life_rules rules = {.grace_ms = GRACE, .session_ms = SESSION};
+    const struct life_watch_ops ops = {.dial = on_dial, .fence = on_fence, .arg = p};
+
+    *p = (struct post){.heap = heap_new(true), .now = 1000};
+    grave_init(&p->grave, p->heap);
+    p->image = image_new(&p->grave);
+    image_seal(p->image);
+    p->w = life_watch_new(p->heap, SELF, &rules, &ops);
+    joins(p, SELF, 10, false);
+    joins(p, THEM, 20, false);
+    life_watch_self(p->w, 10);
+}
+
+static void post_drop(struct post *p)
+{
+    life_watch_drop(p->w);
+    image_unref(p->image, &p->grave);
+    while (grave_step(&p->grave, 1000))
+        ;
+    heap_drop(p->heap);
+}
+
+static int64_t look(struct post *p)
+{
+    return life_watch_look(p->w, p->now);
+}
+
+static struct broker_heartbeat beat(struct post *p, int32_t id, int64_t epoch, int64_t offset)
+{
+    struct BrokerHeartbeatRequest in;
+    struct broker_heartbeat b = {.request = &in};
+
+    proto_defaults(&BrokerHeartbeatRequest_type, &in);
+    in.broker_id = id;
+    in.broker_epoch = epoch;
+    in.current_metadata_offset = offset;
+    life_watch_beating(p->w, &b, p->now);
+    b.request = NULL;
+    return b;
+}
+
+/* Leads, and has heard from broker 2 on a connection. */
+static void settled(struct post *p)
+{
+    post_init(p);
+    life_watch_lead(p->w, true, p->now);
+    life_watch_opened(p->w, THEM, 20);
+    (void)beat(p, THEM, 20, 5);
+    CHECK(look(p) == p->now + SESSION);
+}
+
+/* A connection that closes and a port that refuses are its death, in the same step; it is fenced once. */
+TEST(life_watch, a_refusal_fences_at_once)
+{
+    struct post p;
+
+    settled(&p);
+    p.now += 1000;
+    life_watch_closed(p.w, THEM, 20, p.now);
+    (void)look(&p);
+    CHECK(p.dials == 1 && p.fences == 0);
+    life_watch_dialled(p.w, THEM, 20, true, ++p.now);
+    (void)look(&p);
+    (void)look(&p);
+    CHECK(p.fences == 1 && p.fenced == THEM);
+    post_drop(&p);
+}
+
+/* A port that accepts is dialled again every 50 ms for the grace, and then left to its session. */
+TEST(life_watch, one_who_accepts_is_doubted_for_a_while)
+{
+    struct post p;
+    int64_t closed;
+
+    settled(&p);
+    p.now += 1000;
+    closed = p.now;
+    life_watch_closed(p.w, THEM, 20, p.now);
+    while (p.now < closed + 2 * GRACE) {
+        int64_t next = look(&p);
+
+        life_watch_dialled(p.w, THEM, 20, false, p.now);
+        (void)look(&p);
+        p.now = next;
+    }
+    CHECK_EQ(p.dials, GRACE / LIFE_DIAL_MS);
+    CHECK(p.fences == 0 && p.now == closed - 1000 + SESSION);
+    (void)look(&p);
+    CHECK(p.fences == 1);
+    post_drop(&p);
+}
+
+/* Two connections: one that closes is no doubt. */
+TEST(life_watch, the_last_connection_counts)
+{
+    struct post p;
+
+    settled(&p);
+    life_watch_opened(p.w, THEM, 20);
+    life_watch_closed(p.w, THEM, 20, ++p.now);
+    (void)look(&p);
+    CHECK_EQ(p.dials, 0);
+    life_watch_closed(p.w, THEM, 20, ++p.now);
+    (void)look(&p);
+    CHECK_EQ(p.dials, 1);
+    post_drop(&p);
+}
+
+/* Who is silent on an open connection, as a paused process is, lives as long as its session. */
+TEST(life_watch, a_paused_broker_lives_until_its_session_ends)
+{
+    struct post p;
+
+    settled(&p);
+    p.now += SESSION - 1;
+    CHECK(look(&p) == p.now + 1 && p.dials == 0 && p.fences == 0);
+    p.now++;
+    (void)look(&p);
+    CHECK(p.dials == 0 && p.fences == 1);
+    post_drop(&p);
+}
+
+/* A new active controller dials who hasn't spoken in 50 ms, and nobody else; it doesn't take over a session's end. */
+TEST(life_watch, a_new_controller_dials_the_silent)
+{
+    struct post p;
+
+    post_init(&p);
+    (void)look(&p);
+    p.now += 10 * SESSION;
+    life_watch_lead(p.w, true, p.now);
+    CHECK(look(&p) == p.now + LIFE_DIAL_MS && p.dials == 0 && p.fences == 0);
+    p.now += LIFE_DIAL_MS;
+    (void)look(&p);
+    CHECK(p.dials == 1 && p.fences == 0);
+    life_watch_opened(p.w, THEM, 20);
+    (void)beat(&p, THEM, 20, 5);
+    life_watch_dialled(p.w, THEM, 20, false, p.now);
+    CHECK(look(&p) == p.now + SESSION && p.dials == 1);
+    post_drop(&p);
+}
+
+/* Evidence of one epoch is none of the next. */
+TEST(life_watch, another_epoch_begins_anew)
+{
+    struct post p;
+
+    settled(&p);
+    joins(&p, THEM, 30, true);
+    life_watch_closed(p.w, THEM, 20, p.now);
+    life_watch_dialled(p.w, THEM, 20, true, p.now);
+    joins(&p, THEM, 30, false);
+    (void)beat(&p, THEM, 30, 5);
+    life_watch_opened(p.w, THEM, 30);
+    CHECK(look(&p) == p.now + SESSION && p.dials == 0 && p.fences == 0);
+    post_drop(&p);
+}
+
+/* Who registers is told whether the one of that number lives: connected, or within its session. */
+TEST(life_watch, registrations_meet_what_is_known)
+{
+    struct post p;
+    struct BrokerRegistrationRequest in;
+    struct broker_registration r = {.request = &in};
+
+    settled(&p);
+    proto_defaults(&BrokerRegistrationRequest_type, &in);
+    in.broker_id = THEM;
+    life_watch_registering(p.w, &r, p.now);
+    CHECK(r.connected && r.session);
+    life_watch_closed(p.w, THEM, 20, p.now);
+    life_watch_registering(p.w, &r, p.now);
+    CHECK(!r.connected && r.session);
+    life_watch_registering(p.w, &r, p.now + SESSION);
+    CHECK(!r.connected && !r.session);
+    in.broker_id = SELF;
+    life_watch_registering(p.w, &r, p.now);
+    CHECK(r.connected && r.session);
+    life_watch_self(p.w, -1);
+    life_watch_registering(p.w, &r, p.now);
+    CHECK(!r.connected);
+    in.broker_id = OTHER;
+    life_watch_registering(p.w, &r, p.now);
+    CHECK(!r.connected && !r.session);
+    post_drop(&p);
+}
+
+/* Who leaves waits for the offset at which that was decided; the lowest that an active broker has told is known. */
+TEST(life_watch, one_who_leaves_is_remembered)
+{
+    struct post p;
+    struct BrokerHeartbeatRequest in;
+    struct BrokerHeartbeatResponse out;
+    struct broker_heartbeat b = {.request = &in};
+
+    settled(&p);
+    joins(&p, OTHER, 40, false);
+    CHECK_EQ(beat(&p, THEM, 20, 5).lowest_offset, -1); /* the third has told nothing yet */
+    (void)beat(&p, OTHER, 40, 1);
+    CHECK_EQ(beat(&p, THEM, 20, 5).lowest_offset, 1);
+    proto_defaults(&BrokerHeartbeatRequest_type, &in);
+    proto_defaults(&BrokerHeartbeatResponse_type, &out);
+    in.broker_id = THEM;
+    in.broker_epoch = 20;
+    in.want_shut_down = true;
+    out.is_fenced = false;
+    life_watch_beaten(p.w, &b, &out, 77);
+    life_watch_beaten(p.w, &b, &out, 99);
+    b = beat(&p, THEM, 20, 6);
+    CHECK(b.leaving && b.leaves_at == 77);
+    post_drop(&p);
+}

@@ -642,6 +642,29 @@ struct quorum_view control_quorum(const struct control *c)
     return quorum_view(c->quorum);
 }
 
+static void look_back(struct msg *msg)
+{
+    struct control_look *l = container_of(msg, struct control_look, msg);
+
+    l->done(l); /* last touch */
+}
+
+static void look_asked(struct msg *msg)
+{
+    struct control_look *l = container_of(msg, struct control_look, msg);
+
+    l->view = control_quorum(l->control);
+    msg->run = look_back;
+    loop_post(l->back, msg);
+}
+
+void control_look(struct control *c, struct control_look *l)
+{
+    l->control = c;
+    l->msg.run = look_asked;
+    loop_post(c->loop, &l->msg);
+}
+
 static void read_asked(struct msg *msg)
 {
     struct quorum_read *r = container_of(msg, struct quorum_read, msg);

@@ -79,6 +79,16 @@ const struct image *control_image(const struct control *c); /* the newest that h
 /* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
 const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
+/* The same for any loop: `done` runs on `back`. */
+struct control_look {
+    struct msg msg;
+    struct control *control;
+    struct loop *back;
+    struct quorum_view view;
+    void (*done)(struct control_look *l);
+    void *arg;
+};
+void control_look(struct control *c, struct control_look *l);
 /* quorum_read() for any loop. */
 void control_read(struct control *c, struct quorum_read *r);
 /* For what the control loop is told by others. */

@@ -2,6 +2,7 @@
 #include "cluster.h"
 #include "base/check.h"
 #include "broker/api/handlers.h"
+#include "broker/control.h"
 #include "broker/node.h"
 #include "proto_gen.h"
 
@@ -10,12 +11,17 @@ static const struct uuid dir_migrating = {{0}};
 static const struct uuid dir_unassigned = {{[15] = 1}};
 static const struct uuid dir_lost = {{[15] = 2}};
 
+static const struct endpoint *endpoint_named(const struct endpoint *v, int32_t n, struct slice listener)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (slice_eq(v[i].name, listener))
+            return &v[i];
+    return NULL;
+}
+
 static const struct endpoint *endpoint_of(const struct image_broker *b, struct slice listener)
 {
-    for (int32_t i = 0; i < b->reg.n_endpoints; i++)
-        if (slice_eq(b->reg.endpoints[i].name, listener))
-            return &b->reg.endpoints[i];
-    return NULL;
+    return endpoint_named(b->reg.endpoints, b->reg.n_endpoints, listener);
 }
 
 void cluster_view_init(struct cluster_view *c, struct request *r)
@@ -165,17 +171,20 @@ int32_t authorized_operations(const struct request *r, enum acl_resource type, s
 
 enum endpoint_type { ENDPOINT_BROKER = 1, ENDPOINT_CONTROLLER = 2 };
 
-static void endpoint_refuse(struct request *r, int8_t type)
+static void endpoint_refuse(struct request *r, enum endpoint_type here, int8_t type)
 {
+    static const char *const names[] = {[ENDPOINT_BROKER] = "BROKER", [ENDPOINT_CONTROLLER] = "CONTROLLER"};
     struct DescribeClusterResponse *out = r->out;
-    bool known = type == ENDPOINT_CONTROLLER;
+    bool known = type == ENDPOINT_CONTROLLER || type == ENDPOINT_BROKER;
     enum err err = known ? E_MISMATCHED_ENDPOINT_TYPE : E_UNSUPPORTED_ENDPOINT_TYPE;
 
     out->error_code = err_wire(r->version == 0 ? E_INVALID_REQUEST : err);
-    out->error_message =
-        known ? SLICE("The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type "
-                      "CONTROLLER")
-              : SLICE(arena_printf(&r->arena, "Unsupported endpoint type %d", type));
+    out->error_message = SLICE(
+        known ? arena_printf(
+                    &r->arena,
+                    "The request was sent to an endpoint of type %s, but we wanted an endpoint of type %s",
+                    names[here], names[type])
+              : arena_printf(&r->arena, "Unsupported endpoint type %d", type));
 }
 
 static void brokers_tell(struct request *r, const struct cluster_view *c, bool fenced_too)
@@ -198,26 +207,101 @@ static void brokers_tell(struct request *r, const struct cluster_view *c, bool f
     out->brokers.n = n;
 }
 
-void describe_cluster(struct request *r)
+/* Those that have registered, where they listen by the name of this listener; of the other voters what the settings say. */
+static void controllers_tell(struct request *r)
+{
+    struct DescribeClusterResponse *out = r->out;
+    const struct image *image = r->net->image;
+    const struct image_controller *c;
+    int n_voters, n = 0;
+    const struct config_voter *voters = config_voters(r->net->node->config, &n_voters);
+
+    for (struct image_controllers it = image_controllers_all(image); image_controllers_next(&it);)
+        n++;
+    PROTO_ARRAY_NEW(&r->arena, DescribeClusterResponse_DescribeClusterBroker, out->brokers, n + n_voters);
+    n = 0;
+    for (struct image_controllers it = image_controllers_all(image); (c = image_controllers_next(&it));) {
+        const struct endpoint *at =
+            endpoint_named(c->reg.endpoints, c->reg.n_endpoints, SLICE(r->listener->name));
+
+        if (at)
+            out->brokers.v[n++] = (struct DescribeClusterResponse_DescribeClusterBroker){
+                .broker_id = c->reg.id, .host = at->host, .port = at->port, .rack = SLICE_NULL};
+    }
+    for (int i = 0; i < n_voters; i++)
+        if (!image_controller(image, voters[i].id))
+            out->brokers.v[n++] =
+                (struct DescribeClusterResponse_DescribeClusterBroker){.broker_id = voters[i].id,
+                                                                       .host = SLICE(voters[i].host),
+                                                                       .port = voters[i].port,
+                                                                       .rack = SLICE_NULL};
+    out->brokers.n = n;
+}
+
+static void operations_tell(struct request *r)
+{
+    const struct DescribeClusterRequest *in = r->in;
+    struct DescribeClusterResponse *out = r->out;
+
+    if (in->include_cluster_authorized_operations)
+        out->cluster_authorized_operations = authorize(r, OP_DESCRIBE, RES_CLUSTER, CLUSTER_NAME)
+                                                 ? authorized_operations(r, RES_CLUSTER, CLUSTER_NAME)
+                                                 : 0;
+}
+
+static void leader_known(struct control_look *l)
+{
+    struct request *r = l->arg;
+    struct DescribeClusterResponse *out = r->out;
+
+    out->controller_id = l->view.leader;
+    out->cluster_id = SLICE(r->net->node->cluster_id);
+    if (r->version >= 1)
+        out->endpoint_type = ENDPOINT_CONTROLLER;
+    controllers_tell(r);
+    operations_tell(r);
+    request_reply(r);
+}
+
+static void controllers_describe(struct request *r)
+{
+    struct control_look *l = arena_alloc(&r->arena, sizeof(*l));
+
+    l->back = r->net->loop;
+    l->done = leader_known;
+    l->arg = r;
+    control_look(r->net->node->control, l);
+}
+
+static void brokers_describe(struct request *r)
 {
     const struct DescribeClusterRequest *in = r->in;
     struct DescribeClusterResponse *out = r->out;
     struct cluster_view view;
     const struct node_view *controller;
 
-    if (in->endpoint_type != ENDPOINT_BROKER) {
-        endpoint_refuse(r, in->endpoint_type);
-        request_reply(r);
-        return;
-    }
     cluster_view_init(&view, r);
     brokers_tell(r, &view, in->include_fenced_brokers);
     out->cluster_id = SLICE(r->net->node->cluster_id);
     controller = cluster_node(&view, cluster_controller(&view, r));
     out->controller_id = node_alive(controller) ? controller->id : -1; /* only one that is told above */
-    if (in->include_cluster_authorized_operations)
-        out->cluster_authorized_operations = authorize(r, OP_DESCRIBE, RES_CLUSTER, CLUSTER_NAME)
-                                                 ? authorized_operations(r, RES_CLUSTER, CLUSTER_NAME)
-                                                 : 0;
+    operations_tell(r);
     request_reply(r);
+}
+
+/* Clients of a broker are told the brokers, and one of them in the controller's place; on the controller's listener the
+ * controllers, and who really leads. */
+void describe_cluster(struct request *r)
+{
+    const struct DescribeClusterRequest *in = r->in;
+    enum endpoint_type here = r->listener && r->listener->controller ? ENDPOINT_CONTROLLER : ENDPOINT_BROKER;
+
+    if (in->endpoint_type != (int8_t)here) {
+        endpoint_refuse(r, here, in->endpoint_type);
+        request_reply(r);
+    } else if (here == ENDPOINT_CONTROLLER) {
+        controllers_describe(r);
+    } else {
+        brokers_describe(r);
+    }
 }

@@ -454,6 +454,38 @@ TEST(raft_link, the_leader_describes_the_quorum)
     three_drop(&t);
 }
 
+/* The controller's listener tells who the controllers are and which one leads, on each of them, and doesn't pass for a
+ * broker's. */
+TEST(raft_link, each_controller_tells_the_active_one)
+{
+    struct three t;
+    struct stranger s;
+
+    three_init(&t, 8);
+    CHECK(agree(&t, 5000));
+    int l = leader(&t);
+
+    for (int i = 0; i < 3; i++) {
+        struct DescribeClusterRequest *in;
+        const struct DescribeClusterResponse *out;
+
+        CHECK(sim_run(t.sim, whole_ready, t.v[i], 5000 * A_MS));
+        s = (struct stranger){.sim = t.sim, .whole = t.v[i]};
+        stranger_comes(&s);
+        in = wire_in(&s.ask, API_DescribeCluster);
+        in->endpoint_type = 2;
+        out = stranger_asks(&s, in);
+        CHECK(out && !out->error_code && out->endpoint_type == 2 && out->controller_id == l + 1);
+        CHECK_EQ(out->brokers.n, 3);
+        for (int k = 0; k < 3; k++)
+            CHECK(out->brokers.v[k].broker_id == k + 1 && out->brokers.v[k].port == CONTROLLER_PORT);
+        out = stranger_asks(&s, wire_in(&s.ask, API_DescribeCluster));
+        CHECK(out && out->error_code == err_wire(E_MISMATCHED_ENDPOINT_TYPE));
+        sim_crash(t.sim, STRANGER, SIM_PROCESS);
+    }
+    three_drop(&t);
+}
+
 /* A leader that is cut off answers nothing, not even what needs no record: a majority may have another by now. */
 TEST(raft_link, a_leader_that_is_cut_off_says_nothing)
 {

@@ -178,6 +178,9 @@ bool storage_ready(struct tool *t, const struct config *c)
 
 /* ---- format ---- */
 
+/* Kafka formats from 3.3-IV3 on, to let brokers of that age in. */
+#define OLDER "a new cluster begins with %s: every weir knows it, so an older number would mean nothing"
+
 static bool release_check(struct tool *t)
 {
     const char *text = flag_text(&t->flags, "release-version");
@@ -187,8 +190,7 @@ static bool release_check(struct tool *t)
         tool_usage(t, "there is no release version \"%s\"; the newest is %s", text,
                    features_version_name(FEATURES_LAST));
     else if (level != METADATA_VERSION)
-        tool_usage(t, "a cluster begins with %s; older versions come with rolling upgrades",
-                   features_version_name(METADATA_VERSION));
+        tool_usage(t, OLDER, features_version_name(METADATA_VERSION));
     return !t->ended;
 }
 
@@ -200,9 +202,10 @@ static bool features_check(struct tool *t)
     for (int i = 0; i < list->n && !t->ended; i++) {
         if (!property_parse(&t->arena, list->list[i], &p))
             tool_usage(t, "--feature takes name=level, not \"%s\"", list->list[i]);
+        else if (strcmp(p.name, FEATURE_METADATA) == 0 && flag_given(&t->flags, "release-version"))
+            tool_usage(t, "metadata.version is what --release-version says: give one of them");
         else if (strcmp(p.name, FEATURE_METADATA) == 0 && atoi(p.value) != METADATA_VERSION)
-            tool_usage(t, "a cluster begins with %s=%d; older levels come with rolling upgrades", p.name,
-                       METADATA_VERSION);
+            tool_usage(t, OLDER, features_version_name(METADATA_VERSION));
         else if (strcmp(p.name, FEATURE_METADATA) != 0 && strcmp(p.value, "0") != 0)
             tool_usage(t, "%s isn't there yet above level 0: it comes with the behaviour that it stands for",
                        p.name);

@@ -94,13 +94,13 @@ static void list_done(struct scatter *s)
     request_reply(s->request);
 }
 
-/* Named twice in one request: Kafka refuses those partitions alone. */
-static bool named_before(const struct ListOffsetsRequest_ListOffsetsTopic *t, int32_t i)
+/* Another place of the request that names the same partition; -1: none. */
+static int32_t twin_of(const struct ListOffsetsRequest_ListOffsetsTopic *t, int32_t i)
 {
     for (int32_t j = 0; j < t->partitions.n && j < NAMED_TWICE_MAX; j++)
         if (j != i && t->partitions.v[j].partition_index == t->partitions.v[i].partition_index)
-            return true;
-    return false;
+            return j;
+    return -1;
 }
 
 static void list_topic(struct request *r, struct scatter *s,
@@ -113,15 +113,20 @@ static void list_topic(struct request *r, struct scatter *s,
     out->name = in->name;
     PROTO_ARRAY_NEW(&r->arena, ListOffsetsResponse_ListOffsetsPartitionResponse, out->partitions,
                     in->partitions.n);
+    out->partitions.n = 0;
     for (int32_t i = 0; i < in->partitions.n; i++) {
         struct list_part *p = &parts[i];
+        int32_t twin = twin_of(in, i);
         enum err err;
-        p->out = &out->partitions.v[i];
+
+        if (twin >= 0 && twin < i) /* Kafka refuses those partitions alone, and tells each once */
+            continue;
+        p->out = &out->partitions.v[out->partitions.n++];
         p->timestamp = in->partitions.v[i].timestamp;
         p->current_leader_epoch = in->partitions.v[i].current_leader_epoch;
         p->item.partition = p->out->partition_index = in->partitions.v[i].partition_index;
         err = partition_resolve(r, in->name, OP_DESCRIBE, &p->item);
-        if (named_before(in, i))
+        if (twin >= 0)
             err = E_INVALID_REQUEST;
         else if (!err && !special_known(p->timestamp, r->version))
             err = E_UNSUPPORTED_VERSION;

@@ -260,7 +260,9 @@ void produce(struct request *r)
     if (!in->transactional_id.p && has_transactional(in))
         s->refused = E_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     PROTO_ARRAY_NEW(&r->arena, ProduceResponse_TopicProduceResponse, out->responses, in->topic_data.n);
+    out->responses.n = 0;
     for (int32_t i = 0; i < in->topic_data.n; i++)
-        topic_prepare(r, sc, &in->topic_data.v[i], &out->responses.v[i]);
+        if (in->topic_data.v[i].partition_data.n > 0) /* of others Kafka says nothing */
+            topic_prepare(r, sc, &in->topic_data.v[i], &out->responses.v[out->responses.n++]);
     scatter_go(sc);
 }

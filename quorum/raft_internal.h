@@ -37,8 +37,9 @@ enum {
     BULK_BYTES = 1 << 16,       /* an append that long is outstanding alone */
     BULK_WAIT_MS = 2000,        /* … unless its answer stays away that long */
     TERM_JUMP_MAX = 1 << 20,
-    ENTRIES_MAX = 50000, /* in raft's memory before a snapshot is due */
-    ENTRIES_TRAILING = 5000
+    ENTRIES_MAX = 50000,      /* in raft's memory before a snapshot is due */
+    ENTRIES_TRAILING = 5000,  /* of them stay behind one, for followers that lag */
+    BYTES_TRAILING = 16 << 20 /* … or fewer, if they are large */
 };
 
 /* The disk's half of an append, a cut, an install: there and back in order. */

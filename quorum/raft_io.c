@@ -324,6 +324,19 @@ static struct raft_buffer *ticket(struct ckpt_id id)
     return buf;
 }
 
+/* So many entries stay in memory behind a snapshot. Never none: that means another thing to the library. */
+static unsigned trailing(const struct raft_log *l)
+{
+    size_t bytes = 0;
+    unsigned n = 0;
+
+    for (size_t at = l->back; n < ENTRIES_TRAILING && bytes < BYTES_TRAILING && at != l->front; n++) {
+        at = (at > 0 ? at : l->size) - 1;
+        bytes += l->entries[at].buf.len;
+    }
+    return n > 0 ? n : 1;
+}
+
 /* In the library's apply, at last_applied; what is pinned here is written by io_snapshot_put(). */
 static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n_bufs)
 {
@@ -339,6 +352,7 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     q->due = false;
     q->since_snapshot = 0;
     raft_set_snapshot_threshold(&q->raft, UINT_MAX);
+    raft_set_snapshot_trailing(&q->raft, trailing(&q->raft.log));
     q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
     q->put_voters = q->voters;
     q->put_voters.index = (int64_t)q->raft.last_applied;

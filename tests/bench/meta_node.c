@@ -217,7 +217,7 @@ static void on_committed(void *arg, struct slice batch)
 
 static struct image *on_hold(void *arg)
 {
-    return image_ref(ctl_image(n.ctl));
+    return ctl_in_transaction(n.ctl) ? NULL : image_ref(ctl_image(n.ctl));
 }
 
 static void on_released(void *arg, struct image *image)
@@ -328,12 +328,17 @@ static void stop_fn(void *arg)
     quorum_stop(n.quorum, &n.stopped);
 }
 
+static void nothing_fn(void *arg)
+{
+}
+
 void node_stop(void)
 {
     node_settle();
     call(stop_fn, NULL);
     while (sem_wait(&n.gone))
         ;
+    call(nothing_fn, NULL); /* what told it has ended, too */
 }
 
 static void view_fn(void *arg)

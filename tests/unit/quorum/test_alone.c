@@ -224,6 +224,81 @@ TEST_EACH(alone, old_snapshots_and_log_go, qdoors)
     world_end(&w);
 }
 
+/* Without a limit the log stays from its first offset on, whatever snapshots hold; with metadata.max.retention.ms it goes
+ * when it is that old and a snapshot is written. */
+TEST_EACH(alone, history_stays_as_long_as_retention_says, qdoors)
+{
+    struct quorum_world w;
+
+    qworld_init(&w, row, 43);
+    w.settings.retention_bytes = -1;
+    w.settings.retention_ms = 60000;
+    w.settings.segment_bytes = 2000;
+    CHECK(qworld_start(&w));
+    three_snapshots(&w);
+    CHECK_EQ(w.door->view(w.quorum).log_start, 0);
+    (void)!sim_run(w.sim, NULL, NULL, 61000000000);
+    qworld_submit(&w, 1);
+    CHECK(qworld_settle(&w));
+    CHECK(qworld_snapshot(&w));
+    CHECK(w.door->view(w.quorum).log_start > 60);
+    qworld_restart(&w);
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 181);
+    world_end(&w);
+}
+
+static void tmp_found(void *arg, const char *path, bool is_dir, int64_t size)
+{
+    size_t len = strlen(path);
+
+    if (!is_dir && size > 1000 && len > 4 && strcmp(path + len - 4, ".tmp") == 0)
+        (void)snprintf(arg, 256, "%s", path);
+}
+
+/* A snapshot that doesn't read as it was written never gets its name: the quorum stops and says so, and the one before it is
+ * still there. */
+TEST_EACH(alone, a_snapshot_is_read_before_it_counts, qdoors)
+{
+    struct quorum_world w;
+    char tmp[256] = "";
+
+    world_one(&w, row, 44);
+    three_snapshots(&w);
+    qworld_submit(&w, 60);
+    CHECK(qworld_settle(&w));
+    qworld_snapshot_begin(&w);
+    for (int i = 0; i < 100000 && !tmp[0]; i++) {
+        (void)!sim_run(w.sim, NULL, NULL, 10000);
+        sim_files(w.sim, WORLD_NODE, WORLD_DIR, tmp_found, tmp);
+    }
+    CHECK_OK(sim_file_flip(w.sim, WORLD_NODE, tmp, 700, 4));
+    (void)!sim_run(w.sim, NULL, NULL, 1000000000);
+    CHECK_EQ(w.failed, E_CORRUPT_MESSAGE);
+    CHECK_EQ(files(&w).checkpoints, 2);
+    qworld_restart(&w);
+    CHECK_EQ(trace_count(io_trace(w.io), TR_quorum_checkpoint_bad), 0);
+    qworld_verify(&w);
+    CHECK_EQ(w.promised, 240);
+    world_end(&w);
+}
+
+/* The log is in raft's memory: some 50,000 entries after the last snapshot there is another, however small they are. */
+TEST(alone, many_entries_ask_for_a_snapshot)
+{
+    struct quorum_world w;
+
+    world_one(&w, &qdoors[0], 45);
+    for (int i = 0; i < 820; i++) {
+        CHECK_EQ(w.held, i < 780 ? 0 : w.held);
+        qworld_submit(&w, 62);
+        CHECK(qworld_settle(&w));
+    }
+    CHECK_EQ(w.held, 1);
+    CHECK_EQ(files(&w).checkpoints, 1);
+    world_end(&w);
+}
+
 /* A damaged snapshot is passed over and put aside; the one before it and the log behind it give the same. */
 TEST_EACH(alone, a_damaged_snapshot_is_passed_over, qdoors)
 {

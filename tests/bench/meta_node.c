@@ -26,7 +26,7 @@ static struct {
     struct flight flight[CTL_FLIGHT_MAX];
     struct msg turn, stopped;
     bool turn_posted, stopping;
-    _Atomic bool snapshot_over;
+    _Atomic bool snapshot_over, holding;
     sem_t leads, gone, idle;
     bool wants_idle;
     pthread_mutex_t lock; /* of: */
@@ -217,13 +217,17 @@ static void on_committed(void *arg, struct slice batch)
 
 static struct image *on_hold(void *arg)
 {
-    return ctl_in_transaction(n.ctl) ? NULL : image_ref(ctl_image(n.ctl));
+    if (ctl_in_transaction(n.ctl))
+        return NULL;
+    n.holding = true;
+    return image_ref(ctl_image(n.ctl));
 }
 
 static void on_released(void *arg, struct image *image)
 {
     image_unref(image, ctl_grave(n.ctl));
     n.snapshot_over = true;
+    n.holding = false;
     turn_post();
 }
 
@@ -443,6 +447,8 @@ static void snapshot_fn(void *arg)
 
 void node_snapshot_begin(void)
 {
+    while (n.holding)
+        (void)usleep(1000);
     call(snapshot_fn, NULL);
 }
 

@@ -33,7 +33,7 @@ void node_settle(void); /* nothing lies in the grave */
 
 const struct image *node_image(void); /* counted */
 void node_image_drop(const struct image *i);
-void node_snapshot_begin(void);
+void node_snapshot_begin(void); /* when one that is under way has ended */
 bool node_snapshot_over(void);
 
 /* Of the control loop, since the last node_clear(). */

@@ -275,8 +275,8 @@ static void snapshots(void)
         create_one(1); /* else there may be nothing to write */
         node_settle();
         node_clear();
-        from = now_us();
         node_snapshot_begin();
+        from = now_us();
         for (n = 0; !node_snapshot_over(); n++)
             us[n % (1 << 16)] = create_one(1);
         took = now_us() - from < took ? now_us() - from : took;

@@ -5,8 +5,8 @@
  *
  * 1. `tip` is `image` plus every batch in flight plus the draft under way. A request is decided on the tip
  *    alone.
- * 2. A reply goes when the tip on which it was decided has committed, whether it wrote or not. (With one
- *    voter nobody else can lead, so a reply with nothing in flight goes at once.)
+ * 2. A reply goes when the tip on which it was decided has committed, whether it wrote or not. (With nothing in flight it
+ *    goes at once: where there are several voters the shell keeps it until a majority has confirmed this leader.)
  * 3. At most CTL_FLIGHT_MAX batches are in flight; each keeps the image that it leads to, so a commit is a
  *    pointer move.
  * 4. A decision larger than a batch goes out in several, each complete in itself; nothing is decided between

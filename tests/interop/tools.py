@@ -68,9 +68,9 @@ def plain(node, text):
     text = re.sub(r"Epoch: \d+", "Epoch: N", text)
     text = re.sub(r'"log_dirs":\["[^"]*"\]', '"log_dirs":[DIR]', text)  # ours has one from the first record on
     if text.startswith(("ClusterId:", "NodeId\tDirectoryId")):  # a static voter's directory is told by ours alone
-        text = re.sub(r"ClusterId: +\S+", "ClusterId: ID", text.replace("\t", " "))
-        text = re.sub(r'"directoryId": "\S+", |(?<=\n1)\s+[\w-]{22}|DirectoryId', "", text)
-        text = re.sub(r" +", " ", re.sub(r"(?<![\w.])\d{2,}|(?<=Epoch: )\d+|(?<=:)\d+(?=\")", "N", text))
+        text = re.sub(r"ClusterId: \S+", "ClusterId: ID", re.sub(r"[ \t]+", " ", text))
+        text = re.sub(r'"directoryId": "\S+", |(?<=\n1) [\w-]{22}|DirectoryId ', "", text)
+        text = re.sub(r'(?<![\w.])\d{2,}|(?<=Epoch: )\d+|(?<=TimeMs: )\d+|(?<=:)\d+(?=")', "N", text)
     text = re.sub(r"(?m)^\s+at .*\n|^\[?\d{4}-.*\n?|\s*\(org\.apache\S*\)", "", text)
     return text.strip()
 

@@ -208,6 +208,8 @@ static bool read_voters(struct config *c, char *why, size_t room)
         if (!slice_cut(&rest, '@', &id) || !slice_int(id, 0, INT32_MAX, &n) ||
             !config_host_port(rest, &host, &v->port))
             return no(why, room, "controller.quorum.voters: %s must be id@host:port", texts.v[i]);
+        if (texts.n > 1 && (host.len == 0 || v->port == 0))
+            return no(why, room, "controller.quorum.voters: %s can't be dialled", texts.v[i]);
         v->id = (int32_t)n;
         v->host = arena_str(&c->arena, host);
         for (int j = 0; j < i; j++)

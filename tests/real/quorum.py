@@ -14,6 +14,7 @@ import wire
 from node import Node, free_port
 
 CLUSTER = "realquorumrealquorumrg"
+ELECTION_MS = 1000  # more than a busy machine holds up a process; who is killed is replaced sooner all the same
 LEADS = re.compile(r"this node leads the metadata in epoch (\d+)")
 CREATE_TOPICS, DESCRIBE_QUORUM, RAFT_HELLO, RAFT = 19, 55, 0x7000, 0x7001
 
@@ -29,6 +30,7 @@ class Voter(Node):
         with open(self.properties, "w") as f:
             f.write(f"process.roles=broker,controller\nnode.id={node_id}\nlog.dirs={self.data}\n"
                     f"controller.listener.names=CONTROLLER\ncontroller.quorum.voters={voters}\n"
+                    f"quorum.election.ms={ELECTION_MS}\n"
                     f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}\n")
         done = subprocess.run([self.binary, "storage", "format", "-t", CLUSTER, "-c", self.properties],
                               capture_output=True, text=True)

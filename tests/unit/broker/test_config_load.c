@@ -283,6 +283,8 @@ TEST(config, settings_agree)
         {"max.connections.per.ip.overrides=127.0.0.1:5,foo", "host:count"},
         {"log.cleaner.dedupe.buffer.size=1", "1 MiB"},
         {"controller.quorum.voters=7@a:1", "must be among them"},
+        {"controller.quorum.voters=1@a:1,2@b:0", "2@b:0 can't be dialled"},
+        {"controller.quorum.voters=1@:1,2@b:1", "1@:1"},
         {"controller.quorum.voters=1@a:1,2@b:1,1@c:1", "1 is there twice"},
         {"controller.quorum.voters=1@a:1,2@a:1,3@a:1,4@a:1,5@a:1,6@a:1,7@a:1,8@a:1", "at most 7"},
         {"controller.quorum.voters=a:1", "id@host:port"},

@@ -12,6 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
+import cluster  # noqa: E402
 import disk  # noqa: E402
 import metadata  # noqa: E402
 import errors  # noqa: E402
@@ -99,7 +100,7 @@ def main():
     ask.add_argument("--only", default="", help="only these clients and parts")
     ask.add_argument("--self", action="store_true", help="Kafka against itself")
     args = ask.parse_args()
-    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire"]
+    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire", "cluster"]
     parts = args.only.split(",") if args.only else parts
     tally, began = Tally(), time.monotonic()
 
@@ -141,6 +142,9 @@ def main():
     if "disk" in parts:
         disk.judge(tally, java, written, lambda name: node_of(args, os.path.join(BUILD, name), name))
         lap("disk")
+    if "cluster" in parts:
+        cluster.compare(tally)
+        lap("cluster")
     return tally.end()
 
 

@@ -125,12 +125,13 @@ struct api_error placer_new(const struct image *tip, struct ctl_out *o, int repl
         return api_error(o, E_INVALID_REPLICATION_FACTOR,
                          "Invalid replication factor %d: the replication factor must be positive.", replicas);
     if (p->n_up == 0)
-        return api_error(o, E_INVALID_REPLICATION_FACTOR, "All brokers are currently fenced.");
+        return api_error(o, E_INVALID_REPLICATION_FACTOR,
+                         "All brokers are currently fenced, or have all their log directories cordoned.");
     if (p->n_all < replicas)
         return api_error(
             o, E_INVALID_REPLICATION_FACTOR,
             "The target replication factor of %d cannot be reached because only %d broker(s) are "
-            "registered.",
+            "registered or some brokers have all their log directories cordoned.",
             replicas, p->n_all);
     placer_shuffle(p);
     return API_OK;

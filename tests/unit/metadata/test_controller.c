@@ -53,7 +53,7 @@ static const struct refusal REFUSALS[] = {
     {"t", 1, 2, E_INVALID_REPLICATION_FACTOR,
      "Unable to replicate the partition 2 time(s): The target replication factor of 2 cannot be reached "
      "because only 1 "
-     "broker(s) are registered."},
+     "broker(s) are registered or some brokers have all their log directories cordoned."},
     {"t", 10001, 1, E_POLICY_VIOLATION, "Excessively large number of partitions per request."},
     {"__cluster_metadata", 1, 1, E_INVALID_REQUEST,
      "Creation of internal topic __cluster_metadata is prohibited."},

@@ -1,6 +1,7 @@
 #include "control.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "broker/link/followers.h"
 #include "broker/link/forward.h"
 #include "broker/link/raft_link.h"
 #include "broker/overseer.h"
@@ -116,6 +117,7 @@ static void flight_done(struct quorum_entry *e, enum err err)
     if (moved)
         moved_on(c);
     answers_post(c);
+    followers_look(c->node->followers);
     turn_post(c);
 }
 
@@ -242,6 +244,7 @@ static void on_committed(void *arg, struct slice batch)
     struct control *c = arg;
     enum err err;
 
+    followers_look(c->node->followers);
     if (c->leads) /* a control batch: ctl_skip() knows of it */
         return;
     err = ctl_follow(c->ctl, batch);
@@ -256,6 +259,7 @@ static void on_installed(void *arg, struct image *image)
     struct control *c = arg;
 
     ctl_load(c->ctl, image);
+    followers_look(c->node->followers);
     moved_on(c);
     turn_post(c);
 }
@@ -291,6 +295,7 @@ static void on_failed(void *arg, enum err err, const char *what)
 {
     struct control *c = arg;
 
+    followers_look(c->node->followers);
     held_end(c, E_NOT_CONTROLLER);
     if (c->leads)
         ctl_lost(c->ctl);
@@ -595,6 +600,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     if (c->n_voters > 1)
         link_begin(c, voters);
     c->quorum = quorum_start(node->io, c->loop, ctl_grave(c->ctl), &quorum, &quorum_ops);
+    followers_open(node->followers, c->quorum);
     return c;
 }
 
@@ -734,6 +740,7 @@ void control_end_waits(struct control *c)
     uplink_await_end(c->uplink, &c->uplink_ended);
     c->overseer_ended.run = overseer_over;
     overseer_end(c->overseer, &c->overseer_ended);
+    followers_end(c->node->followers);
     held_end(c, E_NOT_CONTROLLER);
     quorum_end_waits(c->quorum);
 }

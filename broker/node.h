@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 struct control;
+struct followers;
 struct dirs;
 struct partitions;
 struct topic_rules_cache;
@@ -100,6 +101,7 @@ struct node {
     char cluster_id[64];
     const struct config *config; /* as started: what is dynamic is read from a loop's own */
     struct control *control;
+    struct followers *followers; /* link/followers.h; the control loop's */
     struct dirs *dirs;           /* dirs.h */
     struct raft_link *raft_link; /* link/raft_link.h; NULL: this node is the only voter */
     struct net_loop **net;

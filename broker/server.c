@@ -299,6 +299,7 @@ struct node *server_start(struct io *io, const struct server_options *options)
     s->control_loop = loop_start(io, LOOP_DISK, "control");
     n->dirs = dirs_new(n, s->control_loop);
     server_member(s);
+    n->followers = followers_new(n, s->control_loop);
     s->begin.run = server_begin;
     s->stop.run = stop_asked;
     s->signal.run = signal_came;

@@ -7,6 +7,7 @@
 #include "broker/boot.h"
 #include "broker/control.h"
 #include "broker/dirs.h"
+#include "broker/link/followers.h"
 #include "broker/member.h"
 #include "broker/net/net.h"
 #include "broker/replica/manager.h"

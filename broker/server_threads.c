@@ -107,6 +107,7 @@ void loops_free(struct server *s)
     if (n->net_shared)
         net_shared_drop(n->net_shared);
     dirs_drop(n->dirs);
+    followers_drop(n->followers);
 }
 
 /* ---- num.network.threads changes: new connections go to so many loops; those that are there stay where they are, so a loop

@@ -32,6 +32,10 @@ static void read_log(struct quorum *q, struct quorum_read *r)
     if (r->diverges || (r->offset > r->committed && r->offset <= r->end))
         return;
     r->err = log_read(q->disk.log, r->offset, &limits, &r->range);
+    if (!r->err && r->range.len > 0)
+        r->err = file_warm(r->range.file, r->range.at, r->range.len); /* a NET loop sends it */
+    if (r->err)
+        log_range_drop(&r->range);
 }
 
 static void read_checkpoint(struct quorum *q, struct quorum_read *r)

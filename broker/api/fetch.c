@@ -513,13 +513,18 @@ static struct fetch *fetch_new(struct request *r)
 
 void fetch(struct request *r)
 {
-    struct fetch *f = fetch_new(r);
     struct FetchResponse *out = r->out;
+    struct fetch *f;
     struct node *node = r->net->node;
     int32_t new_id;
     bool wait;
     enum err err;
 
+    if (r->listener && r->listener->controller) {
+        fetch_metadata(r);
+        return;
+    }
+    f = fetch_new(r);
     io_random(node->io, &new_id, sizeof(new_id));
     new_id = (new_id & INT32_MAX) | 1;
     err = fetch_session_open(r->net->sessions, f->in, r->version, new_id, loop_now(r->net->loop) / 1000000,

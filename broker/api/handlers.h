@@ -13,5 +13,6 @@ enum handler_row {
 #undef X
 };
 
+void fetch_metadata(struct request *r); /* Fetch on the controller's listener */
 /* ApiVersions in a version that we don't have: answered in version 0. */
 void api_versions_unsupported(struct request *r);

@@ -10,6 +10,7 @@
  *    heard last.
  * 3. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
 #include "base/version.h"
+#include "broker/link/piece.h"
 #include "broker/link/raft_link_internal.h"
 #include <stdio.h>
 
@@ -341,51 +342,11 @@ static void ask_back(struct raft_ask *a, enum err err)
     loop_post(a->link->control, &a->msg);
 }
 
-/* The one partition that was asked for; an error is what the node says, or that it says something else. */
-static enum err piece_of(struct raft_ask *a, const struct FetchSnapshotResponse *out)
-{
-    const struct FetchSnapshotResponse_PartitionSnapshot *p;
-
-    if (out->error_code)
-        return err_of_wire(out->error_code);
-    if (out->topics.n != 1 || out->topics.v[0].partitions.n != 1)
-        return E_MALFORMED;
-    p = &out->topics.v[0].partitions.v[0];
-    if (p->error_code)
-        return err_of_wire(p->error_code);
-    if (p->snapshot_id.end_offset != a->id.offset || p->snapshot_id.epoch != a->id.epoch ||
-        p->position != a->at)
-        return E_MALFORMED;
-    a->size = p->size;
-    a->piece = p->unaligned_records;
-    return E_OK;
-}
-
 static void ask_done(struct client_call *call)
 {
     struct raft_ask *a = call->arg;
 
-    ask_back(a, call->err ? call->err : piece_of(a, call->out));
-}
-
-static struct FetchSnapshotRequest *ask_request(struct raft_ask *a)
-{
-    struct FetchSnapshotRequest *in = proto_new(&FetchSnapshotRequest_type, &a->arena, 1);
-    struct FetchSnapshotRequest_PartitionSnapshot *p;
-
-    in->cluster_id = SLICE(a->link->node->cluster_id);
-    in->replica_id = a->link->node->id;
-    in->max_bytes = (int32_t)config_int(a->link->node->config, C_controller_quorum_fetch_snapshot_max_bytes);
-    PROTO_ARRAY_NEW(&a->arena, FetchSnapshotRequest_TopicSnapshot, in->topics, 1);
-    in->topics.v[0].name = SLICE("__cluster_metadata");
-    PROTO_ARRAY_NEW(&a->arena, FetchSnapshotRequest_PartitionSnapshot, in->topics.v[0].partitions, 1);
-    p = &in->topics.v[0].partitions.v[0];
-    p->current_leader_epoch = -1;
-    p->snapshot_id.end_offset = a->id.offset;
-    p->snapshot_id.epoch = a->id.epoch;
-    p->position = a->at;
-    p->replica_directory_id = a->link->directory_id;
-    return in;
+    ask_back(a, call->err ? call->err : piece_read(call->out, a->id, a->at, &a->size, &a->piece));
 }
 
 static void ask_run(struct msg *msg)
@@ -399,7 +360,9 @@ static void ask_run(struct msg *msg)
     }
     if (!v->bulk)
         v->bulk = client_of(v, where(v)->host, where(v)->port, PIECE_MS, NULL);
-    client_call_init(&a->call, API_FetchSnapshot, client_any(), ask_request(a), &a->arena);
+    client_call_init(&a->call, API_FetchSnapshot, client_any(),
+                     piece_request(&a->arena, a->link->node, &a->link->directory_id, a->id, a->at),
+                     &a->arena);
     a->call.done = ask_done;
     a->call.arg = a;
     client_send(v->bulk, &a->call);

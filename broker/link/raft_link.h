@@ -17,11 +17,7 @@
 #include "broker/node.h"
 #include "quorum/quorum.h"
 
-enum {
-    RAFT_LINK_BYTES = 4 << 20,
-    RAFT_LINK_MESSAGES = 1024,
-    RAFT_LINK_PIECE = 1 << 20 /* of a checkpoint, in one answer */
-};
+enum { RAFT_LINK_BYTES = 4 << 20, RAFT_LINK_MESSAGES = 1024 };
 
 struct raft_link;
 struct request;

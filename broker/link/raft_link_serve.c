@@ -6,6 +6,7 @@
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/control.h"
+#include "broker/link/piece.h"
 #include "broker/link/raft_link_internal.h"
 
 static bool allowed(const struct request *r)
@@ -239,9 +240,9 @@ void fetch_snapshot(struct request *r)
     s->r = r;
     s->read = (struct quorum_read){.back = r->net->loop,
                                    .offset = asked->position,
-                                   .max_bytes = (size_t)(in->max_bytes < 1                 ? 1
-                                                         : in->max_bytes < RAFT_LINK_PIECE ? in->max_bytes
-                                                                                           : RAFT_LINK_PIECE),
+                                   .max_bytes = (size_t)(in->max_bytes < 1             ? 1
+                                                         : in->max_bytes < PIECE_BYTES ? in->max_bytes
+                                                                                       : PIECE_BYTES),
                                    .is_checkpoint = true,
                                    .checkpoint = {asked->snapshot_id.end_offset, asked->snapshot_id.epoch},
                                    .done = snapshot_done};

@@ -1,0 +1,10 @@
+/* The metadata log as a topic, on the controllers' listeners: its name, its fixed id, and how much goes in one answer. */
+#pragma once
+#include "proto/uuid.h"
+
+#define METADATA_TOPIC "__cluster_metadata"
+#define METADATA_TOPIC_ID                                                                                    \
+    {                                                                                                        \
+        .b = { [15] = 1 }                                                                                    \
+    } /* AAAAAAAAAAAAAAAAAAAAAQ */
+enum { METADATA_FETCH_BYTES = 256 << 10 };

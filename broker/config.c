@@ -216,6 +216,26 @@ const struct config_listener *config_listeners(const struct config *c, int *n)
     return c->listeners;
 }
 
+static bool has_role(const struct config *c, const char *role)
+{
+    struct config_list roles = config_list(c, C_process_roles);
+
+    for (int i = 0; i < roles.n; i++)
+        if (strcmp(roles.v[i], role) == 0)
+            return true;
+    return false;
+}
+
+bool config_serves(const struct config *c)
+{
+    return has_role(c, "broker");
+}
+
+bool config_controls(const struct config *c)
+{
+    return has_role(c, "controller");
+}
+
 const struct config_voter *config_voters(const struct config *c, int *n)
 {
     *n = c->n_voters;

@@ -99,6 +99,8 @@ struct config_list config_list(const struct config *c, enum config_id id);
 bool config_is_null(const struct config *c, enum config_id id);
 bool config_is_given(const struct config *c, enum config_id id); /* by somebody: not the row's default */
 const struct config_listener *config_listeners(const struct config *c, int *n);
+bool config_serves(const struct config *c);                               /* process.roles has broker */
+bool config_controls(const struct config *c);                             /* … controller */
 const struct config_voter *config_voters(const struct config *c, int *n); /* in the order given */
 struct config_list config_log_dirs(const struct config *c);               /* log.dirs, else log.dir */
 const char *config_metadata_dir(const struct config *c); /* metadata.log.dir, else the first log dir */

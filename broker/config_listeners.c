@@ -242,58 +242,69 @@ bool config_listeners_resolve(struct config *c, char *why, size_t room)
         }
         told += l->advertised;
     }
-    if (told == 0)
+    if (told == 0 && config_serves(c))
         return no(why, room,
                   "listeners: clients need one, and all are in controller.listener.names or not advertised");
     return true;
 }
 
-static bool has_word(struct config_list list, const char *word)
+/* Controllers vote, brokers alone don't. */
+static bool votes_agree(const struct config *c, char *why, size_t room)
 {
-    for (int i = 0; i < list.n; i++)
-        if (strcmp(list.v[i], word) == 0)
-            return true;
-    return false;
-}
-
-static bool votes_here(const struct config *c, char *why, size_t room)
-{
-    int64_t self = config_int(c, C_node_id);
+    long long self = (long long)config_int(c, C_node_id);
+    bool votes = false;
 
     for (int i = 0; i < c->n_voters; i++)
-        if (c->voters[i].id == self)
-            return true;
-    return c->n_voters == 0 ||
-           no(why, room, "controller.quorum.voters: this node, %lld, must be among them", (long long)self);
+        votes |= c->voters[i].id == self;
+    if (c->n_voters == 0 || votes == config_controls(c))
+        return true;
+    return votes ? no(why, room,
+                      "controller.quorum.voters: this node, %lld, is among them, but no controller by "
+                      "process.roles",
+                      self)
+                 : no(why, room, "controller.quorum.voters: this node, %lld, must be among them", self);
+}
+
+/* Each role has its listeners. */
+static bool roles_agree(const struct config *c, char *why, size_t room)
+{
+    bool serves = config_serves(c), controls = config_controls(c);
+    int of_controllers = 0;
+
+    for (int i = 0; i < c->n_listeners; i++)
+        of_controllers += c->listeners[i].controller;
+    if (controls && of_controllers == 0)
+        return no(why, room, "controller.listener.names must name one of listeners");
+    if (!controls && of_controllers > 0)
+        return no(
+            why, room,
+            "controller.listener.names: it names one of listeners, but process.roles has no controller");
+    if (!serves && of_controllers < c->n_listeners)
+        return no(why, room,
+                  "listeners: where process.roles is controller, all must be in controller.listener.names");
+    return true;
 }
 
 static bool quorum_agrees(const struct config *c, char *why, size_t room)
 {
     struct config_list voters = config_list(c, C_controller_quorum_voters);
     struct config_list servers = config_list(c, C_controller_quorum_bootstrap_servers);
-    struct config_list roles = config_list(c, C_process_roles);
-    bool listens = false;
 
     if (config_is_null(c, C_process_roles) || config_is_null(c, C_node_id))
         return no(why, room, "process.roles and node.id must be given");
     if (config_int(c, C_broker_id) != -1 && config_int(c, C_broker_id) != config_int(c, C_node_id))
         return no(why, room, "broker.id and node.id must be the same");
-    if (!has_word(roles, "broker") || !has_word(roles, "controller"))
-        return no(why, room,
-                  "process.roles must be broker,controller: processes of one role aren't there yet");
     if (config_is_null(c, C_controller_listener_names))
         return no(why, room, "controller.listener.names must be given");
-    for (int i = 0; i < c->n_listeners; i++)
-        listens |= c->listeners[i].controller;
-    if (!listens)
-        return no(why, room, "controller.listener.names must name one of listeners");
+    if (!roles_agree(c, why, room))
+        return false;
     if (voters.n == 0 && servers.n == 0)
         return no(why, room, "controller.quorum.bootstrap.servers or controller.quorum.voters must be given");
-    if (voters.n == 0 && servers.n > 1)
+    if (config_controls(c) && voters.n == 0 && servers.n > 1)
         return no(why, room,
                   "controller.quorum.bootstrap.servers: controllers can't come and go yet; give several in "
                   "controller.quorum.voters");
-    return votes_here(c, why, room);
+    return votes_agree(c, why, room);
 }
 
 static bool times_agree(const struct config *c, char *why, size_t room)
@@ -311,7 +322,7 @@ bool config_agrees(const struct config *c, char *why, size_t room)
 {
     int64_t threads = config_int(c, C_log_cleaner_threads), bytes = config_int(c, C_queued_max_request_bytes);
     const char *between = config_str(c, C_inter_broker_listener_name);
-    bool found = !between;
+    bool found = !between || !config_serves(c);
 
     if (!quorum_agrees(c, why, room) || !times_agree(c, why, room))
         return false;

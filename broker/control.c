@@ -1,6 +1,7 @@
 #include "control.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "broker/link/follow.h"
 #include "broker/link/followers.h"
 #include "broker/link/forward.h"
 #include "broker/link/raft_link.h"
@@ -32,6 +33,7 @@ struct control {
     struct msg uplink_ended, overseer_ended;
     int n_ended;             /* of these two */
     struct msg *calls_ended; /* who waits for both */
+    struct follow *follow;   /* NULL: this node votes */
     int n_voters;
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
@@ -317,8 +319,23 @@ static void on_ask(void *arg, int32_t node, struct quorum_checkpoint id, int64_t
 {
     const struct control *c = arg;
 
-    if (c->node->raft_link)
+    if (c->follow)
+        follow_ask(c->follow, node, id, at);
+    else if (c->node->raft_link)
         raft_link_ask(c->node->raft_link, node, id, at);
+}
+
+static void on_fetch(void *arg, int64_t offset, int32_t epoch)
+{
+    const struct control *c = arg;
+
+    if (c->follow)
+        follow_fetch(c->follow, offset, epoch);
+}
+
+static void on_fetched(void *arg, const struct quorum_fetched *f)
+{
+    quorum_fetched(((struct control *)arg)->quorum, f);
 }
 
 static bool on_came(void *arg, int32_t node, struct slice bytes)
@@ -352,12 +369,24 @@ static void link_begin(struct control *c, const struct config_voter *voters)
     c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
 }
 
+/* A node that doesn't vote asks those that do. */
+static void follow_begin(struct control *c)
+{
+    const struct follow_ops ops = {.fetched = on_fetched, .piece = on_piece, .arg = c};
+
+    c->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
+}
+
 void control_unlink(struct control *c, struct msg *unlinked)
 {
     struct raft_link *l = c->node->raft_link;
+    struct follow *f = c->follow;
 
     c->node->raft_link = NULL;
-    if (l)
+    c->follow = NULL;
+    if (f)
+        follow_stop(f, unlinked);
+    else if (l)
         raft_link_stop(l, unlinked);
     else
         loop_post(c->loop, unlinked);
@@ -565,6 +594,7 @@ struct control *control_start(struct node *node, const struct control_settings *
                                           .installed = on_installed,
                                           .send = on_send,
                                           .ask = on_ask,
+                                          .fetch = on_fetch,
                                           .arg = c};
     struct quorum_settings quorum = {
         .election_ms = (int32_t)config_int(cfg, C_quorum_election_ms),
@@ -572,6 +602,7 @@ struct control *control_start(struct node *node, const struct control_settings *
         .dir = config_metadata_dir(cfg),
         .node_id = node->id,
         .directory_id = settings->metadata_dir_id,
+        .observes = !config_controls(cfg),
         .snapshot_bytes = config_int(cfg, C_metadata_log_max_record_bytes_between_snapshots),
         .snapshot_ms = config_int(cfg, C_metadata_log_max_snapshot_interval_ms),
         .segment_bytes = config_int(cfg, C_metadata_log_segment_bytes),
@@ -597,7 +628,9 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->overseer = overseer_new(node, c->loop, &oversight);
     voters = config_voters(cfg, &c->n_voters);
     quorum_voters(c, voters, &quorum);
-    if (c->n_voters > 1)
+    if (quorum.observes)
+        follow_begin(c);
+    else if (c->n_voters > 1)
         link_begin(c, voters);
     c->quorum = quorum_start(node->io, c->loop, ctl_grave(c->ctl), &quorum, &quorum_ops);
     followers_open(node->followers, c->quorum);

@@ -2,6 +2,8 @@
  *         voters, over that listener → loops, partitions found → first image published → the other listeners open → this broker registers, is unfenced, and the image that says so is published → connections,
  *         which waited in their listeners, are let in → `ready`. So nobody is served by what an earlier life left behind: a
  *         broker that is fenced, leaders' epochs of before a power cut.
+ *         A controller alone has no partitions and doesn't register: it is ready when its image is published. A broker alone has
+ *         no controller's listener: its quorum loads by following those that vote.
  * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
  *         end → checkpoints and clean markers → metadata log closes → `stopped`. Each step waits for the one before. */
 #include "base/check.h"
@@ -72,7 +74,6 @@ static void disk_loops_start(struct server *s)
         t->v[i] = disk_loop_start(s, i);
     for (int i = 0; i < wanted; i++)
         t->v[i]->disks = t;
-    n->reader = loop_start(n->io, LOOP_DISK, "reader");
 }
 
 /* The one that serves controllers, before there is anything to serve for clients. */
@@ -191,25 +192,34 @@ static enum err listeners_resolve(struct server *s)
     return E_OK;
 }
 
-static void on_loaded(void *arg, const struct image *image)
+/* Partitions, and what brings them up to date: of a broker. */
+static void partitions_start(struct server *s, const struct image *image)
 {
-    struct server *s = arg;
     struct node *n = &s->node;
-    const struct image_broker *self;
+    const struct image_broker *self = image_broker(image, n->id);
 
-    if (s->phase == STOPPING)
-        return;
     disk_loops_start(s);
-    net_loops_start(s);
     s->rounds = rounds_new(n, &s->boot);
     s->recovering = n->disks->n;
     s->scans = boot_must_recover(&s->boot);
     s->recovered.run = recovered_home;
-    self = image_broker(image, n->id);
     s->kept_epoch = boot_kept_epoch(&s->boot, self ? self->reg.epoch : -1);
     boot_find(&s->boot, n, image);
     for (int i = 0; i < n->disks->n; i++)
         control_slot(n->control, &n->disks->v[i]->slot, n->disks->v[i]->loop, LOOP_DISK, disk_adopted);
+}
+
+static void on_loaded(void *arg, const struct image *image)
+{
+    struct server *s = arg;
+    struct node *n = &s->node;
+
+    if (s->phase == STOPPING)
+        return;
+    if (s->serves)
+        partitions_start(s, image);
+    n->reader = loop_start(n->io, LOOP_DISK, "reader");
+    net_loops_start(s);
     control_slot(n->control, &s->limits_slot, n->reader, LOOP_DISK, limits_adopted);
     for (int i = 0; i < n->n_net; i++)
         control_slot(n->control, &n->net[i]->slot, n->net[i]->loop, LOOP_NET, net_adopted);
@@ -293,6 +303,7 @@ struct node *server_start(struct io *io, const struct server_options *options)
     n->heap = io_heap(io);
     n->config = options->config;
     n->id = (int32_t)config_int(n->config, C_node_id);
+    s->serves = config_serves(n->config);
     n->anonymous = (struct principal){.type = SLICE("User"), .name = SLICE("ANONYMOUS")};
     s->options = *options;
     arena_init(&s->arena, n->heap, SIZE_MAX);

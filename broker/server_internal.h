@@ -38,6 +38,7 @@ struct server {
     int64_t kept_epoch; /* boot_kept_epoch() */
     enum phase phase;
     bool leaving;   /* asked to stop: the other brokers take over first */
+    bool serves;    /* it is a broker */
     bool scans;     /* partitions are scanned after a power cut */
     bool changing;  /* io_threads_check() began what has not ended */
     int io_threads; /* wanted */

@@ -81,20 +81,27 @@ static void on_joined(void *arg, int64_t broker_epoch)
         dirs_registered(s->node.dirs, broker_epoch);
 }
 
+/* Now the connections that wait come in. */
+static void started(struct server *s, const char *as_what)
+{
+    struct addr bound[LISTENERS_MAX];
+
+    s->phase = RUNNING;
+    on_configured(s, control_config(s->node.control));
+    for (int i = 0; i < s->n_listeners; i++)
+        bound[i] = s->listeners[i].at;
+    TRACE(s->node.io, server_started, s->node.id, s->node.cluster_id, as_what);
+    s->options.ready(s->options.arg, bound, s->n_listeners);
+}
+
 static void on_ready(void *arg)
 {
     struct server *s = arg;
-    struct addr bound[LISTENERS_MAX];
 
     if (s->phase != STARTING)
         return;
-    s->phase = RUNNING;
     dirs_registered(s->node.dirs, s->broker_epoch);
-    on_configured(s, control_config(s->node.control)); /* now the connections that wait come in */
-    for (int i = 0; i < s->n_listeners; i++)
-        bound[i] = s->listeners[i].at;
-    TRACE(s->node.io, server_started, s->node.id, s->node.cluster_id, "ready for clients");
-    s->options.ready(s->options.arg, bound, s->n_listeners);
+    started(s, "ready for clients");
 }
 
 static void on_left(void *arg)
@@ -117,9 +124,15 @@ void server_member(struct server *s)
 
 void server_join(struct server *s)
 {
-    broker_make(s);
-    controller_make(s);
-    member_begin(s->member, &s->registration, &s->controller);
+    const bool controls = config_controls(s->node.config);
+
+    if (s->serves)
+        broker_make(s);
+    if (controls)
+        controller_make(s);
+    member_begin(s->member, s->serves ? &s->registration : NULL, controls ? &s->controller : NULL);
+    if (!s->serves) /* nobody has to let it in */
+        started(s, "ready as a controller");
 }
 
 void server_leave(struct server *s)
@@ -127,7 +140,7 @@ void server_leave(struct server *s)
     if (s->phase == STOPPING || s->leaving)
         return;
     s->leaving = true;
-    if (s->phase == STARTING || !config_bool(s->node.config, C_controlled_shutdown_enable))
+    if (s->phase == STARTING || !s->serves || !config_bool(s->node.config, C_controlled_shutdown_enable))
         stop_begin(s);
     else
         member_leave(s->member);

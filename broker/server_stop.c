@@ -123,6 +123,21 @@ static void rounds_end(struct msg *msg)
     rounds_stop(s->rounds, s->control_loop, &s->step);
 }
 
+static void reader_ended(struct msg *msg)
+{
+    control_end(container_of(msg, struct server, reader_stopping));
+}
+
+/* Of a controller, which has no partitions, or a node that stops before it has found them. */
+static void reader_end(struct server *s)
+{
+    s->reader_stopping.run = reader_ended;
+    if (s->node.reader)
+        loop_stop(s->node.reader, s->control_loop, &s->reader_stopping);
+    else
+        loop_post(s->control_loop, &s->reader_stopping);
+}
+
 static void net_stopped(struct msg *msg)
 {
     struct server *s = server_of(container_of(msg, struct net_loop, stopping)->node);
@@ -130,7 +145,7 @@ static void net_stopped(struct msg *msg)
     if (--s->pending > 0)
         return;
     if (!s->node.disks) {
-        control_end(s);
+        reader_end(s);
         return;
     }
     s->step.run = rounds_end;

@@ -113,7 +113,7 @@ static void snapshot_due(struct quorum *q)
     if (q->due || q->held || q->stopped || !q->loaded || q->since_snapshot == 0)
         return;
     if (q->observes) {
-        follow_snapshot(q);
+        observe_snapshot(q);
         return;
     }
     q->due = true;
@@ -211,7 +211,7 @@ void quorum_observe(struct quorum *q)
 static void rest(struct quorum *q)
 {
     if (q->observes)
-        follow_rest(q);
+        observe_rest(q);
     else
         raft_rest(q);
 }
@@ -265,7 +265,7 @@ static void opened_run(struct msg *msg)
     q->view.snapshot = q->disk.snapshot;
     quorum_view_voters(q);
     if (q->observes) {
-        follow_begin(q);
+        observe_begin(q);
         return;
     }
     if (alone(q)) { /* all of it is in the image: as if a snapshot ended where the log does */
@@ -531,7 +531,7 @@ static void last_snapshot(struct quorum *q)
     const struct entry_row *row;
 
     if (q->observes) {
-        follow_snapshot(q);
+        observe_snapshot(q);
         return;
     }
     image = q->ops.hold(q->ops.arg);

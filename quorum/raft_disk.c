@@ -48,7 +48,7 @@ static void op_back(struct msg *msg)
     switch (op->what) {
     case DISK_APPEND:
         if (q->observes)
-            follow_append_done(q, op);
+            observe_append_done(q, op);
         else
             raft_append_done(q, op);
         break;

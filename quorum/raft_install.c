@@ -68,7 +68,7 @@ static void install_failed(struct install *in, enum err err)
     TRACE(q->io, quorum_install_failed, (long long)in->id.offset, err_text(err));
     install_drop(in);
     if (q->observes)
-        follow_again(q);
+        observe_again(q);
 }
 
 static void install_send(struct install *in, void (*run)(struct msg *msg))
@@ -213,7 +213,7 @@ void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m
     install_ask(in);
 }
 
-bool raft_install_follow(struct quorum *q, int32_t node, struct ckpt_id id)
+bool raft_install_observe(struct quorum *q, int32_t node, struct ckpt_id id)
 {
     if (q->install || q->installs_out > 0)
         return false;
@@ -317,7 +317,7 @@ void raft_install_done(struct quorum *q, struct disk_op *op)
         struct image *image = raft_install_image(q);
 
         install_over(in);
-        follow_installed(q, id, image);
+        observe_installed(q, id, image);
         return;
     }
     raft_enter(q);

@@ -8,7 +8,7 @@
  *     replay.c       what commits before `loaded`, in steps
  *     raft_install.c a snapshot from the leader: pieces, check, restore
  *     entry_book.c         entries and offsets
- *     follow.c       a node outside: no library, the same files
+ *     observe.c      a node outside: no library, the same files
  *
  * What holds:
  *  1. The library is entered on the control loop alone, after raft_enter(): its allocator is one for a process.
@@ -94,7 +94,7 @@ struct quorum {
     struct quorum_ops ops;
 
     /* ---- control loop ---- */
-    bool observes; /* no raft: follow.c */
+    bool observes; /* no raft: observe.c*/
     enum quorum_phase phase;
     struct raft raft;
     struct raft_io raft_io;
@@ -271,17 +271,17 @@ void raft_disk_stop(struct quorum *q);
 void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m,
                         const struct voters *voters);
 int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb);
-bool raft_install_follow(struct quorum *q, int32_t node, struct ckpt_id id); /* an observer's; false: busy */
-enum err raft_install_run(struct quorum *q, struct disk_op *op);             /* on the DISK loop */
+bool raft_install_observe(struct quorum *q, int32_t node, struct ckpt_id id); /* an observer's; false: busy */
+enum err raft_install_run(struct quorum *q, struct disk_op *op);              /* on the DISK loop */
 void raft_install_done(struct quorum *q, struct disk_op *op); /* the log begins anew behind it */
 struct image *raft_install_image(struct quorum *q); /* the caller's now; NULL: none is being restored */
 void raft_install_cancel(struct quorum *q);         /* raft closes */
 bool raft_install_idle(const struct quorum *q);
 
-/* ---- follow.c ---- */
-void follow_begin(struct quorum *q); /* on what was opened */
-void follow_rest(struct quorum *q);
-void follow_again(struct quorum *q); /* asks once more, a little later */
-void follow_append_done(struct quorum *q, struct disk_op *op);
-void follow_installed(struct quorum *q, struct ckpt_id id, struct image *image);
-void follow_snapshot(struct quorum *q);
+/* ---- observe.c---- */
+void observe_begin(struct quorum *q); /* on what was opened */
+void observe_rest(struct quorum *q);
+void observe_again(struct quorum *q); /* asks once more, a little later */
+void observe_append_done(struct quorum *q, struct disk_op *op);
+void observe_installed(struct quorum *q, struct ckpt_id id, struct image *image);
+void observe_snapshot(struct quorum *q);

@@ -30,14 +30,14 @@ static void again_fired(struct timer *timer)
 }
 
 /* What came was of no use: not at once, so that a voter that is wrong isn't asked without a pause. */
-void follow_again(struct quorum *q)
+void observe_again(struct quorum *q)
 {
     q->again.fire = again_fired;
     if (q->phase == QUORUM_RUNNING)
         timer_set(q->control, &q->again, loop_now(q->control) + (int64_t)AGAIN_MS * MS);
 }
 
-void follow_begin(struct quorum *q)
+void observe_begin(struct quorum *q)
 {
     ASSERT(q->ops.fetch);
     q->phase = QUORUM_RUNNING;
@@ -48,7 +48,7 @@ void follow_begin(struct quorum *q)
     ask(q);
 }
 
-void follow_rest(struct quorum *q)
+void observe_rest(struct quorum *q)
 {
     q->phase = QUORUM_CLOSED;
     timer_stop(&q->again);
@@ -101,7 +101,7 @@ static void apply(struct quorum *q, struct slice batch, struct arena *a)
         quorum_take(q, batch);
 }
 
-void follow_append_done(struct quorum *q, struct disk_op *op)
+void observe_append_done(struct quorum *q, struct disk_op *op)
 {
     if (op->err || q->phase != QUORUM_RUNNING) { /* `fail` is on its way, or the end is */
         raft_disk_op_free(op);
@@ -175,7 +175,7 @@ static void batches_came(struct quorum *q, const struct quorum_fetched *f)
     raft_disk_op_free(op);
     if (err == E_CORRUPT_MESSAGE || err == E_TRUNCATED) {
         TRACE(q->io, quorum_fetch_bad, f->node, (long long)q->seen.end, err_text(err));
-        follow_again(q);
+        observe_again(q);
     } else {
         stop_for(q, err, "reading a batch of the metadata log that a voter sent");
     }
@@ -193,7 +193,7 @@ void quorum_fetched(struct quorum *q, const struct quorum_fetched *f)
         observer_heard(&q->seen, f);
     switch (what) {
     case OBSERVED_STALE:
-        follow_again(q);
+        observe_again(q);
         break;
     case OBSERVED_NEWS:
         tell(q);
@@ -204,8 +204,8 @@ void quorum_fetched(struct quorum *q, const struct quorum_fetched *f)
         break;
     case OBSERVED_SNAPSHOT:
         if (q->held ||
-            !raft_install_follow(q, f->node, (struct ckpt_id){f->snapshot.offset, f->snapshot.epoch}))
-            follow_again(q);
+            !raft_install_observe(q, f->node, (struct ckpt_id){f->snapshot.offset, f->snapshot.epoch}))
+            observe_again(q);
         break;
     case OBSERVED_DIVERGED:
         TRACE(q->io, quorum_diverged, f->node, (long long)q->seen.end, q->seen.last_epoch);
@@ -217,7 +217,7 @@ void quorum_fetched(struct quorum *q, const struct quorum_fetched *f)
 
 /* ---- snapshots ---- */
 
-void follow_installed(struct quorum *q, struct ckpt_id id, struct image *image)
+void observe_installed(struct quorum *q, struct ckpt_id id, struct image *image)
 {
     observer_reached(&q->seen, id.offset, id.epoch);
     q->view.committed = q->view.end = q->view.log_start = id.offset;
@@ -227,15 +227,17 @@ void follow_installed(struct quorum *q, struct ckpt_id id, struct image *image)
     ask(q);
 }
 
-void follow_snapshot(struct quorum *q)
+void observe_snapshot(struct quorum *q)
 {
     struct image *image;
 
     q->due = false;
     if (q->install)
         return;
-    q->since_snapshot = 0;
     image = q->ops.hold(q->ops.arg);
+    if (!image) /* a later commit asks again */
+        return;
+    q->since_snapshot = 0;
     q->held = image;
     q->put_id = (struct ckpt_id){q->seen.end, q->seen.last_epoch};
     q->put_voters = q->voters;

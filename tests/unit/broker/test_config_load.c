@@ -34,6 +34,41 @@ TEST(config, rows_are_kafkas)
     }
 }
 
+/* A process of one role has that role's listeners, and votes only as a controller. */
+TEST(config, roles_agree)
+{
+    static const struct {
+        const char *roles, *listeners, *voters, *said; /* NULL: nothing is wrong */
+    } rows[] = {
+        {"broker", "PLAINTEXT://:9092", "voters=7@a:1", NULL},
+        {"broker", "PLAINTEXT://:9092", "bootstrap.servers=a:1,b:1", NULL},
+        {"broker", "PLAINTEXT://:9092", "voters=1@a:1", "is among them"},
+        {"broker", "PLAINTEXT://:9092,CONTROLLER://:9093", "voters=7@a:1", "process.roles has no controller"},
+        {"controller", "CONTROLLER://:9093", "voters=1@a:1", NULL},
+        {"controller", "CONTROLLER://:9093", "voters=7@a:1", "must be among them"},
+        {"controller", "PLAINTEXT://:9092", "voters=1@a:1", "must name one of listeners"},
+        {"controller", "PLAINTEXT://:9092,CONTROLLER://:9093", "voters=1@a:1", "all must be in"},
+        {"controller", "CONTROLLER://:9093", "bootstrap.servers=a:1,b:1", "several in"},
+        {"broker,controller", "PLAINTEXT://:9092,CONTROLLER://:9093", "voters=1@a:1", NULL},
+        {"broker,controller", "CONTROLLER://:9093", "voters=1@a:1", "clients need one"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char roles[64], listeners[64], voters[96];
+        const char *sets[] = {roles, listeners, voters, "node.id=1", "controller.listener.names=CONTROLLER"};
+        struct small_world w;
+
+        snprintf(roles, sizeof(roles), "process.roles=%s", rows[i].roles);
+        snprintf(listeners, sizeof(listeners), "listeners=%s", rows[i].listeners);
+        snprintf(voters, sizeof(voters), "controller.quorum.%s", rows[i].voters);
+        small_world_init(&w);
+        if (!small_load_bare(&w, NULL, sets, 5) != (rows[i].said != NULL) ||
+            (rows[i].said && !small_said(&w.why, rows[i].said)))
+            test_fail(__FILE__, __LINE__, "row %zu: %.*s", i, (int)w.why.len, (char *)w.why.p);
+        heap_drop(w.heap);
+    }
+}
+
 /* The file that Kafka ships for one combined node starts weir. */
 TEST(config, the_stock_file_loads)
 {

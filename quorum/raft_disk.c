@@ -371,7 +371,7 @@ static void open_run(struct msg *msg)
     ASSERT(q->opened_image->refs == 1);
     q->end = log_end(q->disk.log);
     q->log_start = log_start(q->disk.log);
-    local_disk_told(&q->disk, q->state.leader_epoch);
+    local_disk_told(&q->disk, q->observes ? q->opened_epoch : q->state.leader_epoch);
     loop_post(q->control, &q->opened);
     disk_room_tell(&q->room);
 }

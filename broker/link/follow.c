@@ -23,6 +23,7 @@ struct source {
     int32_t node; /* -2, -3, …: a bootstrap server, whose id nobody knows */
     char *at;     /* host:port */
     struct client *client;
+    struct client *bulk; /* pieces of checkpoints, which take longer; NULL until one is asked for */
     int64_t rests_until;
 };
 
@@ -102,22 +103,22 @@ static void sources_of_config(struct follow *f)
         source_add(f, -2 - i, servers.v[i]);
 }
 
-static struct client *client_of(struct follow *f, struct source *s)
+static struct client *client_of(struct follow *f, const struct source *s, struct client **client, int64_t ms)
 {
-    if (!s->client) {
+    if (!*client) {
         enum err err = client_new(&(struct client_options){.io = f->node->io,
                                                            .net = f->net,
                                                            .disk = f->names,
                                                            .bootstrap = s->at,
                                                            .client_id = "follow",
                                                            .software_version = WEIR_VERSION_TEXT,
-                                                           .timeout_ns = FOLLOW_CALL_MS * MS},
-                                  &s->client);
+                                                           .timeout_ns = ms * MS},
+                                  client);
 
         ASSERT(!err); /* the settings were checked when they were read */
         f->n_clients++;
     }
-    return s->client;
+    return *client;
 }
 
 /* The leader, else the one that answered last, else the next; -1: all of them rest. */
@@ -206,7 +207,7 @@ static void question_ask(struct follow *f)
     q->call.version_min = VERSION_MIN;
     q->call.done = fetch_answered;
     q->call.arg = f;
-    client_send(client_of(f, &f->sources[at]), &q->call);
+    client_send(client_of(f, &f->sources[at], &f->sources[at].client, FOLLOW_CALL_MS), &q->call);
 }
 
 static void source_failed(struct follow *f, enum err why)
@@ -347,7 +348,7 @@ static void piece_came(struct msg *msg)
                      piece_request(&p->arena, f->node, &f->directory_id, p->id, p->at), &p->arena);
     p->call.done = piece_answered;
     p->call.arg = p;
-    client_send(client_of(f, &f->sources[at]), &p->call);
+    client_send(client_of(f, &f->sources[at], &f->sources[at].bulk, FOLLOW_PIECE_MS), &p->call);
 }
 
 void follow_ask(struct follow *f, int32_t from, struct quorum_checkpoint id, int64_t at)
@@ -426,9 +427,12 @@ static void stop_run(struct msg *msg)
         names_end(f);
         return;
     }
-    for (int i = 0; i < f->n; i++)
+    for (int i = 0; i < f->n; i++) {
         if (f->sources[i].client)
             client_close(f->sources[i].client, client_closed, f);
+        if (f->sources[i].bulk)
+            client_close(f->sources[i].bulk, client_closed, f);
+    }
 }
 
 void follow_stop(struct follow *f, struct msg *stopped)

@@ -12,7 +12,7 @@
 #include "broker/node.h"
 #include "quorum/quorum.h"
 
-enum { FOLLOW_WAIT_MS = 500, FOLLOW_CALL_MS = 3000 };
+enum { FOLLOW_WAIT_MS = 500, FOLLOW_CALL_MS = 1000, FOLLOW_PIECE_MS = 30000 };
 
 struct follow;
 

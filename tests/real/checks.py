@@ -1,6 +1,7 @@
 """What is checked, in this order: name -> function of a fresh directory."""
 import os
 
+import apart
 import disk
 import hostile
 import kill
@@ -37,6 +38,8 @@ ALL = {
     "disk-dying": disk.dying,
     "disk-moved": disk.swapped,
     "half-open": vanish.half_open,
+    **{f"apart-{c.__name__}": c for c in (apart.one_and_two, apart.three_and_two, apart.broker_killed,
+                                          apart.controller_killed, apart.away, apart.rotten, apart.waits)},
     **{f"quorum-{c.__name__.replace('_', '-')}": c for c in (
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.strangers)},

@@ -1,5 +1,6 @@
 /* Processes of one role: a controller alone, what it serves of the metadata log, and brokers outside the quorum. */
 #include "base/trace.h"
+#include "broker/control.h"
 #include "broker/link/followers.h"
 #include "broker/link/metadata_log.h"
 #include "broker/server_internal.h"
@@ -408,4 +409,98 @@ TEST(roles, a_broker_stops_while_it_waits)
     CHECK(!w.broker->ready && !w.broker->stopped);
     stop(&w, w.broker);
     world_drop(&w);
+}
+
+/* ---- three controllers ---- */
+
+#define THREE "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093"
+enum { N_THREE = 3, FOLLOWER = 4 };
+
+struct three_world {
+    struct sim *sim;
+    struct whole *nodes[N_THREE + 1]; /* the last is the broker */
+};
+
+static struct whole *three_new(struct sim *s, int id)
+{
+    char told[64];
+    const char *controller[] = {"process.roles=controller", "listeners=CONTROLLER://:9093", told, THREE};
+    const char *broker[] = {"process.roles=broker", "listeners=PLAINTEXT://:9092", THREE};
+
+    (void)snprintf(told, sizeof(told), "advertised.listeners=CONTROLLER://10.0.0.%d:9093", id);
+    return id == FOLLOWER ? whole_new(s, id, 1, broker, 3) : whole_new(s, id, 1, controller, 4);
+}
+
+static void three_ready(struct three_world *w)
+{
+    for (int i = 0; i <= N_THREE; i++) {
+        if (!w->nodes[i]->io)
+            continue;
+        CHECK(sim_run(w->sim, whole_up, w->nodes[i], WAIT_MS * INT64_C(1000000)));
+        if (!w->nodes[i]->ready)
+            test_fail(__FILE__, __LINE__, "node %d did not start: %s", i + 1, w->nodes[i]->text);
+    }
+}
+
+/* Who says that it leads; NULL: nobody. */
+static struct whole *three_leader(struct three_world *w)
+{
+    for (int i = 0; i < N_THREE; i++)
+        if (w->nodes[i]->io && w->nodes[i]->node->control &&
+            control_quorum(w->nodes[i]->node->control).leader == i + 1)
+            return w->nodes[i];
+    return NULL;
+}
+
+static bool follows_newer(void *arg)
+{
+    struct three_world *w = arg;
+    struct whole *leader = three_leader(w);
+    const struct control *c = w->nodes[N_THREE]->node->control;
+    struct quorum_view v;
+
+    if (!c)
+        return false;
+    v = control_quorum(c);
+    return leader && v.leader == leader->id && v.committed == control_quorum(leader->node->control).committed;
+}
+
+/* A broker whose leader dies hears of the next one from another voter, within little more than the election takes; nodes
+ * that come back find what was kept. */
+TEST(roles, a_leader_dies_under_a_broker)
+{
+    struct three_world w = {.sim = sim_new(10)};
+    int64_t began;
+
+    for (int i = 0; i <= N_THREE; i++)
+        w.nodes[i] = three_new(w.sim, i + 1);
+    for (int i = 0; i <= N_THREE; i++)
+        whole_start(w.nodes[i]);
+    three_ready(&w);
+    for (int round = 0; round < 4; round++) {
+        struct whole *leader = three_leader(&w);
+        int32_t epoch = control_quorum(w.nodes[N_THREE]->node->control).epoch;
+
+        CHECK(leader);
+        began = sim_now(w.sim);
+        whole_crash(leader, round % 2 ? SIM_POWER : SIM_PROCESS);
+        CHECK(sim_run(w.sim, follows_newer, &w, 10 * INT64_C(1000000000)));
+        CHECK(control_quorum(w.nodes[N_THREE]->node->control).epoch > epoch);
+        if (round == 0) /* its port refuses: found at once */
+            CHECK(sim_now(w.sim) - began < 500 * INT64_C(1000000));
+        CHECK(sim_now(w.sim) - began < 3000 * INT64_C(1000000));
+        whole_start(leader);
+        three_ready(&w);
+    }
+    whole_crash(w.nodes[N_THREE], SIM_POWER);
+    whole_start(w.nodes[N_THREE]);
+    CHECK(sim_run(w.sim, follows_newer, &w, 10 * INT64_C(1000000000)));
+    for (int i = N_THREE; i >= 0; i--) {
+        whole_stop(w.nodes[i]);
+        CHECK(sim_run(w.sim, whole_over, w.nodes[i], WAIT_MS * INT64_C(1000000)));
+        if (w.nodes[i]->why)
+            test_fail(__FILE__, __LINE__, "node %d stops: %s", i + 1, w.nodes[i]->text);
+        whole_drop(w.nodes[i]);
+    }
+    sim_drop(w.sim);
 }

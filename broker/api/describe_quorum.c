@@ -1,13 +1,14 @@
 /* DescribeQuorum: who votes, who leads, how far each one has come. Only the leader knows, so it is asked like any decision:
  * it answers as a leader that a majority has confirmed, and a broker's clients are answered wherever it is. On the
- * controller's listener another node says that it doesn't lead, as in Kafka.
- *
- * Not told: observers, which nobody counts yet. */
+ * controller's listener another node says that it doesn't lead, as in Kafka. Observers are those that follow this node. */
 #include "broker/api/describe_quorum.h"
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/control.h"
+#include "broker/link/followers.h"
 #include "proto_gen.h"
+
+enum { OBSERVER_GONE_MS = 300000 }; /* Kafka's: not heard for so long, it is none any more */
 
 struct describe {
     struct DescribeQuorumRequest in; /* first: it goes to another node as it is */
@@ -51,6 +52,28 @@ static void tell_voters(const struct quorum_view *v, struct ctl_out *o,
             .log_end_offset = self ? v->end : v->progress[i].end,
             .last_fetch_timestamp = self ? o->now_ms : v->progress[i].heard_ms,
             .last_caught_up_timestamp = self ? o->now_ms : v->progress[i].caught_up_ms};
+    }
+}
+
+/* Those who asked this node for the log in the last minutes: one that follows another voter is that one's to tell. */
+static void tell_observers(const struct followers *f, struct ctl_out *o,
+                           struct DescribeQuorumResponse_PartitionData *p)
+{
+    int n = followers_known(f);
+
+    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_ReplicaState, p->observers, n);
+    p->observers.n = 0;
+    for (int i = 0; i < n; i++) {
+        const struct follower *x = followers_at(f, i);
+
+        if (o->now_ms - x->fetched_ms > OBSERVER_GONE_MS)
+            continue;
+        p->observers.v[p->observers.n++] = (struct DescribeQuorumResponse_ReplicaState){
+            .replica_id = x->replica,
+            .replica_directory_id = o->version >= 2 ? x->directory : (struct uuid){{0}},
+            .log_end_offset = x->end,
+            .last_fetch_timestamp = x->fetched_ms,
+            .last_caught_up_timestamp = x->caught_up_ms};
     }
 }
 
@@ -113,6 +136,7 @@ void decide_describe_quorum(const struct image *tip, const void *in, void *respo
     p->leader_epoch = v.epoch;
     p->high_watermark = v.committed;
     tell_voters(&v, o, p);
+    tell_observers(d->call.node->followers, o, p);
     if (o->version >= 2)
         tell_nodes(d->call.node, o, out);
 }

@@ -168,7 +168,7 @@ static const struct FetchRequest *fetch_request(struct follow *f)
     in->replica_state.replica_id = f->node->id;
     in->max_wait_ms = FOLLOW_WAIT_MS;
     in->min_bytes = 0;
-    in->max_bytes = METADATA_FETCH_BYTES;
+    in->max_bytes = (int32_t)config_int(f->node->config, C_controller_quorum_fetch_max_bytes);
     in->session_epoch = -1;
     PROTO_ARRAY_NEW(&q->arena, FetchRequest_FetchTopic, in->topics, 1);
     in->topics.v[0].topic_id = id;
@@ -177,7 +177,7 @@ static const struct FetchRequest *fetch_request(struct follow *f)
     p->current_leader_epoch = -1;
     p->fetch_offset = q->offset;
     p->last_fetched_epoch = q->epoch;
-    p->partition_max_bytes = METADATA_FETCH_BYTES;
+    p->partition_max_bytes = in->max_bytes;
     p->replica_directory_id = f->directory_id;
     return in;
 }

@@ -361,6 +361,40 @@ TEST(roles, followers_are_known)
     world_drop(&w);
 }
 
+/* DescribeQuorum tells of them, and forgets who is silent for five minutes. */
+TEST(roles, observers_are_described)
+{
+    const struct DescribeQuorumResponse *out;
+    const struct DescribeQuorumResponse_PartitionData *p = NULL;
+    struct roles_world w;
+
+    world_init(&w, 11);
+    whole_start(w.broker);
+    CHECK(sim_run(w.sim, whole_up, w.broker, WAIT_MS * INT64_C(1000000)));
+    for (int round = 0; round < 2; round++) {
+        struct DescribeQuorumRequest *in = wire_in(&w.asks[0], API_DescribeQuorum);
+
+        PROTO_ARRAY_NEW(&w.asks[0].arena, DescribeQuorumRequest_TopicData, in->topics, 1);
+        in->topics.v[0].topic_name = SLICE(METADATA_TOPIC);
+        PROTO_ARRAY_NEW(&w.asks[0].arena, DescribeQuorumRequest_PartitionData, in->topics.v[0].partitions, 1);
+        run(&w, 100);
+        ask(&w, 0, in);
+        out = wait_for(&w, 0);
+        CHECK_EQ(out->error_code, 0);
+        p = &out->topics.v[0].partitions.v[0];
+        CHECK_EQ(p->current_voters.n, 1);
+        CHECK_EQ(p->observers.n, round == 0);
+        if (round == 0) {
+            CHECK_EQ(p->observers.v[0].replica_id, 2);
+            CHECK_EQ(p->observers.v[0].log_end_offset, p->high_watermark);
+            CHECK(p->observers.v[0].last_caught_up_timestamp > 0);
+            whole_crash(w.broker, SIM_PROCESS);
+            run(&w, 301000);
+        }
+    }
+    world_drop(&w);
+}
+
 /* ---- the broker ---- */
 
 #define LOG_FILE "/data/0/__cluster_metadata-0/00000000000000000000.log"

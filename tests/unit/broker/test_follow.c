@@ -296,6 +296,7 @@ TEST(roles, a_fetch_at_the_end_waits_for_a_commit)
 
     world_init(&w, 5);
     (void)fetch_all(&w, 1); /* a wire that asks nothing ends */
+    run(&w, 1000);          /* the controller says who it is, which is a record too */
     end = fetch_all(&w, 0)->high_watermark;
     for (int i = 0; i < 2; i++) {
         p = fetch_in(&w, 0, &in);
@@ -324,6 +325,7 @@ TEST(roles, a_stop_ends_fetches_that_wait)
     int64_t end, began;
 
     world_init(&w, 6);
+    run(&w, 1000);
     end = fetch_all(&w, 0)->high_watermark;
     p = fetch_in(&w, 0, &in);
     p->fetch_offset = end;

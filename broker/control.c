@@ -503,6 +503,7 @@ static void call_submit(struct control_call *call)
                                      .in = call->in,
                                      .out = call->out,
                                      .version = call->version,
+                                     .id = call->id,
                                      .arena = call->arena,
                                      .done = call_decided};
     if (c->leads)
@@ -519,6 +520,8 @@ static void call_arrived(struct msg *msg)
     struct control_call *call = container_of(msg, struct control_call, msg);
     int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
 
+    if (call->request && uuid_is_zero(call->id))
+        io_random(call->node->io, call->id.b, sizeof(call->id.b));
     call->timer = (struct timer){.fire = call_late};
     call->deadline = loop_now(call->node->control->loop) + ms * 1000000;
     call_submit(call);
@@ -529,6 +532,7 @@ void control_call(struct control_call *c)
     if (c->request) {
         c->peer = *c->request->peer;
         c->principal = *c->request->principal;
+        c->id = c->request->id;
     }
     c->msg.run = call_arrived;
     loop_post(c->node->control->loop, &c->msg);

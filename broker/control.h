@@ -35,6 +35,7 @@ struct control_call {
     struct arena *arena;
     struct ctl_request ctl;
     struct uplink_call up;
+    struct uuid id;   /* the same wherever it is decided, and however often */
     struct addr peer; /* the request's, whose connection may end meanwhile */
     struct principal principal;
     struct timer timer;

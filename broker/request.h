@@ -56,6 +56,7 @@ struct request {
     struct out sent;  /* the answer on its way */
     bool ended;
     bool silent;         /* ended by request_skip() */
+    struct uuid id;      /* which it keeps when it is sent again (Envelope); zero: none yet */
     bool not_controller; /* the controller was asked, and is another node's */
 };
 
@@ -85,6 +86,7 @@ void request_abort(struct request *r); /* closes the connection, as Kafka does f
  * whole answer, header and body, goes to `done`, where it lasts for the call. `outer` and what `asks` points to last until
  * then. E_INVALID_REQUEST (no such request is served there), E_UNSUPPORTED_VERSION, or one of decoding: `done` won't run. */
 struct request_origin {
+    struct uuid id;
     const struct principal *principal;
     const struct addr *peer;
     bool (*serves)(int16_t api_key);

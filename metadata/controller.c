@@ -290,8 +290,12 @@ static void decide_next(struct controller *c, int64_t now_ms)
 
     list_remove(&r->link);
     c->current = r;
-    c->out = (struct ctl_out){
-        .rules = c->rules, .arena = r->arena, .work = &c->work, .now_ms = now_ms, .version = r->version};
+    c->out = (struct ctl_out){.rules = c->rules,
+                              .arena = r->arena,
+                              .work = &c->work,
+                              .now_ms = now_ms,
+                              .version = r->version,
+                              .id = r->id};
     c->ops->random(c->arg, c->out.seed);
     decide_step(c);
 }

@@ -69,6 +69,7 @@ struct ctl_out {
     int64_t now_ms;      /* wall clock: data */
     int64_t base_offset; /* of the first record */
     int16_t version;     /* of the request */
+    struct uuid id;      /* of the request: zero, or the same when it comes again */
     uint8_t seed[16];    /* chance, fresh for each decision (topic ids) */
     uint64_t drawn;
     struct meta_record *records;
@@ -105,6 +106,7 @@ struct ctl_request {
     const void *in;
     void *out;
     int16_t version;
+    struct uuid id;                                    /* ctl_out.id */
     struct arena *arena;                               /* the reply's pieces */
     void (*done)(struct ctl_request *r, enum err err); /* E_OK: `out` is the reply; E_NOT_CONTROLLER */
     int64_t after;                                     /* the controller's: offset that has to commit first */

@@ -269,33 +269,77 @@ static struct api_error new_configs(const struct image *tip, const new_topic *t,
     return check_configs(tip, o, CONFIG_TOPIC, t->name, v, *n);
 }
 
+/* The id of the request's i-th topic. It comes from the request's own, so that a request whose answer was lost, and which
+ * comes again, knows the topic that it has made. */
+static struct uuid own_uuid(const struct ctl_out *o, int i)
+{
+    struct uuid u = o->id;
+
+    u.b[0] &= 0x7f; /* its text doesn't begin with a hyphen */
+    u.b[6] = (uint8_t)((u.b[6] & 0x0f) | 0x40);
+    u.b[8] = (uint8_t)((u.b[8] & 0x3f) | 0x80);
+    for (int at = 0; at < 4; at++)
+        u.b[12 + at] ^= (uint8_t)(i >> 8 * at);
+    return u;
+}
+
+static struct uuid topic_uuid(const struct image *tip, struct ctl_out *o, int i)
+{
+    struct uuid u = own_uuid(o, i);
+
+    return uuid_is_zero(o->id) || image_topic_by_id(tip, u) ? ctl_uuid(o) : u;
+}
+
+/* The topic that this very request has made when it came before; NULL: none. */
+static const struct image_topic *made_before(const struct image *tip, const struct ctl_out *o,
+                                             struct slice name, int i)
+{
+    const struct image_topic *t = uuid_is_zero(o->id) ? NULL : image_topic_by_name(tip, name);
+
+    return t && uuid_eq(t->id, own_uuid(o, i)) ? t : NULL;
+}
+
+static void tell_topic(const struct image *tip, struct ctl_out *o, const struct config_change *configs, int n,
+                       const struct spread *s, new_topic_result *result)
+{
+    result->topic_id = s->topic;
+    result->num_partitions = s->end;
+    result->replication_factor = (int16_t)s->factor;
+    if (o->version >= 5)
+        describe_configs(tip, o, configs, n, result);
+}
+
 /* The topic and its settings; `to` has its partitions, the first of which must come next. */
-static struct api_error create_topic(const struct image *tip, const new_topic *t, struct ctl_out *o,
+static struct api_error create_topic(const struct image *tip, const new_topic *t, int at, struct ctl_out *o,
                                      const struct hand *h, struct spread *to, new_topic_result *result)
 {
     struct config_change *configs = arena_alloc(o->work, ((size_t)t->configs.n + 1) * sizeof(*configs));
-    struct api_error e = check_new_name(tip, o, t->name);
+    const struct image_topic *before = made_before(tip, o, t->name, at);
+    struct api_error e = before ? API_OK : check_new_name(tip, o, t->name);
     struct spread s;
     int n = 0;
 
     if (!e.err)
         e = new_configs(tip, t, o, configs, &n);
+    if (!e.err && before) {
+        s = (struct spread){.topic = before->id,
+                            .end = (int)before->partitions.count,
+                            .factor = image_partition(before, 0)->n_replicas};
+        tell_topic(tip, o, configs, n, &s, result);
+        return API_OK;
+    }
     if (!e.err)
         e = place_new(tip, t, o, h, &s);
     if (e.err)
         return e;
-    s.topic = ctl_uuid(o);
+    s.topic = topic_uuid(tip, o, at);
     ctl_emit(o, RECORD_TOPIC, false)->topic = (struct record_topic){.name = t->name, .id = s.topic};
     for (int i = 0; i < n; i++)
         ctl_emit(o, RECORD_CONFIG, true)->config = (struct record_config){.resource_type = CONFIG_TOPIC,
                                                                           .resource = t->name,
                                                                           .name = configs[i].name,
                                                                           .value = configs[i].value};
-    result->topic_id = s.topic;
-    result->num_partitions = s.end;
-    result->replication_factor = (int16_t)s.factor;
-    if (o->version >= 5)
-        describe_configs(tip, o, configs, n, result);
+    tell_topic(tip, o, configs, n, &s, result);
     *to = s;
     return API_OK;
 }
@@ -375,9 +419,10 @@ static struct by_topic *create_begin(const struct CreateTopicsRequest *req, stru
     return s;
 }
 
-static void create_one(const struct image *tip, const new_topic *t, int times, struct by_topic *s,
-                       struct ctl_out *o, new_topic_result *result)
+static void create_one(const struct image *tip, const struct CreateTopicsRequest *req, int i, int times,
+                       struct by_topic *s, struct ctl_out *o, new_topic_result *result)
 {
+    const new_topic *t = &req->topics.v[i];
     struct api_error e;
 
     result->name = t->name;
@@ -389,7 +434,7 @@ static void create_one(const struct image *tip, const new_topic *t, int times, s
     else if (s->excessive)
         e = api_error(o, E_POLICY_VIOLATION, "Excessively large number of partitions per request.");
     else
-        e = create_topic(tip, t, o, &s->hand, &s->spread, result);
+        e = create_topic(tip, t, i, o, &s->hand, &s->spread, result);
     if (e.err)
         o->cost++;
     api_error_set(e, &result->error_code, &result->error_message);
@@ -413,9 +458,9 @@ void decide_create_topics(const struct image *tip, const void *in, void *out, st
             if (!hand_step(tip, o, &s->hand, new_hand, t))
                 break;
         }
-        s->at++;
         if (*times > 0)
-            create_one(tip, t, *times, s, o, &resp->topics.v[resp->topics.n++]);
+            create_one(tip, req, s->at, *times, s, o, &resp->topics.v[resp->topics.n++]);
+        s->at++;
         *times = 0;
         s->hand = (struct hand){0};
         if (req->validate_only)

@@ -108,6 +108,7 @@ static enum err envelope_make(struct uplink_call *up)
     in->client_host_address = is_ipv4(&call->peer)
                                   ? slice_of(call->peer.ip + IPV4_AT, sizeof(call->peer.ip) - IPV4_AT)
                                   : slice_of(call->peer.ip, sizeof(call->peer.ip));
+    in->request_id = call->id;
     up->in = in;
     bytes_drop(&b);
     return err;

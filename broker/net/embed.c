@@ -27,6 +27,7 @@ enum err request_inside(struct request *outer, struct slice frame, const struct 
     q->r.listener = outer->listener;
     q->r.principal = asks->principal;
     q->r.peer = asks->peer;
+    q->r.id = asks->id;
     q->r.came = outer->came;
     q->r.version = head.version;
     q->r.correlation = head.correlation_id;

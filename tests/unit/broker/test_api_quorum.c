@@ -281,6 +281,31 @@ TEST(api_quorum, a_request_inside_of_another_is_answered_inside)
     node_world_drop(w);
 }
 
+/* A broker that lost the answer asks again by the same id, and is told of what was done; another request isn't. */
+TEST(api_quorum, a_request_that_comes_again_is_not_done_twice)
+{
+    static const uint8_t first[16] = {0xff, 1, 2, 3}, other[16] = {0xff, 1, 2, 4};
+    struct node_world *w = quorum_world(9);
+    struct uuid made = {{0}};
+
+    for (int i = 0; i < 3; i++) {
+        struct EnvelopeRequest *in = envelope_topic(w, "again");
+        struct arena *a = &w->asks[THE_CONTROLLERS_WIRE].arena;
+        struct CreateTopicsResponse created;
+        const struct EnvelopeResponse *out;
+
+        memcpy(in->request_id.b, i < 2 ? first : other, sizeof(in->request_id.b));
+        out = node_ask(w, THE_CONTROLLERS_WIRE, 0, in);
+        CHECK_OK(proto_response_body(proto_api(API_CreateTopics), 7, out->response_data, a, &created));
+        CHECK_EQ(created.topics.v[0].error_code, i < 2 ? 0 : err_wire(E_TOPIC_ALREADY_EXISTS));
+        if (i == 0)
+            made = created.topics.v[0].topic_id;
+        if (i == 1)
+            CHECK(uuid_eq(made, created.topics.v[0].topic_id) && created.topics.v[0].num_partitions == 1);
+    }
+    node_world_drop(w);
+}
+
 /* What can't be forwarded, or can't be read, is refused; the connection and the node go on. */
 TEST(api_quorum, envelopes_with_anything_else_are_refused)
 {

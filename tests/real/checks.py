@@ -2,6 +2,7 @@
 import os
 
 import apart
+import brokers
 import disk
 import hostile
 import kill
@@ -43,6 +44,7 @@ ALL = {
     **{f"quorum-{c.__name__.replace('_', '-')}": c for c in (
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.strangers)},
+    **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
     **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,
                                                             hostile.huge)},

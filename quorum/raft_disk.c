@@ -279,6 +279,7 @@ static enum err open_whole(struct quorum *q)
     for (size_t i = 0; i < q->n_entries; i++)
         heap_free(q->heap, q->entries[i].bytes.p);
     q->n_entries = 0;
+    q->disk.replayed = 0; /* the replay counts them */
     return local_disk_replay(&q->disk, &q->opened_image);
 }
 

@@ -123,8 +123,10 @@ static bool says(const struct followers *f, struct follower_fetch *x)
 {
     const struct quorum_read *r = &x->read;
     bool outside = r->err == E_OFFSET_OUT_OF_RANGE;
+    bool empty =
+        !r->err && x->offset == 0 && x->replica >= 0 && r->newest.offset > 0; /* a snapshot is faster */
 
-    if ((outside && x->offset < r->log_start) || (!r->err && x->offset == 0 && r->newest.offset > 0)) {
+    if ((outside && x->offset < r->log_start) || empty) {
         log_range_drop(&x->read.range);
         x->begins_later = r->newest.offset > x->offset;
         x->err = x->begins_later ? E_OK : E_OFFSET_OUT_OF_RANGE;

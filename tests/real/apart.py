@@ -1,6 +1,7 @@
 """Controllers and brokers in processes of their own: the brokers follow the metadata log from outside the quorum."""
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -106,7 +107,10 @@ class Apart:
             future.result(30)
 
     def topics(self, broker=0):
-        return {t: m for t, m in self.admin(broker).list_topics(timeout=20).topics.items()}
+        return self.admin(broker).list_topics(timeout=20).topics
+
+    def brokers_known(self, broker=0):
+        return self.admin(broker).list_topics(timeout=20).brokers
 
     def same_everywhere(self, seconds=20):
         """Every copy ends as the first controller's log does."""
@@ -163,11 +167,13 @@ def broker_killed(directory, build="opt"):
         c.create("before")
         c.same_everywhere()
         c.brokers[1].kill()
+        until("it is known to be dead", 20, lambda: set(c.brokers_known()) == {101})
         c.create("meanwhile", broker=0)
-        c.brokers[1].start()
-        kept = int(until("it has begun", 20, lambda: re.search(r"no snapshot yet, end (\d+)",
-                                                                c.brokers[1].said())).group(1))
+        c.brokers[1].start().ready()
+        kept = int(re.search(r"no snapshot yet, end (\d+)", c.brokers[1].said()).group(1))
         assert kept > 10, kept
+        until("it knows both", 10, lambda: {"before", "meanwhile"} <= set(c.topics(1)))
+        roundtrip(c, "before")
         c.same_everywhere()
         c.stop()
         return f"began at offset {kept}"
@@ -177,6 +183,7 @@ def controller_killed(directory, build="opt"):
     """Brokers serve while the only controller is down, and follow it when it is back."""
     with Apart(directory, 1, 2, build) as c:
         c.create("before")
+        c.same_everywhere()  # who hasn't heard of it yet can't serve it
         c.controllers[0].kill()
         roundtrip(c, "before")
         c.controllers[0].start().ready()
@@ -210,9 +217,9 @@ def three_and_two(directory, build="opt"):
 
 
 def away(directory, build="opt"):
-    """A broker that was away until the log had moved on is brought up by a snapshot; one whose newest snapshot is damaged
-    passes over it, and says so."""
-    settings = ("metadata.log.max.record.bytes.between.snapshots=20000", "metadata.log.segment.bytes=8388608",
+    """A broker that was away learns what it missed; one that lost its copy is brought up by a snapshot and the log; one whose
+    newest snapshot is damaged passes over it, and says so."""
+    settings = ("metadata.log.max.record.bytes.between.snapshots=5000", "metadata.log.segment.bytes=8388608",
                 "metadata.max.retention.bytes=1000")
     with Apart(directory, 1, 2, build, settings) as c:
         c.create("before")
@@ -222,6 +229,11 @@ def away(directory, build="opt"):
         c.brokers[1].start().ready()
         assert len(set(c.topics(1))) >= 41
         c.same_everywhere()
+        c.brokers[1].stop()
+        shutil.rmtree(os.path.join(c.brokers[1].data, LOG))
+        c.brokers[1].start().ready()
+        assert "took over the snapshot" in c.brokers[1].said(), c.brokers[1].said()[-2000:]
+        assert len(set(c.topics(1))) >= 41
         c.brokers[0].stop()
         path = os.path.join(c.brokers[0].data, LOG)
         ckpts = sorted(n for n in os.listdir(path) if n.endswith(".checkpoint"))

@@ -552,12 +552,30 @@ static struct by_topic *grow_begin(const struct CreatePartitionsRequest *req,
     return s;
 }
 
+/* Does a single topic get more partitions than a batch has room for? */
+static bool grows_much(const struct image *tip, const struct CreatePartitionsRequest *req)
+{
+    for (int i = 0; i < req->topics.n; i++) {
+        const grown *g = &req->topics.v[i];
+        const struct image_topic *t = g->count > CTL_BATCH_MAX ? image_topic_by_name(tip, g->name) : NULL;
+
+        if (t && g->count - (int64_t)t->partitions.count > CTL_BATCH_MAX)
+            return true;
+    }
+    return false;
+}
+
 void decide_create_partitions(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
     const struct CreatePartitionsRequest *req = in;
     struct CreatePartitionsResponse *resp = out;
-    struct by_topic *s = o->state ? o->state : grow_begin(req, resp, o);
+    struct by_topic *s = o->state;
 
+    if (!s) {
+        s = grow_begin(req, resp, o);
+        if (!req->validate_only && grows_much(tip, req))
+            o->together = "CreatePartitions";
+    }
     if (!by_topic_count(s, grown_name, req, req->topics.n, o))
         return;
     while (spread_step(tip, &s->spread, o) && s->at < req->topics.n && !ctl_pause(o)) {

@@ -251,6 +251,35 @@ TEST(controller, new_leader_undoes_an_open_transaction)
     ctl_world_stop(&w);
 }
 
+/* So do the partitions that a topic gets later, if a batch can't hold them. */
+TEST(controller, large_growth_is_a_transaction)
+{
+    struct CreatePartitionsRequest req;
+    struct CreatePartitionsResponse resp;
+    struct CreateTopicsRequest first;
+    struct ctl_call call;
+    struct ctl_world w;
+
+    ctl_world_start(&w);
+    ctl_world_broker(&w, 1, NULL);
+    first = create_one(&w, "t", 2, 1);
+    CHECK_EQ(created(&w, &first)->error_code, 0);
+    proto_defaults(&CreatePartitionsRequest_type, &req);
+    proto_defaults(&CreatePartitionsResponse_type, &resp);
+    PROTO_ARRAY_NEW(&w.arena, CreatePartitionsRequest_CreatePartitionsTopic, req.topics, 1);
+    req.topics.v[0].name = SLICE("t");
+    req.topics.v[0].count = 3000;
+    req.topics.v[0].assignments.n = -1;
+    ctl_world_submit(&w, &call, decide_create_partitions, &req, &resp, 3);
+    for (ctl_world_turns(&w); w.n_proposed; ctl_world_turns(&w)) {
+        CHECK_EQ(ctl_image(w.c)->n_partitions, 2);
+        ctl_world_commit(&w);
+    }
+    CHECK(call.done && resp.results.v[0].error_code == 0);
+    CHECK_EQ(ctl_image(w.c)->n_partitions, 3000);
+    ctl_world_stop(&w);
+}
+
 /* Whoever follows batch by batch sees the same as the leader at every offset, a transaction that was undone included. */
 TEST(controller, follower_sees_transactions_as_the_leader_does)
 {

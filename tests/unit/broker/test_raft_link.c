@@ -9,6 +9,7 @@
 
 #define VOTERS_TWO   "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093"
 #define VOTERS_THREE "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093"
+#define PIECES       "controller.quorum.fetch.snapshot.max.bytes=100"
 enum { CONTROLLER_PORT = 9093, STRANGER = 8, SECOND = 2 };
 static const int64_t A_MS = 1000000;
 
@@ -222,6 +223,7 @@ struct stranger {
     struct wire wire;
     struct wire_ask ask;
     bool answered;
+    uint16_t port; /* 0: the controller's */
 };
 
 static void stranger_answered(struct wire_ask *a)
@@ -232,7 +234,7 @@ static void stranger_answered(struct wire_ask *a)
 static void stranger_begin(struct loop *loop, void *arg)
 {
     struct stranger *s = arg;
-    struct addr to = sim_addr(s->whole->id, CONTROLLER_PORT);
+    struct addr to = sim_addr(s->whole->id, s->port ? s->port : CONTROLLER_PORT);
 
     wire_init(&s->wire, s->io, loop);
     wire_ask_init(&s->ask, s->io);
@@ -417,7 +419,7 @@ static const struct DescribeQuorumResponse *describes(struct stranger *s)
 }
 
 /* The leader tells how far each voter has come, and that it was heard a moment ago although nothing is written; where all
- * listen. Another node says that it doesn't lead. */
+ * listen. Another controller says that it doesn't lead; another broker asks the one that does. */
 TEST(raft_link, the_leader_describes_the_quorum)
 {
     struct three t;
@@ -450,6 +452,12 @@ TEST(raft_link, the_leader_describes_the_quorum)
     s.whole = t.v[(l + 1) % 3];
     stranger_comes(&s);
     CHECK_EQ(describes(&s)->error_code, err_wire(E_NOT_LEADER_OR_FOLLOWER));
+    sim_crash(t.sim, STRANGER, SIM_PROCESS);
+    s.port = WHOLE_PORT;
+    CHECK(sim_run(t.sim, whole_ready, s.whole, 5000 * A_MS));
+    stranger_comes(&s);
+    out = describes(&s);
+    CHECK(!out->error_code && out->topics.v[0].partitions.v[0].leader_id == l + 1);
     sim_crash(t.sim, STRANGER, SIM_PROCESS);
     three_drop(&t);
 }
@@ -593,7 +601,7 @@ static void lone_init(struct lone *l, uint64_t seed, const char *const *sets, in
     l->nets[0] = &l->net;
     l->node = (struct node){.io = l->io, .heap = io_heap(l->io), .id = SECOND, .net = l->nets, .n_net = 1};
     snprintf(l->node.cluster_id, sizeof(l->node.cluster_id), "sim-cluster");
-    l->node.config = small_config(&l->settings, "node.id=2\n" VOTERS_TWO "\n");
+    l->node.config = small_config(&l->settings, "node.id=2\n" VOTERS_TWO "\n" PIECES "\n");
     CHECK(sim_call(l->sim, l->io, LOOP_NET, lone_net, l));
     CHECK(sim_call(l->sim, l->io, LOOP_DISK, lone_begin, l));
 }
@@ -753,7 +761,7 @@ TEST(raft_link, a_checkpoint_is_fetched_in_pieces)
     v = control_quorum(l.whole->node->control);
     l.id = (struct quorum_checkpoint){v.snapshot, v.epoch};
     CHECK_OK(lone_fetches(&l, 0));
-    CHECK(l.size > 0);
+    CHECK(l.size > 300 && l.n_pieces == (l.size + 99) / 100);
     CHECK_EQ(lone_fetches(&l, l.size), E_POSITION_OUT_OF_RANGE);
     l.id.offset++;
     CHECK_EQ(lone_fetches(&l, 0), E_SNAPSHOT_NOT_FOUND);

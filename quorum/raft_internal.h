@@ -65,7 +65,9 @@ struct raft_peer {
     int64_t bulk_until; /* no second long append before */
     int64_t confirmed;  /* round */
     bool dead;
-    int64_t ours_then; /* where this node's log ended at its last answer */
+    int64_t ours_then;   /* where this node's log ended at its last answer */
+    raft_term held_term; /* of this answer, which waits for the barrier; 0: none */
+    struct raft_append_entries_result held;
 };
 
 struct flight {
@@ -246,9 +248,10 @@ bool replay_over(const struct quorum *q);
 void replay_drop(struct quorum *q);
 
 /* ---- raft_rules.c ---- */
-void rule_lead(struct quorum *q);                                       /* 1: at once a barrier */
-bool rule_hold(const struct quorum *q, const struct raft_message *m);   /* 1: true: drop this result */
-bool rule_trim(const struct quorum *q, struct raft_message *m);         /* 4: true: nothing is left of it */
+void rule_lead(struct quorum *q);                               /* 1: at once a barrier */
+bool rule_hold(struct quorum *q, const struct raft_message *m); /* 1: true: this result comes too early */
+bool rule_release(struct quorum *q, struct raft_message *m);    /* 1: true: one that may come now */
+bool rule_trim(const struct quorum *q, struct raft_message *m); /* 4: true: nothing is left of it */
 bool rule_silent(const struct quorum *q, const struct raft_message *m); /* 3: true: say nothing */
 void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and 5: what a result may say */
 

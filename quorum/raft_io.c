@@ -189,6 +189,8 @@ static int io_truncate(struct raft_io *io, raft_index index)
 /* Rule 6: what failed calls back only when the library is closed and doesn't look at the outcome. */
 void raft_append_done(struct quorum *q, struct disk_op *op)
 {
+    struct raft_message m;
+
     if (q->phase != QUORUM_RUNNING || op->err) {
         list_add(&q->stuck, &op->stuck);
         return;
@@ -201,6 +203,8 @@ void raft_append_done(struct quorum *q, struct disk_op *op)
     q->in_append = false;
     raft_disk_op_free(op);
     quorum_observe(q);
+    while (q->phase == QUORUM_RUNNING && rule_release(q, &m))
+        raft_give(q, &m);
 }
 
 /* ---- messages ---- */

@@ -2,7 +2,8 @@
  * committed entry, or a process, in simulation; each has a canary that removes it.
  *
  *  1. A new leader appends a barrier in the callback that elected it, and takes no success of a follower before that
- *     barrier is on its own disk: else it would commit entries of older terms by counting copies.
+ *     barrier is on its own disk, but keeps it until then: else it would commit entries of older terms by counting
+ *     copies.
  *  2. A follower's success names at most the end of the request that it answers: what it stored behind that may be a
  *     stale tail, which the leader would take for its own entries.
  *  3. A follower whose term moved on while it wrote stays silent: its write belongs to another leader's request.
@@ -39,11 +40,41 @@ void rule_lead(struct quorum *q)
     q->barrier = raft_last_index(&q->raft);
 }
 
-bool rule_hold(const struct quorum *q, const struct raft_message *m)
+static bool barrier_stored(const struct quorum *q)
 {
-    return m->type == RAFT_IO_APPEND_ENTRIES_RESULT && q->raft.state == RAFT_LEADER &&
-           m->append_entries_result.rejected == 0 && m->append_entries_result.term <= q->raft.current_term &&
-           (q->barrier == 0 || q->raft.last_stored < q->barrier);
+    return q->barrier != 0 && q->raft.last_stored >= q->barrier;
+}
+
+/* It is kept rather than dropped: the barrier goes to a follower when its first result has come, and without this one the
+ * next is a heartbeat away. */
+bool rule_hold(struct quorum *q, const struct raft_message *m)
+{
+    if (m->type != RAFT_IO_APPEND_ENTRIES_RESULT || q->raft.state != RAFT_LEADER ||
+        m->append_entries_result.rejected != 0 || m->append_entries_result.term > q->raft.current_term ||
+        barrier_stored(q))
+        return false;
+    for (int i = 0; i < q->voters.n; i++)
+        if ((raft_id)q->voters.v[i].server_id == m->server_id) {
+            q->peers[i].held_term = q->raft.current_term;
+            q->peers[i].held = m->append_entries_result;
+        }
+    return true;
+}
+
+bool rule_release(struct quorum *q, struct raft_message *m)
+{
+    if (q->raft.state != RAFT_LEADER || !barrier_stored(q))
+        return false;
+    for (int i = 0; i < q->voters.n; i++) {
+        if (q->peers[i].held_term != q->raft.current_term)
+            continue;
+        q->peers[i].held_term = 0;
+        *m = (struct raft_message){.type = RAFT_IO_APPEND_ENTRIES_RESULT,
+                                   .server_id = (raft_id)q->voters.v[i].server_id,
+                                   .append_entries_result = q->peers[i].held};
+        return true;
+    }
+    return false;
 }
 
 bool rule_trim(const struct quorum *q, struct raft_message *m)

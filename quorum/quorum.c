@@ -26,10 +26,9 @@ static int32_t leader_now(struct quorum *q, bool *self)
         *self = q->barrier_done && q->applied >= q->barrier;
         return *self ? q->settings.node_id : -1;
     }
-    if (raft_state(&q->raft) == RAFT_FOLLOWER &&
-        q->target_term == q->raft.current_term) /* else it is the last term's */
+    if (raft_state(&q->raft) == RAFT_FOLLOWER && q->target_term == q->raft.current_term)
         raft_leader(&q->raft, &id, &address);
-    return id > 0 && q->target_term == q->raft.current_term ? q->heard : -1;
+    return id > 0 ? q->heard : -1;
 }
 
 void quorum_tell_loaded(struct quorum *q)
@@ -186,7 +185,7 @@ void quorum_observe(struct quorum *q)
 
     if (q->phase != QUORUM_RUNNING)
         return;
-    if (raft_state(&q->raft) == RAFT_UNAVAILABLE) {
+    if (raft_state(&q->raft) == RAFT_UNAVAILABLE || q->state_err) {
         (void)!local_disk_failed(&q->disk, q->state_err ? q->state_err : E_CORRUPT_MESSAGE,
                                  q->state_err ? "writing quorum-state" : "following the leader's log");
         quorum_fail(q);
@@ -404,6 +403,8 @@ void quorum_dead(struct quorum *q, int32_t node)
     if (q->observes || q->phase != QUORUM_RUNNING || voter < 0 || node == q->settings.node_id)
         return;
     q->peers[voter].dead = true;
+    if (raft_install_busy(q))
+        return;
     leads =
         voter_of_node(q, leader_now(q, &self)); /* also one that died before another one of a lower id did */
     if (raft_state(&q->raft) != RAFT_FOLLOWER || leads < 0 || !q->peers[leads].dead)

@@ -45,8 +45,10 @@ struct quorum_settings {
     int32_t election_ms;    /* quorum.election.ms, ours: silence of the leader before an election */
     int32_t heartbeat_ms;   /* and how often it speaks */
     int64_t snapshot_bytes; /* metadata.log.max.record.bytes.between.snapshots */
-    int64_t snapshot_ms;    /* metadata.log.max.snapshot.interval.ms; 0: never by time */
-    int64_t segment_bytes;  /* metadata.log.segment.bytes */
+    /* Kept in memory behind a snapshot, for voters that lag less than that; 0: some thousands. */
+    int32_t trailing_entries;
+    int64_t snapshot_ms;   /* metadata.log.max.snapshot.interval.ms; 0: never by time */
+    int64_t segment_bytes; /* metadata.log.segment.bytes */
     int64_t segment_ms;
     int64_t retention_bytes; /* metadata.max.retention.bytes; -1: no limit */
     int64_t retention_ms;

@@ -31,6 +31,7 @@ struct install {
     enum err err;
     struct raft_io_snapshot_put *put;
     raft_io_snapshot_put_cb put_cb;
+    struct raft_buffer *bufs; /* the library's: it forgets them when it is closed */
 };
 
 static void install_free(struct install *in)
@@ -69,6 +70,11 @@ static void install_failed(struct install *in, enum err err)
     install_drop(in);
     if (q->observes)
         observe_again(q);
+}
+
+bool raft_install_busy(const struct quorum *q)
+{
+    return q->install && q->install->stage == PUTTING;
 }
 
 static void install_send(struct install *in, void (*run)(struct msg *msg))
@@ -262,11 +268,13 @@ static void loaded(struct msg *msg)
         install_drop(in);
 }
 
-int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb)
+int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, const struct raft_snapshot *snapshot,
+                     raft_io_snapshot_put_cb cb)
 {
     ASSERT(q->install && q->install->stage == LOADING);
     q->install->put = req;
     q->install->put_cb = cb;
+    q->install->bufs = snapshot->bufs;
     install_post(q->install);
     return 0;
 }
@@ -345,6 +353,7 @@ void raft_install_cancel(struct quorum *q)
         return;
     if (in->stage == PUTTING) {
         in->put_cb(in->put, RAFT_CANCELED);
+        raft_free(in->bufs);
         in->stage = LOADING;
     }
     install_drop(in);

@@ -2,7 +2,7 @@
  *
  *     quorum.c       the door: start, stop, submit, and what is told to the broker
  *     raft_io.c      struct raft_io: what raft asks for; every way into and out of the library
- *     raft_rules.c   six rules without which libraft 0.15.0 isn't safe
+ *     raft_rules.c   seven rules without which libraft 0.15.0 isn't safe
  *     raft_msg.c     raft's messages to bytes and back
  *     raft_disk.c    the quorum's DISK loop: appends, cuts, snapshots, in order
  *     replay.c       what commits before `loaded`, in steps
@@ -252,6 +252,7 @@ void rule_lead(struct quorum *q);                               /* 1: at once a 
 bool rule_hold(struct quorum *q, const struct raft_message *m); /* 1: true: this result comes too early */
 bool rule_release(struct quorum *q, struct raft_message *m);    /* 1: true: one that may come now */
 bool rule_trim(const struct quorum *q, struct raft_message *m); /* 4: true: nothing is left of it */
+void rule_commit(struct raft_message *m);                       /* 7: of what it covers */
 bool rule_silent(const struct quorum *q, const struct raft_message *m); /* 3: true: say nothing */
 void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and 5: what a result may say */
 
@@ -273,13 +274,16 @@ void raft_disk_stop(struct quorum *q);
 /* ---- raft_install.c ---- */
 void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m,
                         const struct voters *voters);
-int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, raft_io_snapshot_put_cb cb);
+int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, const struct raft_snapshot *snapshot,
+                     raft_io_snapshot_put_cb cb);
 bool raft_install_observe(struct quorum *q, int32_t node, struct ckpt_id id); /* an observer's; false: busy */
 enum err raft_install_run(struct quorum *q, struct disk_op *op);              /* on the DISK loop */
 void raft_install_done(struct quorum *q, struct disk_op *op); /* the log begins anew behind it */
 struct image *raft_install_image(struct quorum *q); /* the caller's now; NULL: none is being restored */
 void raft_install_cancel(struct quorum *q);         /* raft closes */
 bool raft_install_idle(const struct quorum *q);
+/* The library's log is ahead of the disk and of the book: it must not stand for election. */
+bool raft_install_busy(const struct quorum *q);
 
 /* ---- observe.c---- */
 void observe_begin(struct quorum *q); /* on what was opened */

@@ -73,16 +73,16 @@ int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c,
 
 /* ---- term and vote: the one thing for which the control loop waits ---- */
 
+/* The library hears of no error: a candidate that can't store its vote frees what isn't its own. From the first one on
+ * nothing is sent or written, and quorum_observe() ends it all when this call of the library has returned. */
 static int state_write(struct quorum *q, const struct quorum_state *s)
 {
-    enum err err = quorum_state_write(q->io, q->disk.path, s);
-
+    if (q->state_err)
+        return 0;
+    q->state_err = quorum_state_write(q->io, q->disk.path, s);
     raft_enter(q); /* others ran meanwhile */
-    if (err) {
-        q->state_err = err;
-        return RAFT_IOERR;
-    }
-    q->state = *s;
+    if (!q->state_err)
+        q->state = *s;
     return 0;
 }
 
@@ -170,7 +170,10 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
             barrier_make(q, op, entries[i].term);
         }
     }
-    raft_disk_post(q, op);
+    if (q->state_err)
+        list_add(&q->stuck, &op->stuck);
+    else
+        raft_disk_post(q, op);
     return 0;
 }
 
@@ -246,7 +249,7 @@ static int io_send(struct raft_io *io, struct raft_io_send *req, const struct ra
     bool sent = false;
 
     rule_truth(q, &m);
-    if (!rule_silent(q, &m))
+    if (!q->state_err && !rule_silent(q, &m))
         sent = raft_msg_send(q, &m);
     if (!sent && m.type != RAFT_IO_APPEND_ENTRIES_RESULT)
         return RAFT_NOCONNECTION;
@@ -268,8 +271,11 @@ void raft_give(struct quorum *q, struct raft_message *m)
     raft_enter(q);
     snprintf(address, sizeof(address), "%llu", m->server_id);
     m->server_address = address;
-    if (rule_hold(q, m) || rule_trim(q, m))
+    if (rule_hold(q, m))
         return;
+    if (rule_trim(q, m))
+        return;
+    rule_commit(m);
     if (m->type == RAFT_IO_APPEND_ENTRIES) {
         q->in_recv = true;
         q->result_max = m->append_entries.prev_log_index + m->append_entries.n_entries;
@@ -300,6 +306,8 @@ static void tick_fired(struct timer *timer)
     struct quorum *q = container_of(timer, struct quorum, ticker);
 
     timer_set(q->control, &q->ticker, loop_now(q->control) + (int64_t)q->settings.heartbeat_ms * MS);
+    if (raft_install_busy(q))
+        return;
     raft_enter(q);
     q->raft_tick(&q->raft_io);
     quorum_observe(q);
@@ -329,12 +337,12 @@ static struct raft_buffer *ticket(struct ckpt_id id)
 }
 
 /* So many entries stay in memory behind a snapshot. Never none: that means another thing to the library. */
-static unsigned trailing(const struct raft_log *l)
+static unsigned trailing(const struct raft_log *l, int32_t wanted)
 {
+    unsigned n = 0, max = wanted > 0 ? (unsigned)wanted : ENTRIES_TRAILING;
     size_t bytes = 0;
-    unsigned n = 0;
 
-    for (size_t at = l->back; n < ENTRIES_TRAILING && bytes < BYTES_TRAILING && at != l->front; n++) {
+    for (size_t at = l->back; n < max && bytes < BYTES_TRAILING && at != l->front; n++) {
         at = (at > 0 ? at : l->size) - 1;
         bytes += l->entries[at].buf.len;
     }
@@ -356,7 +364,7 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     q->due = false;
     q->since_snapshot = 0;
     raft_set_snapshot_threshold(&q->raft, UINT_MAX);
-    raft_set_snapshot_trailing(&q->raft, trailing(&q->raft.log));
+    raft_set_snapshot_trailing(&q->raft, trailing(&q->raft.log, q->settings.trailing_entries));
     q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
     q->put_voters = q->voters;
     q->put_voters.index = (int64_t)q->raft.last_applied;
@@ -372,7 +380,7 @@ static int io_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io
     struct quorum *q = quorum_of(io);
 
     if (trailing == 0)
-        return raft_install_put(q, req, cb);
+        return raft_install_put(q, req, snapshot, cb);
     ASSERT(q->held && !q->put);
     q->put = req;
     q->put_cb = cb;
@@ -647,8 +655,8 @@ enum err raft_begin(struct quorum *q)
     q->applied = q->book.first - 1;
     rv = raft_start(&q->raft);
     if (rv)
-        return q->state_err ? q->state_err : E_CORRUPT_MESSAGE;
-    return E_OK;
+        return E_CORRUPT_MESSAGE;
+    return q->state_err;
 }
 
 void raft_rest(struct quorum *q)

@@ -1,4 +1,4 @@
-/* Six rules that libraft 0.15.0 leaves to its raft_io, and that it isn't safe without. Each was found by losing a
+/* Seven rules that libraft 0.15.0 leaves to its raft_io, and that it isn't safe without. Each was found by losing a
  * committed entry, or a process, in simulation; each has a canary that removes it.
  *
  *  1. A new leader appends a barrier in the callback that elected it, and takes no success of a follower before that
@@ -11,7 +11,9 @@
  *     library would put its entries at the wrong index.
  *  5. A refused pre-vote answers with the voter's own term: else a candidate of an older term never learns of it, and
  *     nobody is elected.
- *  6. An append never ends with an error (raft_io.c: raft_append_done): the library would cut its log once for each. */
+ *  6. An append never ends with an error (raft_io.c: raft_append_done): the library would cut its log once for each.
+ *  7. A follower learns of a commit up to the end of the request that tells it: the library would take its own stale tail
+ *     behind that for committed. */
 #include "quorum/raft_internal.h"
 
 static void barrier_over(struct raft_barrier *req, int status)
@@ -95,6 +97,14 @@ bool rule_trim(const struct quorum *q, struct raft_message *m)
     memmove(a->entries, a->entries + skip, (a->n_entries - skip) * sizeof(a->entries[0]));
     a->n_entries -= (unsigned)skip;
     return false;
+}
+
+void rule_commit(struct raft_message *m)
+{
+    struct raft_append_entries *a = &m->append_entries;
+
+    if (m->type == RAFT_IO_APPEND_ENTRIES && a->leader_commit > a->prev_log_index + a->n_entries)
+        a->leader_commit = a->prev_log_index + a->n_entries;
 }
 
 bool rule_silent(const struct quorum *q, const struct raft_message *m)

@@ -1,29 +1,32 @@
 #!/bin/bash
 # Each row of canaries.def: one line of the product is replaced in a copy, its object rebuilt, the simulator relinked, and
-# some seed must fail. A line that doesn't occur exactly once fails; `check` as an argument looks at nothing else.
+# some seed must fail. A line that doesn't occur exactly once fails; `check` as an argument looks at nothing else, a name
+# runs that one alone. V=opt is faster, without sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 only=${1:-}
-out=build/asan/canary
+v=${V:-asan}
+out=build/$v/canary
 failed=0
 mkdir -p $out
 trim() { sed 's/^ //; s/ $//' <<<"$1"; } # the blanks around the bars; an indented line keeps its own
 
 build() { # file, copy
-    local object=build/asan/${1%.c}.o make="make --no-print-directory V=asan -n"
+    local object=build/$v/${1%.c}.o make="make --no-print-directory V=$v -n"
     local cc ld
     cc=$($make -W "$1" "$object" | grep -o 'gcc .* -c .*' | head -1)
-    ld=$($make -W tests/sim/main.c build/asan/sim | grep -o 'gcc .* -o build/asan/sim .*' | head -1)
+    ld=$($make -W tests/sim/main.c "build/$v/sim" | grep -o "gcc .* -o build/$v/sim .*" | head -1)
     cc=${cc/-c $1/-c $2}
     eval "${cc/-o $object/-o $out/canary.o} -iquote $(dirname "$1") -MF $out/canary.d"
     # Before the archive: what the canary defines isn't looked for there.
-    ld=${ld/-o build\/asan\/sim/-o $out\/sim}
-    eval "${ld/build\/asan\/tests\/sim\/main.o/$out\/canary.o build\/asan\/tests\/sim\/main.o}"
+    ld=${ld/-o build\/$v\/sim/-o $out\/sim}
+    eval "${ld/build\/$v\/tests\/sim\/main.o/$out\/canary.o build\/$v\/tests\/sim\/main.o}"
 }
 
 while IFS='|' read -r name file line with scenario seeds; do
     [[ $name == \#* || -z $name ]] && continue
     name=$(trim "$name") file=$(trim "$file") scenario=$(trim "$scenario") seeds=$(trim "$seeds")
+    [[ -n $only && $only != check && $only != "$name" ]] && continue
     line=${line# } line=${line% } with=${with# } with=${with% }
     if [ "$(grep -Fxc -- "$line" "$file")" != 1 ]; then
         echo "FAIL canary $name: its line doesn't occur exactly once in $file"

@@ -1,0 +1,381 @@
+#include "quorum_faults.h"
+#include "base/check.h"
+#include "log/reserve.h"
+#include "tally.h"
+
+enum { WALL_MS_MAX = 3600000 };
+static const int64_t MS = 1000000, HUNT_NS = 3000000000;
+
+static int n_of(const struct qworld *w)
+{
+    return w->cluster.n;
+}
+
+static int any(struct qworld *w)
+{
+    return 1 + (int)sim_below(w->s, (uint64_t)n_of(w));
+}
+
+/* Often the leader. */
+static int victim(struct qworld *w)
+{
+    if (sim_below(w->s, 2))
+        for (int i = 1; i <= n_of(w); i++)
+            if (w->nodes[i].io && sim_up(w->s, i) && w->nodes[i].leads)
+                return i;
+    return any(w);
+}
+
+/* ---- lives ---- */
+
+void qfault_crash(struct qworld *w, int i, enum sim_crash how)
+{
+    bool torn;
+
+    if (!w->nodes[i].io)
+        return;
+    if (sim_up(w->s, i))
+        tally_add(how == SIM_POWER ? TALLY_quorum_crashes_of_power : TALLY_quorum_crashes_of_process, 1);
+    qnode_crash(&w->nodes[i], how);
+    torn = qbook_judge_disk(w->cluster.book, i);
+    tally_add(TALLY_quorum_torn_writes, torn && how == SIM_POWER);
+}
+
+/* Whether it is down, by itself or by what it was armed with; judged then. */
+bool qfault_is_down(struct qworld *w, int i)
+{
+    struct qnode *n = &w->nodes[i];
+
+    if (!n->io)
+        return true;
+    if (!sim_up(w->s, i)) {
+        tally_add(TALLY_quorum_crashes_in_a_file_call, 1);
+        qfault_crash(w, i, w->armed_power[i] ? SIM_POWER : SIM_PROCESS);
+        return true;
+    }
+    if (!qnode_over(n))
+        return false;
+    tally_add(TALLY_quorum_clean_stops, 1);
+    (void)qbook_judge_disk(w->cluster.book, i);
+    return true;
+}
+
+void qfault_stop(struct qworld *w, int i)
+{
+    if (!qfault_is_down(w, i) && !w->nodes[i].told_to_stop)
+        qnode_stop(&w->nodes[i]);
+}
+
+static void power_or_process(struct qworld *w, int i)
+{
+    qfault_crash(w, i, !w->errors && sim_below(w->s, 3) ? SIM_POWER : SIM_PROCESS);
+}
+
+void qfault_start(struct qworld *w, int i)
+{
+    if (qfault_is_down(w, i))
+        qnode_start(&w->nodes[i]);
+}
+
+/* ---- faults ---- */
+
+static void arm(struct qworld *w, int i)
+{
+    static const enum sim_fault with[] = {SIM_CRASH_PROCESS, SIM_EIO, SIM_FULL};
+    static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_CRASH_POWER};
+    enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
+
+    w->armed_power[i] = fault == SIM_CRASH_POWER;
+    sim_fail_at(w->s, i, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 200), fault);
+}
+
+/* Nothing passes between it and some others, one way or both. */
+static void cut(struct qworld *w, int i)
+{
+    bool out = sim_below(w->s, 3) > 0, in = !out || sim_below(w->s, 2);
+    int spared = sim_below(w->s, 2) ? any(w) : 0;
+
+    tally_add(in && out ? TALLY_quorum_cuts : TALLY_quorum_cuts_one_way, 1);
+    for (int k = 1; k <= n_of(w); k++) {
+        if (k == i || k == spared)
+            continue;
+        if (out)
+            sim_partition(w->s, i, k, true);
+        if (in)
+            sim_partition(w->s, k, i, true);
+    }
+}
+
+static void link_slow(struct qworld *w, int i)
+{
+    struct sim_link link = sim_link_plain(w->s);
+
+    tally_add(TALLY_quorum_slow_links, 1);
+    link.net.max += (int64_t)sim_below(w->s, 500) * MS;
+    if (sim_below(w->s, 2))
+        link.bytes_per_s = 20000 + (int64_t)sim_below(w->s, 1000000);
+    for (int k = 1; k <= n_of(w); k++)
+        if (k != i && sim_below(w->s, 2))
+            sim_link(w->s, i, k, &link);
+}
+
+static void disk_slow(struct qworld *w, int i)
+{
+    int64_t max = (int64_t)(20 + sim_below(w->s, 400)) * MS;
+    struct sim_range speed = {max / 4, max};
+
+    tally_add(TALLY_quorum_slow_disks, 1);
+    sim_disk_speed(w->s, i, &speed);
+}
+
+static void disk_stall(struct qworld *w, int i)
+{
+    tally_add(TALLY_quorum_stalls, 1);
+    sim_disk_stall(w->s, i, sim_now(w->s) + (int64_t)sim_below(w->s, 1500) * MS);
+}
+
+/* Somebody else's bytes: the reserve that the quorum keeps is in them, or not. */
+static void disk_fill(struct qworld *w, int i)
+{
+    int64_t left = (int64_t)sim_below(w->s, 20000), used = sim_disk_used(w->s, i);
+
+    tally_add(TALLY_quorum_full_disks, 1);
+    if (sim_below(w->s, 2) && used > LOG_RESERVE_BYTES)
+        used -= LOG_RESERVE_BYTES;
+    sim_disk_limit(w->s, i, used + left);
+}
+
+static void pause(struct qworld *w, int i)
+{
+    if (qfault_is_down(w, i) || w->nodes[i].over)
+        return;
+    tally_add(TALLY_quorum_pauses, 1);
+    sim_pause(w->s, i, true);
+}
+
+static void wall_jump(struct qworld *w, int i)
+{
+    if (qfault_is_down(w, i))
+        return;
+    tally_add(TALLY_quorum_wall_jumps, 1);
+    sim_wall_jump(w->s, i, (int64_t)sim_below(w->s, 2 * WALL_MS_MAX) - WALL_MS_MAX);
+}
+
+static void resets(struct qworld *w, int i)
+{
+    tally_add(TALLY_quorum_resets, 1);
+    for (int k = 1; k <= n_of(w); k++)
+        if (k != i)
+            sim_reset(w->s, i, k);
+}
+
+static void all_crash(struct qworld *w)
+{
+    tally_add(TALLY_quorum_crashes_of_all, 1);
+    for (int i = 1; i <= n_of(w); i++)
+        power_or_process(w, i);
+}
+
+void qfault_any(struct qworld *w)
+{
+    int i = victim(w);
+
+    switch (sim_below(w->s, 16)) {
+    case 0:
+    case 1:
+    case 2:
+        power_or_process(w, i);
+        break;
+    case 3:
+    case 4:
+        arm(w, i);
+        break;
+    case 5:
+    case 6:
+    case 7:
+        cut(w, i);
+        break;
+    case 8:
+        link_slow(w, i);
+        break;
+    case 9:
+        disk_slow(w, i);
+        break;
+    case 10:
+        disk_stall(w, i);
+        break;
+    case 11:
+        disk_fill(w, i);
+        break;
+    case 12:
+        pause(w, i);
+        break;
+    case 13:
+        wall_jump(w, i);
+        break;
+    case 14:
+        resets(w, i);
+        break;
+    default:
+        if (sim_below(w->s, 2))
+            qfault_stop(w, i);
+        else
+            all_crash(w);
+    }
+}
+
+/* ---- healing ---- */
+
+static void well(struct qworld *w, int i)
+{
+    sim_disk_limit(w->s, i, -1);
+    sim_disk_speed(w->s, i, NULL);
+    sim_disk_stall(w->s, i, 0);
+    sim_fail_at(w->s, i, 0, SIM_EIO);
+    if (sim_paused(w->s, i))
+        sim_pause(w->s, i, false);
+}
+
+void qfault_revive(struct qworld *w, int i)
+{
+    if (!qfault_is_down(w, i) && w->nodes[i].failed) {
+        if (sim_below(w->s, 2))
+            qfault_stop(w, i);
+        else
+            qfault_crash(w, i, SIM_PROCESS);
+    }
+    qfault_start(w, i);
+}
+
+void qfault_calm_some(struct qworld *w)
+{
+    if (sim_below(w->s, 2))
+        sim_heal(w->s);
+    for (int i = 1; i <= n_of(w); i++) {
+        if (sim_below(w->s, 2))
+            well(w, i);
+        if (sim_below(w->s, 3) > 0)
+            qfault_revive(w, i);
+    }
+}
+
+void qfault_heal(struct qworld *w)
+{
+    sim_heal(w->s);
+    for (int i = 1; i <= n_of(w); i++) {
+        well(w, i);
+        if (!qfault_is_down(w, i) && (w->nodes[i].told_to_stop || w->nodes[i].failed))
+            qfault_crash(w, i, SIM_PROCESS);
+        qfault_start(w, i);
+    }
+}
+
+/* ---- hunts ---- */
+
+struct scent {
+    const struct qwire_seen *seen;
+    int64_t led, stood;
+};
+
+static bool somebody_rose(void *arg)
+{
+    const struct scent *x = arg;
+
+    return x->seen->led > x->led || x->seen->stood > x->stood;
+}
+
+void qfault_hunt(struct qworld *w)
+{
+    const struct qwire_seen *seen = qwire_seen(qbook_wire(w->cluster.book));
+    bool leaders_only = sim_below(w->s, 2);
+    struct scent x = {seen, seen->led, leaders_only ? INT64_MAX : seen->stood};
+    int prey;
+
+    if (!sim_run(w->s, somebody_rose, &x, HUNT_NS))
+        return;
+    tally_add(TALLY_quorum_hunts, 1);
+    prey = seen->led > x.led ? seen->leader : seen->candidate;
+    if (sim_below(w->s, 2))
+        (void)sim_run(w->s, NULL, NULL, (int64_t)sim_below(w->s, (uint64_t)(60 * MS)));
+    switch (sim_below(w->s, 6)) {
+    case 0:
+        power_or_process(w, prey);
+        break;
+    case 1:
+        disk_slow(w, prey);
+        break;
+    case 2:
+        pause(w, prey);
+        break;
+    default:
+        cut(w, prey);
+    }
+}
+
+/* ---- figure 8 ---- */
+
+static int rises(struct qworld *w)
+{
+    const struct qwire_seen *seen = qwire_seen(qbook_wire(w->cluster.book));
+    struct scent x = {seen, seen->led, INT64_MAX};
+
+    return sim_run(w->s, somebody_rose, &x, HUNT_NS) ? seen->leader : 0;
+}
+
+static void run_up_to(struct qworld *w, int64_t ms)
+{
+    (void)sim_run(w->s, NULL, NULL, (int64_t)sim_below(w->s, (uint64_t)(ms * MS)));
+}
+
+/* Between those two and the others, or of one alone if both are the same. */
+static void cut_off(struct qworld *w, int a, int b, bool both_ways)
+{
+    for (int i = 1; i <= n_of(w); i++) {
+        if (i == a || i == b)
+            continue;
+        sim_partition(w->s, a, i, true);
+        sim_partition(w->s, b, i, true);
+        if (both_ways) {
+            sim_partition(w->s, i, a, true);
+            sim_partition(w->s, i, b, true);
+        }
+    }
+}
+
+void qfault_figure8(struct qworld *w)
+{
+    int a = 0, b, c, d, e;
+
+    qfault_heal(w);
+    run_up_to(w, 3000);
+    for (int i = 1; i <= n_of(w); i++)
+        a = w->nodes[i].io && sim_up(w->s, i) && w->nodes[i].leads ? i : a;
+    if (a == 0)
+        return;
+    b = 1 + a % n_of(w);
+    cut_off(w, a, a, false); /* what it appends reaches b alone */
+    sim_partition(w->s, a, b, false);
+    run_up_to(w, 300);
+    cut_off(w, a, b, true);
+    c = rises(w);
+    if (c == 0)
+        return;
+    cut_off(w, c, c, true);
+    run_up_to(w, 100);
+    sim_heal(w->s);
+    cut_off(w, c, c, true);
+    d = rises(w);
+    if (d == 0)
+        return;
+    sim_disk_stall(w->s, d, sim_now(w->s) + 1000 * MS);
+    run_up_to(w, 200);
+    power_or_process(w, d);
+    well(w, d);
+    sim_heal(w->s);
+    e = any(w);
+    if (e != c && e != d)
+        cut_off(w, e, e, true);
+    qfault_start(w, d);
+    run_up_to(w, 3000);
+    tally_add(TALLY_quorum_figures_8, 1);
+}

@@ -1,0 +1,33 @@
+/* Voters and what befalls them. */
+#pragma once
+#include "quorum_node.h"
+
+enum { QVOTERS_ROOM = 8 };
+
+struct qworld {
+    struct sim *s;
+    struct qcluster cluster;
+    struct qnode nodes[QVOTERS_ROOM]; /* from 1 on */
+    bool armed_power[QVOTERS_ROOM];   /* what sim_fail_at() was told to do */
+    /* Disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for ever, where a new
+     * process finds it and can't tell. */
+    bool errors;
+    bool calm;    /* nothing fails by itself any more */
+    int64_t goal; /* batches */
+};
+
+void qfault_start(struct qworld *w, int i);
+void qfault_stop(struct qworld *w, int i); /* SIGTERM */
+/* Of one that is up; what it leaves on its disk is judged. */
+void qfault_crash(struct qworld *w, int i, enum sim_crash how);
+bool qfault_is_down(struct qworld *w, int i); /* by itself too; judged then */
+void qfault_any(struct qworld *w);            /* one fault of one or more voters, often of the leader */
+/* As soon as somebody leads a new epoch or stands for one, it is hit, at once or a little later. */
+void qfault_hunt(struct qworld *w);
+/* The schedule of figure 8 of the paper on Raft, with five voters: an entry that reached two of them, a leader of the next
+ * epoch that reached nobody, the first ones back and gone again before their own epoch reached anybody. */
+void qfault_figure8(struct qworld *w);
+/* Some of what was broken is repaired, some of those that are down are started. */
+void qfault_calm_some(struct qworld *w);
+void qfault_revive(struct qworld *w, int i); /* what failed is stopped, what is down is started */
+void qfault_heal(struct qworld *w);          /* everything, once; everybody is up or on its way */

@@ -5,7 +5,7 @@
 #include "scenario.h"
 #include <stdio.h>
 
-enum { MS_NS = 1000000, FLIGHT_MAX = 12, RECORDS_MAX = 4, BIG_MAX = 90000 };
+enum { MS_NS = 1000000, FLIGHT_MAX = 12, RECORDS_MAX = 4, BIG_MAX = 90000, SETTINGS = 40 };
 
 /* ---- the image ---- */
 
@@ -81,6 +81,21 @@ static void topic_add(struct qnode *n, struct bytes *out)
     record_encode(&r, out);
 }
 
+/* One of a few settings: what the newest batch said of it stays. */
+static void setting_add(struct qnode *n, struct bytes *out)
+{
+    struct meta_record r = {.type = RECORD_CONFIG};
+    char name[24], value[24];
+
+    (void)snprintf(name, sizeof(name), "setting-%d", (int)sim_below(n->sim, SETTINGS));
+    (void)snprintf(value, sizeof(value), "%lld", (long long)n->cluster->number++);
+    r.config.resource_type = CONFIG_BROKER;
+    r.config.resource = SLICE("1");
+    r.config.name = SLICE(name);
+    r.config.value = SLICE(value);
+    record_encode(&r, out);
+}
+
 /* One value that is large, and takes the place of the one before. */
 static void value_add(struct qnode *n, struct bytes *out)
 {
@@ -111,7 +126,10 @@ static void propose(struct qnode *n)
     bytes_init(&p->bytes, io_heap(n->io));
     arena_init(&a, io_heap(n->io), SIZE_MAX);
     for (int i = 0; i < count; i++) {
-        topic_add(n, &values);
+        if (sim_below(n->sim, 8))
+            setting_add(n, &values);
+        else
+            topic_add(n, &values);
         ends[i] = values.len;
     }
     if (sim_below(n->sim, 60) == 0) {

@@ -66,7 +66,7 @@ void qfault_stop(struct qworld *w, int i)
         qnode_stop(&w->nodes[i]);
 }
 
-static void power_or_process(struct qworld *w, int i)
+void qfault_either(struct qworld *w, int i)
 {
     qfault_crash(w, i, !w->errors && sim_below(w->s, 3) ? SIM_POWER : SIM_PROCESS);
 }
@@ -173,7 +173,7 @@ static void all_crash(struct qworld *w)
 {
     tally_add(TALLY_quorum_crashes_of_all, 1);
     for (int i = 1; i <= n_of(w); i++)
-        power_or_process(w, i);
+        qfault_either(w, i);
 }
 
 void qfault_any(struct qworld *w)
@@ -184,7 +184,7 @@ void qfault_any(struct qworld *w)
     case 0:
     case 1:
     case 2:
-        power_or_process(w, i);
+        qfault_either(w, i);
         break;
     case 3:
     case 4:
@@ -226,7 +226,7 @@ void qfault_any(struct qworld *w)
 
 /* ---- healing ---- */
 
-static void well(struct qworld *w, int i)
+void qfault_well(struct qworld *w, int i)
 {
     sim_disk_limit(w->s, i, -1);
     sim_disk_speed(w->s, i, NULL);
@@ -253,7 +253,7 @@ void qfault_calm_some(struct qworld *w)
         sim_heal(w->s);
     for (int i = 1; i <= n_of(w); i++) {
         if (sim_below(w->s, 2))
-            well(w, i);
+            qfault_well(w, i);
         if (sim_below(w->s, 3) > 0)
             qfault_revive(w, i);
     }
@@ -263,7 +263,7 @@ void qfault_heal(struct qworld *w)
 {
     sim_heal(w->s);
     for (int i = 1; i <= n_of(w); i++) {
-        well(w, i);
+        qfault_well(w, i);
         if (!qfault_is_down(w, i) && (w->nodes[i].told_to_stop || w->nodes[i].failed))
             qfault_crash(w, i, SIM_PROCESS);
         qfault_start(w, i);
@@ -299,7 +299,7 @@ void qfault_hunt(struct qworld *w)
         (void)sim_run(w->s, NULL, NULL, (int64_t)sim_below(w->s, (uint64_t)(60 * MS)));
     switch (sim_below(w->s, 6)) {
     case 0:
-        power_or_process(w, prey);
+        qfault_either(w, prey);
         break;
     case 1:
         disk_slow(w, prey);
@@ -312,70 +312,10 @@ void qfault_hunt(struct qworld *w)
     }
 }
 
-/* ---- figure 8 ---- */
-
-static int rises(struct qworld *w)
+int qfault_rises(struct qworld *w)
 {
     const struct qwire_seen *seen = qwire_seen(qbook_wire(w->cluster.book));
     struct scent x = {seen, seen->led, INT64_MAX};
 
     return sim_run(w->s, somebody_rose, &x, HUNT_NS) ? seen->leader : 0;
-}
-
-static void run_up_to(struct qworld *w, int64_t ms)
-{
-    (void)sim_run(w->s, NULL, NULL, (int64_t)sim_below(w->s, (uint64_t)(ms * MS)));
-}
-
-/* Between those two and the others, or of one alone if both are the same. */
-static void cut_off(struct qworld *w, int a, int b, bool both_ways)
-{
-    for (int i = 1; i <= n_of(w); i++) {
-        if (i == a || i == b)
-            continue;
-        sim_partition(w->s, a, i, true);
-        sim_partition(w->s, b, i, true);
-        if (both_ways) {
-            sim_partition(w->s, i, a, true);
-            sim_partition(w->s, i, b, true);
-        }
-    }
-}
-
-void qfault_figure8(struct qworld *w)
-{
-    int a = 0, b, c, d, e;
-
-    qfault_heal(w);
-    run_up_to(w, 3000);
-    for (int i = 1; i <= n_of(w); i++)
-        a = w->nodes[i].io && sim_up(w->s, i) && w->nodes[i].leads ? i : a;
-    if (a == 0)
-        return;
-    b = 1 + a % n_of(w);
-    cut_off(w, a, a, false); /* what it appends reaches b alone */
-    sim_partition(w->s, a, b, false);
-    run_up_to(w, 300);
-    cut_off(w, a, b, true);
-    c = rises(w);
-    if (c == 0)
-        return;
-    cut_off(w, c, c, true);
-    run_up_to(w, 100);
-    sim_heal(w->s);
-    cut_off(w, c, c, true);
-    d = rises(w);
-    if (d == 0)
-        return;
-    sim_disk_stall(w->s, d, sim_now(w->s) + 1000 * MS);
-    run_up_to(w, 200);
-    power_or_process(w, d);
-    well(w, d);
-    sim_heal(w->s);
-    e = any(w);
-    if (e != c && e != d)
-        cut_off(w, e, e, true);
-    qfault_start(w, d);
-    run_up_to(w, 3000);
-    tally_add(TALLY_quorum_figures_8, 1);
 }

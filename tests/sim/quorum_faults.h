@@ -20,14 +20,16 @@ void qfault_start(struct qworld *w, int i);
 void qfault_stop(struct qworld *w, int i); /* SIGTERM */
 /* Of one that is up; what it leaves on its disk is judged. */
 void qfault_crash(struct qworld *w, int i, enum sim_crash how);
+void qfault_either(struct qworld *w, int i);  /* process or power */
 bool qfault_is_down(struct qworld *w, int i); /* by itself too; judged then */
 void qfault_any(struct qworld *w);            /* one fault of one or more voters, often of the leader */
 /* As soon as somebody leads a new epoch or stands for one, it is hit, at once or a little later. */
 void qfault_hunt(struct qworld *w);
-/* The schedule of figure 8 of the paper on Raft, with five voters: an entry that reached two of them, a leader of the next
- * epoch that reached nobody, the first ones back and gone again before their own epoch reached anybody. */
-void qfault_figure8(struct qworld *w);
+int qfault_rises(struct qworld *w); /* waits for the next one to lead an epoch; 0: nobody in time */
+/* quorum_schedules.c: one of them, each long enough for its story. */
+void qschedule_any(struct qworld *w);
 /* Some of what was broken is repaired, some of those that are down are started. */
 void qfault_calm_some(struct qworld *w);
+void qfault_well(struct qworld *w, int i);   /* its disk and its pause, not its links */
 void qfault_revive(struct qworld *w, int i); /* what failed is stopped, what is down is started */
 void qfault_heal(struct qworld *w);          /* everything, once; everybody is up or on its way */

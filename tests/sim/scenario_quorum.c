@@ -24,8 +24,8 @@ static void safety(struct qworld *w)
     bool hunts;
 
     while (sim_now(w->s) < end) {
-        if (n_of(w) == 5 && sim_below(w->s, 2))
-            qfault_figure8(w);
+        if (sim_below(w->s, 2))
+            qschedule_any(w);
         hunts = sim_below(w->s, 2);
         for (int k = 0; k < 4; k++) {
             qfault_calm_some(w);

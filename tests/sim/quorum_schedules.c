@@ -129,7 +129,7 @@ static void stale_end(struct qworld *w)
 
 void qschedule_any(struct qworld *w)
 {
-    if (w->cluster.n == 5 && sim_below(w->s, 2))
+    if (w->cluster.n == 5 && sim_below(w->s, 3))
         figure_8(w);
     else if (w->cluster.n >= 3)
         stale_end(w);

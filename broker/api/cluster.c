@@ -56,9 +56,12 @@ const struct node_view *cluster_node(const struct cluster_view *c, int32_t id)
 
 int32_t cluster_controller(const struct cluster_view *c, struct request *r)
 {
+    const struct node_view *self = cluster_node(c, r->net->node->id);
     uint32_t chance = 0;
     int unfenced = 0;
 
+    if (self && !self->broker->reg.fenced) /* it lives: who has just died may not be known to have */
+        return self->id;
     for (int i = 0; i < c->n; i++)
         unfenced += !c->v[i].broker->reg.fenced;
     if (unfenced == 0)

@@ -24,8 +24,8 @@ static inline bool node_alive(const struct node_view *n)
 {
     return n && n->at && !n->broker->reg.fenced;
 }
-/* An unfenced broker by chance, -1 if there is none: who clients are told is the controller. Every broker
- * takes the controller's requests, so the load spreads. */
+/* Who clients are told is the controller: this broker, since every broker takes the controller's requests and this one is
+ * known to live; while it is fenced another that isn't, by chance; -1 if there is none. */
 int32_t cluster_controller(const struct cluster_view *c, struct request *r);
 
 /* A partition as clients are told of it: leader, or why there is none. */

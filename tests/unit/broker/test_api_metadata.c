@@ -136,8 +136,8 @@ static struct MetadataResponse ask_metadata(struct meta_world *m, int version, c
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 static const char no_creation[] = "auto.create.topics.enable=false\n";
 
-/* In every version, clients see the unfenced brokers of their listener, one of the unfenced as controller,
- * and all topics by name when they ask for none in particular. */
+/* In every version, clients see the unfenced brokers of their listener, and the one that they asked as
+ * controller, for it lives; and all topics by name when they ask for none in particular. */
 TEST(api_metadata, every_version_tells_brokers_and_topics)
 {
     struct meta_world m;
@@ -150,7 +150,7 @@ TEST(api_metadata, every_version_tells_brokers_and_topics)
         CHECK_EQ(out.brokers.v[0].node_id, 1);
         CHECK_EQ(out.brokers.v[0].port, 9001);
         CHECK(slice_eq(out.brokers.v[0].rack, version >= 1 ? SLICE("r") : SLICE_NULL));
-        CHECK(version < 1 || out.controller_id == 1 || out.controller_id == 3);
+        CHECK(version < 1 || out.controller_id == 1);
         CHECK(version < 2 || slice_eq(out.cluster_id, SLICE("cluster")));
         CHECK_EQ(out.topics.n, 3);
         CHECK(slice_eq(out.topics.v[0].name, SLICE("__consumer_offsets")));
@@ -298,7 +298,7 @@ TEST(api_metadata, cluster_tells_fenced_brokers_when_asked)
         CHECK_EQ(out.brokers.n, version >= 2 ? 2 : 1);
         CHECK_EQ(out.brokers.v[0].broker_id, 1);
         CHECK(version < 2 || (out.brokers.v[1].is_fenced && !out.brokers.v[0].is_fenced));
-        CHECK(out.controller_id == 1 || out.controller_id == -1); /* 3 isn't told */
+        CHECK_EQ(out.controller_id, 1);
         CHECK_EQ(out.cluster_authorized_operations, 8096);
         CHECK(slice_eq(out.cluster_id, SLICE("cluster")));
     }

@@ -1,4 +1,5 @@
-/* The metadata log as a topic, on the controllers' listeners: its name, its fixed id, and how much goes in one answer. */
+/* The metadata log as a topic, on the controllers' listeners: its name, its fixed id, and how much goes in one answer: what a
+ * follower takes in one callback. */
 #pragma once
 #include "proto/uuid.h"
 
@@ -7,4 +8,4 @@
     {                                                                                                        \
         .b = { [15] = 1 }                                                                                    \
     } /* AAAAAAAAAAAAAAAAAAAAAQ */
-enum { METADATA_FETCH_BYTES = 256 << 10 };
+enum { METADATA_FETCH_BYTES = 64 << 10 };

@@ -4,7 +4,7 @@
  *         broker that is fenced, leaders' epochs of before a power cut.
  *         A controller alone has no partitions and doesn't register: it is ready when its image is published. A broker alone has
  *         no controller's listener: its quorum loads by following those that vote.
- * Stop:   listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
+ * Stop:   this broker leaves: others take over what it leads, while it still serves (session.h) → listeners close → NET loops end their connections → checkpoint round ends → DISK loops close their logs → loops
  *         end → checkpoints and clean markers → metadata log closes → `stopped`. Each step waits for the one before. */
 #include "base/check.h"
 #include "broker/replica/upkeep.h"

@@ -5,7 +5,8 @@
  *                        └── timer, once all of them rest ◄──┘
  *
  * 1. The question is the control loop's or net[0]'s, never both's.
- * 2. Who leads is asked, unless it rests; so a leader that died is asked for at the others within one round trip. */
+ * 2. Bytes that are asked for again were damaged there or on their way: another voter is asked.
+ * 3. Who leads is asked, unless it rests; so a leader that died is asked for at the others within one round trip. */
 #include "broker/link/follow.h"
 #include "base/check.h"
 #include "base/trace.h"
@@ -64,6 +65,7 @@ struct follow {
     int32_t leader; /* as told last; -1: nobody */
     struct timer again;
     int64_t wait_ms;
+    int64_t gave; /* the offset for which the last answer had bytes; -1: it had none */
     bool ending;
     int n_clients;
     struct msg stop;
@@ -210,15 +212,20 @@ static void question_ask(struct follow *f)
     client_send(client_of(f, &f->sources[at], &f->sources[at].client, FOLLOW_CALL_MS), &q->call);
 }
 
+static void source_rest(struct follow *f)
+{
+    f->said = -1;
+    f->sources[f->at].rests_until = loop_now(f->net) + REST_MS * MS;
+    f->at = (f->at + 1) % f->n;
+}
+
 static void source_failed(struct follow *f, enum err why)
 {
     struct source *s = &f->sources[f->at];
 
     if (f->said == f->at || f->wait_ms == RETRY_FIRST_MS)
         TRACE(f->node->io, follow_lost, s->at, err_text(why));
-    f->said = -1;
-    s->rests_until = loop_now(f->net) + REST_MS * MS;
-    f->at = (f->at + 1) % f->n;
+    source_rest(f);
     question_ask(f);
 }
 
@@ -286,6 +293,8 @@ static void fetch_answered(struct client_call *call)
     if (f->said != f->at)
         TRACE(f->node->io, follow_from, f->sources[f->at].at);
     f->said = f->at;
+    f->gave =
+        f->question.told.batches.len > 0 || f->question.told.snapshot.offset >= 0 ? f->question.offset : -1;
     question_end(f);
 }
 
@@ -293,8 +302,11 @@ static void question_came(struct msg *msg)
 {
     struct follow *f = container_of(msg, struct follow, question.msg);
 
-    if (!f->ending)
-        question_ask(f);
+    if (f->ending)
+        return;
+    if (f->gave == f->question.offset) /* what that voter gave was of no use: another one may have it right */
+        source_rest(f);
+    question_ask(f);
 }
 
 void follow_fetch(struct follow *f, int64_t offset, int32_t epoch)
@@ -381,6 +393,7 @@ struct follow *follow_start(struct node *node, struct loop *control, const struc
     f->directory_id = *directory_id;
     f->ops = *ops;
     f->leader = f->said = -1;
+    f->gave = -1;
     f->wait_ms = RETRY_FIRST_MS;
     f->again.fire = again_fired;
     arena_init(&f->question.arena, node->heap, SIZE_MAX);

@@ -501,17 +501,54 @@ static bool follows_newer(void *arg)
     return leader && v.leader == leader->id && v.committed == control_quorum(leader->node->control).committed;
 }
 
+static void three_begin(struct three_world *w, uint64_t seed)
+{
+    *w = (struct three_world){.sim = sim_new(seed)};
+    for (int i = 0; i <= N_THREE; i++)
+        w->nodes[i] = three_new(w->sim, i + 1);
+    for (int i = 0; i < N_THREE; i++)
+        whole_start(w->nodes[i]);
+}
+
+static void three_end(struct three_world *w)
+{
+    for (int i = N_THREE; i >= 0; i--) {
+        whole_stop(w->nodes[i]);
+        CHECK(sim_run(w->sim, whole_over, w->nodes[i], WAIT_MS * INT64_C(1000000)));
+        if (w->nodes[i]->why)
+            test_fail(__FILE__, __LINE__, "node %d stops: %s", i + 1, w->nodes[i]->text);
+        whole_drop(w->nodes[i]);
+    }
+    sim_drop(w->sim);
+}
+
+/* What rotted on the disk of the voter that is asked first is had of another one. */
+TEST(roles, damaged_bytes_are_had_of_another_voter)
+{
+    struct three_world w;
+    struct whole *broker;
+
+    three_begin(&w, 12);
+    three_ready(&w);
+    (void)sim_run(w.sim, NULL, NULL, 2000000000);
+    broker = w.nodes[N_THREE];
+    CHECK_OK(sim_file_flip(w.sim, 1, LOG_FILE, 100, 4));
+    whole_start(broker);
+    three_ready(&w);
+    CHECK(trace_count(io_trace(broker->io), TR_quorum_fetch_bad) > 0);
+    CHECK(trace_count(io_trace(broker->io), TR_follow_from) > 1);
+    three_end(&w);
+}
+
 /* A broker whose leader dies hears of the next one from another voter, within little more than the election takes; nodes
  * that come back find what was kept. */
 TEST(roles, a_leader_dies_under_a_broker)
 {
-    struct three_world w = {.sim = sim_new(10)};
+    struct three_world w;
     int64_t began;
 
-    for (int i = 0; i <= N_THREE; i++)
-        w.nodes[i] = three_new(w.sim, i + 1);
-    for (int i = 0; i <= N_THREE; i++)
-        whole_start(w.nodes[i]);
+    three_begin(&w, 10);
+    whole_start(w.nodes[N_THREE]);
     three_ready(&w);
     for (int round = 0; round < 4; round++) {
         struct whole *leader = three_leader(&w);
@@ -531,12 +568,5 @@ TEST(roles, a_leader_dies_under_a_broker)
     whole_crash(w.nodes[N_THREE], SIM_POWER);
     whole_start(w.nodes[N_THREE]);
     CHECK(sim_run(w.sim, follows_newer, &w, 10 * INT64_C(1000000000)));
-    for (int i = N_THREE; i >= 0; i--) {
-        whole_stop(w.nodes[i]);
-        CHECK(sim_run(w.sim, whole_over, w.nodes[i], WAIT_MS * INT64_C(1000000)));
-        if (w.nodes[i]->why)
-            test_fail(__FILE__, __LINE__, "node %d stops: %s", i + 1, w.nodes[i]->text);
-        whole_drop(w.nodes[i]);
-    }
-    sim_drop(w.sim);
+    three_end(&w);
 }

@@ -2,8 +2,10 @@
 #include "proto/batch.h"
 #include "proto/bigend.h"
 
+enum { RECORD_BYTES_MAX = 1 << 24 }; /* of a compressed one */
+
 static void build(const struct batch_place *at, const struct batch_record *v, int n, uint16_t attributes,
-                  struct bytes *out)
+                  struct codec_cache *codecs, struct bytes *out)
 {
     struct batch_spec spec;
 
@@ -11,14 +13,14 @@ static void build(const struct batch_place *at, const struct batch_record *v, in
     spec.base_offset = at->base_offset;
     spec.leader_epoch = at->epoch;
     spec.attributes = attributes;
-    spec.codec = CODEC_NONE;
+    spec.codec = codecs ? CODEC_ZSTD : CODEC_NONE;
     spec.v = v;
     spec.n = n;
-    batch_build(NULL, &spec, out);
+    batch_build(codecs, &spec, out);
 }
 
-void batches_data(const struct batch_place *at, struct slice values, const size_t *ends, int n,
-                  struct arena *a, struct bytes *out)
+void batches_data_packed(const struct batch_place *at, struct slice values, const size_t *ends, int n,
+                         struct codec_cache *codecs, struct arena *a, struct bytes *out)
 {
     struct batch_record *v = arena_alloc(a, (size_t)n * sizeof(*v));
     size_t from = 0;
@@ -27,7 +29,13 @@ void batches_data(const struct batch_place *at, struct slice values, const size_
         v[i].timestamp = at->now_ms;
         v[i].value = slice_of(values.p + from, ends[i] - from);
     }
-    build(at, v, n, 0, out);
+    build(at, v, n, 0, codecs, out);
+}
+
+void batches_data(const struct batch_place *at, struct slice values, const size_t *ends, int n,
+                  struct arena *a, struct bytes *out)
+{
+    batches_data_packed(at, values, ends, n, NULL, a, out);
 }
 
 void batches_control(const struct batch_place *at, const struct control_record *v, int n, struct arena *a,
@@ -43,7 +51,7 @@ void batches_control(const struct batch_place *at, const struct control_record *
         r[i].key = slice_of(key, 4);
         r[i].value = v[i].value;
     }
-    build(at, r, n, BATCH_CONTROL, out);
+    build(at, r, n, BATCH_CONTROL, NULL, out);
 }
 
 static enum err read_control(const struct record *r, struct control_record *out)
@@ -77,10 +85,23 @@ static enum err read_records(struct record_iter *it, struct arena *a, struct bat
     return err == E_EOF ? E_OK : err;
 }
 
+/* Every record is some bytes of the batch, unless it is compressed. */
+static bool count_ok(const struct batch_view *v, bool packed)
+{
+    return v->count >= 0 && (packed ? v->count <= BATCHES_PACKED_MAX : (size_t)v->count <= v->len);
+}
+
 enum err batches_read(struct slice in, struct arena *a, struct batch_content *out, size_t *used)
+{
+    return batches_read_packed(in, NULL, a, out, used);
+}
+
+enum err batches_read_packed(struct slice in, struct codec_cache *codecs, struct arena *a,
+                             struct batch_content *out, size_t *used)
 {
     struct record_iter it;
     struct batch_view v;
+    bool packed;
     enum err err;
 
     err = batch_view(in, &v);
@@ -88,7 +109,8 @@ enum err batches_read(struct slice in, struct arena *a, struct batch_content *ou
         return err;
     if (!batch_crc_ok(&v))
         return E_CORRUPT_MESSAGE;
-    if (batch_codec(&v) != CODEC_NONE || v.count < 0 || (size_t)v.count > v.len)
+    packed = batch_codec(&v) != CODEC_NONE;
+    if ((packed && (!codecs || v.attributes & BATCH_CONTROL)) || !count_ok(&v, packed))
         return E_MALFORMED;
     *out = (struct batch_content){.base_offset = v.base_offset,
                                   .last_offset = v.last_offset,
@@ -96,7 +118,7 @@ enum err batches_read(struct slice in, struct arena *a, struct batch_content *ou
                                   .append_ms = v.max_timestamp,
                                   .is_control = v.attributes & BATCH_CONTROL};
     *used = v.len;
-    record_iter_open(&it, a->heap, NULL, &v, v.len);
+    record_iter_open(&it, a->heap, codecs, &v, packed ? RECORD_BYTES_MAX : v.len);
     err = read_records(&it, a, out);
     record_iter_close(&it);
     return err;

@@ -1,6 +1,8 @@
-/* Rows of metadata records as Kafka record batches, and back. One record a record; no compression.
+/* Rows of metadata records as Kafka record batches, and back. One record a record; the log's aren't compressed, those of
+ * checkpoints are.
  * Loop: any. Memory: encoding appends to `out`; decoding puts what it finds into the arena. */
 #pragma once
+#include "base/codec.h"
 #include "metadata/record.h"
 
 /* Kafka's control record types that the metadata log has. */
@@ -22,6 +24,9 @@ struct batch_place {
 /* values: encoded records, one behind the other; ends[i] is where the i-th ends. */
 void batches_data(const struct batch_place *at, struct slice values, const size_t *ends, int n,
                   struct arena *a, struct bytes *out);
+/* The same, compressed: zstd. */
+void batches_data_packed(const struct batch_place *at, struct slice values, const size_t *ends, int n,
+                         struct codec_cache *codecs, struct arena *a, struct bytes *out);
 struct control_record {
     enum control_type type;
     struct slice value; /* the message, whose first field is its version */
@@ -42,3 +47,8 @@ struct batch_content {
 };
 /* E_TRUNCATED: `in` doesn't hold a whole batch. E_CORRUPT_MESSAGE, E_MALFORMED, E_UNSUPPORTED_VERSION. */
 enum err batches_read(struct slice in, struct arena *a, struct batch_content *out, size_t *used);
+/* The same, which may be compressed. Whoever compressed it isn't trusted to be modest: at most BATCHES_PACKED_MAX records, and
+ * what they take is bounded by the arena (E_NOMEM). */
+enum { BATCHES_PACKED_MAX = 10000 };
+enum err batches_read_packed(struct slice in, struct codec_cache *codecs, struct arena *a,
+                             struct batch_content *out, size_t *used);

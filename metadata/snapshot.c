@@ -10,12 +10,14 @@ void snapshot_start(struct snapshot_writer *w, struct heap *h, const struct imag
     *w = (struct snapshot_writer){.records = image_records(i), .image = i, .stage = SNAPSHOT_HEAD};
     arena_init(&w->arena, h, SIZE_MAX);
     bytes_init(&w->values, h);
+    w->codecs = codec_cache_new(h);
 }
 
 void snapshot_end(struct snapshot_writer *w)
 {
     arena_drop(&w->arena);
     bytes_drop(&w->values);
+    codec_cache_drop(w->codecs);
     w->stage = SNAPSHOT_DONE;
 }
 
@@ -60,13 +62,13 @@ static bool write_data(struct snapshot_writer *w, int max, struct bytes *out)
     int n = 0;
 
     w->values.len = 0;
-    for (; n < max && image_records_next(&w->records, &r); n++) {
+    for (; n < max && w->values.len < SNAPSHOT_BATCH_BYTES && image_records_next(&w->records, &r); n++) {
         record_encode(&r, &w->values);
         ends[n] = w->values.len;
     }
     if (n == 0)
         return false;
-    batches_data(&at, bytes_slice(&w->values), ends, n, &w->arena, out);
+    batches_data_packed(&at, bytes_slice(&w->values), ends, n, w->codecs, &w->arena, out);
     w->offset += n;
     return true;
 }
@@ -90,7 +92,8 @@ bool snapshot_step(struct snapshot_writer *w, int max, struct bytes *out)
 void snapshot_read_start(struct snapshot_reader *r, struct grave *g)
 {
     *r = (struct snapshot_reader){.grave = g, .draft = image_new(g)};
-    arena_init(&r->arena, g->heap, SIZE_MAX);
+    arena_init(&r->arena, g->heap, SNAPSHOT_READ_BYTES);
+    r->codecs = codec_cache_new(g->heap);
 }
 
 static enum err read_control_batch(struct snapshot_reader *r, const struct batch_content *c)
@@ -114,7 +117,7 @@ enum err snapshot_read_step(struct snapshot_reader *r, struct slice in, size_t *
     enum err err;
 
     arena_reset(&r->arena);
-    err = batches_read(in, &r->arena, &c, used);
+    err = batches_read_packed(in, r->codecs, &r->arena, &c, used);
     if (err)
         return err;
     if (r->footer)
@@ -134,6 +137,7 @@ enum err snapshot_read_step(struct snapshot_reader *r, struct slice in, size_t *
 enum err snapshot_read_end(struct snapshot_reader *r, int64_t offset, int32_t epoch, struct image **out)
 {
     arena_drop(&r->arena);
+    codec_cache_drop(r->codecs);
     r->draft->offset = offset - 1;
     r->draft->epoch = epoch;
     image_seal(r->draft);

@@ -2,23 +2,29 @@
  *
  *     control batch    SnapshotHeader
  *     data batches     the image as records: cluster, features, brokers, topics with their partitions,
- *                      configs, producer ids; at most SNAPSHOT_BATCH_MAX records each
+ *                      configs, producer ids; at most SNAPSHOT_BATCH_MAX records each; zstd
  *     control batch    SnapshotFooter
  *
  * Offsets inside count from 0. Its name says where it stands: <offset>-<epoch>.checkpoint, where offset is
  * the first one that isn't in it.
  * Loop:   any one thread; the image is only read and must be held until the end.
- * Memory: the writer's own few hundred bytes, and `out`. */
+ * Memory: a codec's context, one batch, and `out`. */
 #pragma once
+#include "base/codec.h"
 #include "metadata/image.h"
 
-enum { SNAPSHOT_BATCH_MAX = 1000 };
+enum {
+    SNAPSHOT_BATCH_MAX = 1000,
+    SNAPSHOT_BATCH_BYTES = 1 << 20, /* of records, before they are compressed; the last one may exceed it */
+    SNAPSHOT_READ_BYTES = 1 << 28   /* what a batch's records may take in memory */
+};
 
 struct snapshot_writer {
     struct image_records records;
     const struct image *image;
     struct arena arena; /* of one step */
     struct bytes values;
+    struct codec_cache *codecs;
     enum { SNAPSHOT_HEAD, SNAPSHOT_DATA, SNAPSHOT_FOOT, SNAPSHOT_DONE } stage;
     int64_t offset; /* of the next record in the file */
 };
@@ -32,6 +38,7 @@ struct snapshot_reader {
     struct grave *grave;
     struct image *draft;
     struct arena arena;
+    struct codec_cache *codecs;
     bool header;
     bool footer;
 };

@@ -1,5 +1,7 @@
 #include "metadata/image_check.h"
 #include "metadata/snapshot.h"
+#include "proto/batch.h"
+#include "proto/bigend.h"
 #include "tests/unit/metadata/meta_world.h"
 
 enum { OLD_MAX = 12 };
@@ -246,6 +248,44 @@ TEST(image, cut_snapshot_is_refused)
             err = snapshot_read_step(&r, slice_of(file.p + at, len - at), &used);
         CHECK(snapshot_read_end(&r, 1, 1, &read) == E_TRUNCATED);
     }
+    bytes_drop(&file);
+    history_end(&h);
+}
+
+/* A checkpoint's records are zstd, in batches of a size that a reader can bound; a compressed batch that promises more
+ * records than a checkpoint's may have is refused before anything is made for them. */
+TEST(image, snapshot_is_packed_and_bounded)
+{
+    struct history h;
+    struct snapshot_writer w;
+    struct bytes file;
+    struct batch_view v;
+    struct slice rest;
+    int packed = 0;
+
+    history_start(&h, 6);
+    bytes_init(&file, h.heap);
+    snapshot_start(&w, h.heap, history_step(&h, 2000));
+    while (snapshot_step(&w, SNAPSHOT_BATCH_MAX, &file))
+        ;
+    snapshot_end(&w);
+    for (rest = bytes_slice(&file); batch_next(&rest, &v) == E_OK;) {
+        struct codec_cache *codecs = codec_cache_new(h.heap);
+        struct batch_content c;
+        size_t used;
+
+        CHECK_EQ(batch_codec(&v), v.attributes & BATCH_CONTROL ? CODEC_NONE : CODEC_ZSTD);
+        if (batch_codec(&v) == CODEC_ZSTD && packed++ == 0) {
+            CHECK_EQ(batches_read(slice_of(v.p, v.len), &h.a, &c, &used), E_MALFORMED);
+            CHECK_OK(batches_read_packed(slice_of(v.p, v.len), codecs, &h.a, &c, &used));
+            put_be32(v.p + 57, BATCHES_PACKED_MAX + 1); /* the count */
+            put_be32(v.p + 17, crc32c(0, v.p + 21, v.len - 21));
+            CHECK_EQ(batches_read_packed(slice_of(v.p, v.len), codecs, &h.a, &c, &used), E_MALFORMED);
+        }
+        codec_cache_drop(codecs);
+    }
+    CHECK(packed > 0);
+    arena_reset(&h.a);
     bytes_drop(&file);
     history_end(&h);
 }

@@ -51,10 +51,10 @@ static void mutter(struct qworld *w, int a, int b)
 }
 
 /* Figure 8 of the paper on Raft: an entry that reached two of five, a leader of the next epoch that reached nobody, the first
- * ones back and gone again before their own epoch reached anybody. */
+ * ones back and gone again before their own epoch is on their disks, and an election among these three. */
 static void figure_8(struct qworld *w)
 {
-    int a = healthy_leader(w), b = 1 + a % w->cluster.n, c, d, e;
+    int a = healthy_leader(w), b = 1 + a % w->cluster.n, c, d;
 
     if (a == 0)
         return;
@@ -65,8 +65,10 @@ static void figure_8(struct qworld *w)
         return;
     cut_off(w, c, c);
     run_up_to(w, 100);
-    sim_heal(w->s);
-    cut_off(w, c, c);
+    for (int i = 1; i <= w->cluster.n; i++) /* healed, what c has said would arrive first */
+        for (int k = 1; k <= w->cluster.n; k++)
+            if (i != c && k != c && i != k)
+                sim_partition(w->s, i, k, false);
     d = qfault_rises(w);
     if (d == 0)
         return;
@@ -75,9 +77,9 @@ static void figure_8(struct qworld *w)
     qfault_either(w, d);
     qfault_well(w, d);
     sim_heal(w->s);
-    e = 1 + (int)sim_below(w->s, (uint64_t)w->cluster.n);
-    if (e != c && e != d)
-        cut_off(w, e, e);
+    for (int i = 1; i <= w->cluster.n; i++)
+        if (i != a && i != b && i != c)
+            cut_off(w, i, i);
     qfault_start(w, d);
     run_up_to(w, 3000);
     tally_add(TALLY_quorum_figures_8, 1);
@@ -96,11 +98,10 @@ static bool it_leads(void *arg)
 }
 
 /* A stale end: entries of a leader that reached nobody, or one whose disk hasn't written them yet. The next leader can talk to
- * that one and to no more others than it needs with it; as soon as it is told that it leads, it is gone. */
+ * that one and to no more others than it needs with it; as soon as it is told that it leads, it is gone, and they with it. */
 static void stale_end(struct qworld *w)
 {
-    int n = w->cluster.n, a = healthy_leader(w), b = n > 3 && sim_below(w->s, 2) ? 1 + a % n : a, c,
-        spared = n / 2 - 1;
+    int n = w->cluster.n, a = healthy_leader(w), b = n > 3 && sim_below(w->s, 2) ? 1 + a % n : a, c, e = 0;
     struct wait x = {.s = w->s};
 
     if (a == 0)
@@ -115,14 +116,21 @@ static void stale_end(struct qworld *w)
     sim_heal(w->s);
     if (a != b)
         cut_off(w, a, a);
-    for (int i = 1; i <= n; i++)
-        if (i != a && i != b && i != c && spared-- <= 0)
+    for (int i = 1; i <= n; i++) {
+        if (i == a || i == b || i == c)
+            continue;
+        if (n > 3 && e == 0)
+            e = i;
+        else
             cut_between(w, c, i);
+    }
     x.n = &w->nodes[c];
     (void)sim_run(w->s, it_leads, &x, SOON_NS);
     qfault_either(w, c);
     run_up_to(w, 50);
     sim_heal(w->s);
+    if (e)
+        cut_off(w, e, e);
     run_up_to(w, 3000);
     tally_add(TALLY_quorum_stale_ends, 1);
 }

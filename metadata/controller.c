@@ -150,7 +150,17 @@ void ctl_lead(struct controller *c, int32_t epoch, int64_t next_offset)
 
 void ctl_skip(struct controller *c, int64_t next_offset)
 {
-    ASSERT(c->leads && next_offset > c->next_offset);
+    int64_t skipped = next_offset - c->next_offset;
+
+    ASSERT(c->leads && skipped > 0);
+    list_each (it, &c->held) { /* what is being filled comes behind it */
+        struct ctl_request *r = container_of(it, struct ctl_request, link);
+
+        if (r->after >= c->next_offset)
+            r->after += skipped;
+    }
+    if (c->filling.n > 0)
+        c->filling.draft->offset += skipped;
     c->next_offset = next_offset;
     if (c->n_flight == 0)
         c->committed = next_offset - 1;

@@ -332,8 +332,10 @@ static void opened_run(struct msg *msg)
     q->view.snapshot = q->newest;
     q->view.end = q->view.committed = q->end;
     q->view.voters[0] = q->settings.node_id;
+    q->view.progress[0].votes = true;
     q->view.n_voters = 1;
     q->view.progress[0].directory_id = q->settings.directory_id;
+    q->view.kraft_version = 1;
     q->since_snapshot = q->disk.replayed;
     q->ops.loaded(q->ops.arg, q->image);
     q->ops.leader(q->ops.arg, q->view.leader, q->view.epoch, true, q->next);

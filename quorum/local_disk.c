@@ -265,7 +265,11 @@ enum err local_disk_load(struct local_disk *d, const struct voters *first, struc
 
 static enum err open_steps(struct local_disk *d, struct image **image)
 {
-    const struct voters first = {.n = 1, .v = {{d->server_id, d->settings->directory_id}}};
+    const struct voters first = {.n = 1,
+                                 .kraft_version = 1,
+                                 .v = {{.server_id = d->server_id,
+                                        .node = d->settings->node_id,
+                                        .directory_id = d->settings->directory_id}}};
     struct quorum_state state;
 
     if (local_disk_load(d, &first, image, &state))
@@ -282,7 +286,7 @@ enum err local_disk_open(struct local_disk *d, struct image **image)
     *image = NULL;
     if (d->settings->node_id < 0 || d->settings->node_id == INT32_MAX)
         return local_disk_failed(d, E_INVALID_CONFIG, "deriving a server id from node.id");
-    d->server_id = d->settings->node_id + 1;
+    d->server_id = voter_server_first(d->settings->node_id);
     (void)!open_steps(d, image);
     if (d->err && *image) {
         image_unref(*image, &d->grave);

@@ -87,10 +87,12 @@ static void apply(struct quorum *q, struct slice batch, struct arena *a)
     ASSERT(!err); /* it was read when it came */
     q->applied++;
     if (voters_in(&c)) {
-        err = voters_read(&c, a, &q->voters);
+        struct voters voters;
+
+        err = voters_read(&c, a, &voters);
         ASSERT(!err);
-        q->voters_index = q->applied;
-        quorum_view_voters(q);
+        member_restore(q, &voters, q->applied);
+        member_follow(q);
     }
     observer_reached(&q->seen, c.last_offset + 1, c.epoch);
     q->view.committed = q->view.end = q->seen.end;
@@ -221,8 +223,8 @@ void observe_installed(struct quorum *q, struct ckpt_id id, struct image *image)
 {
     observer_reached(&q->seen, id.offset, id.epoch);
     q->view.committed = q->view.end = q->view.log_start = id.offset;
-    quorum_view_voters(q);
     quorum_restore(q, image);
+    member_follow(q);
     tell(q);
     ask(q);
 }

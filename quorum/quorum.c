@@ -9,7 +9,7 @@ enum { STOP_BYTES = 1 << 16, PUT_OFF_MS = 60000 };
 
 static bool alone(const struct quorum *q)
 {
-    return !q->observes && q->voters.n == 1;
+    return !q->observes && voters_alone(&q->voters, q->server_id);
 }
 
 /* The leader as the broker may know it: this node only when its barrier has committed, another only in the epoch in which
@@ -23,7 +23,7 @@ static int32_t leader_now(struct quorum *q, bool *self)
     if (q->phase != QUORUM_RUNNING)
         return -1;
     if (raft_state(&q->raft) == RAFT_LEADER) {
-        *self = q->barrier_done && q->applied >= q->barrier;
+        *self = q->barrier_done && q->applied >= q->barrier && !q->transferring;
         return *self ? q->settings.node_id : -1;
     }
     if (raft_state(&q->raft) == RAFT_FOLLOWER && q->target_term == q->raft.current_term)
@@ -203,6 +203,7 @@ void quorum_observe(struct quorum *q)
     q->view.leader = leader;
     q->view.epoch = (int32_t)q->raft.current_term;
     quorum_snapshot_look(q);
+    member_step(q);
 }
 
 /* ---- the disk ends it ---- */
@@ -230,21 +231,22 @@ void quorum_fail(struct quorum *q)
     stop_step(q);
 }
 
+void quorum_leave(struct quorum *q)
+{
+    q->view.leader = -1;
+    timer_stop(&q->snapshot_timer);
+    rest(q);
+    if (q->ops.role)
+        q->ops.role(q->ops.arg, false);
+    stop_step(q);
+}
+
 static void fail_run(struct msg *msg)
 {
     quorum_fail(container_of(msg, struct quorum, fail));
 }
 
 /* ---- opening ---- */
-
-void quorum_view_voters(struct quorum *q)
-{
-    q->view.n_voters = q->voters.n;
-    for (int i = 0; i < q->voters.n; i++) {
-        q->view.voters[i] = q->voters.v[i].server_id - 1;
-        q->view.progress[i].directory_id = q->voters.v[i].directory_id;
-    }
-}
 
 static void opened_run(struct msg *msg)
 {
@@ -257,12 +259,17 @@ static void opened_run(struct msg *msg)
         stop_step(q);
         return;
     }
+    q->observes = q->opened_observes;
+    q->server_id = q->disk.server_id;
     q->voters = q->disk.voters;
-    q->voters_index = q->opened_voters;
+    q->voters_told = q->voters_index = q->opened_voters;
+    q->voters_before = q->opened_before_index > 0 ? q->opened_before : q->voters;
+    q->before_index = q->opened_before_index > 0 ? q->opened_before_index : q->voters_index;
     q->newest = (struct ckpt_id){q->disk.snapshot, q->disk.snapshot_epoch};
     q->view.log_start = q->log_start;
     q->view.snapshot = q->disk.snapshot;
-    quorum_view_voters(q);
+    if (q->ops.voters && q->voters.n > 0)
+        q->ops.voters(q->ops.arg);
     if (q->observes) {
         observe_begin(q);
         return;
@@ -301,13 +308,27 @@ static void flight_over(struct raft_apply *req, int status, void *result)
 {
     struct flight *f = container_of(req, struct flight, req);
     struct quorum_entry *e = f->entry;
-    struct quorum *q = e->owner;
+    struct quorum *q = f->quorum;
 
     list_remove(&f->link);
     heap_free(q->heap, f);
     if (status && q->told_self) /* the library fails what was in flight before it is a follower */
         quorum_tell_lost(q);
-    e->done(e, !status ? E_OK : q->view.failed ? q->view.failed : E_NOT_CONTROLLER); /* last touch */
+    if (e)
+        e->done(e, !status ? E_OK : q->view.failed ? q->view.failed : E_NOT_CONTROLLER); /* last touch */
+}
+
+void quorum_abandon(struct quorum *q)
+{
+    quorum_tell_lost(q);
+    list_each (it, &q->flights) {
+        struct flight *f = container_of(it, struct flight, link);
+        struct quorum_entry *e = f->entry;
+
+        f->entry = NULL;
+        if (e)
+            e->done(e, E_NOT_CONTROLLER);
+    }
 }
 
 static void refused(struct msg *msg)
@@ -327,6 +348,7 @@ void quorum_submit(struct quorum *q, struct quorum_entry *e)
 
     ASSERT(!q->stopped);
     e->owner = q;
+    f->quorum = q;
     f->entry = e;
     raft_enter(q);
     if (q->phase == QUORUM_RUNNING && q->told_self) {
@@ -350,30 +372,22 @@ void quorum_submit(struct quorum *q, struct quorum_entry *e)
 
 /* ---- messages ---- */
 
-static int voter_of_node(const struct quorum *q, int32_t node)
-{
-    for (int i = 0; i < q->voters.n; i++)
-        if (q->voters.v[i].server_id == node + 1)
-            return i;
-    return -1;
-}
-
 bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
 {
-    int voter = voter_of_node(q, node);
     struct raft_message m;
     bool ours;
 
-    if (q->phase != QUORUM_RUNNING || q->view.failed)
+    if (q->phase != QUORUM_RUNNING || q->view.failed || q->observes)
         return true;
-    if (q->observes || voter < 0 || node == q->settings.node_id) {
+    if (node == q->settings.node_id) {
         TRACE(q->io, quorum_message_bad, node);
         return false;
     }
-    q->peers[voter].dead = false;
     raft_enter(q);
-    if (!raft_msg_read(q, voter, bytes, &m, &ours))
+    if (!raft_msg_read(q, node, bytes, &m, &ours))
         return ours;
+    if (m.type == RAFT_IO_APPEND_ENTRIES && m.append_entries.term >= q->raft.current_term)
+        q->leader_ns = loop_now(q->control);
     if (m.type == RAFT_IO_APPEND_ENTRIES && m.append_entries.term >= q->raft.current_term &&
         m.append_entries.term != q->target_term) {
         q->target_term = m.append_entries.term;
@@ -386,7 +400,7 @@ bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
 
 void quorum_alive(struct quorum *q, int32_t node)
 {
-    int voter = voter_of_node(q, node);
+    int voter = voters_of_node(&q->voters, node);
 
     if (voter >= 0)
         q->peers[voter].dead = false;
@@ -394,7 +408,7 @@ void quorum_alive(struct quorum *q, int32_t node)
 
 void quorum_dead(struct quorum *q, int32_t node)
 {
-    int voter = voter_of_node(q, node), leads;
+    int voter = voters_of_node(&q->voters, node), leads;
     raft_index last = 0;
     const struct entry_row *row;
     struct raft_message m = {.type = RAFT_IO_TIMEOUT_NOW};
@@ -405,12 +419,13 @@ void quorum_dead(struct quorum *q, int32_t node)
     q->peers[voter].dead = true;
     if (raft_install_busy(q))
         return;
-    leads =
-        voter_of_node(q, leader_now(q, &self)); /* also one that died before another one of a lower id did */
+    leads = voters_of_node(
+        &q->voters, leader_now(q, &self)); /* also one that died before another one of a lower id did */
     if (raft_state(&q->raft) != RAFT_FOLLOWER || leads < 0 || !q->peers[leads].dead)
         return;
     for (int i = 0; i < q->voters.n; i++)
-        if (!q->peers[i].dead && q->voters.v[i].server_id - 1 < q->settings.node_id)
+        if (!q->peers[i].dead && q->voters.v[i].role == VOTER_VOTES &&
+            q->voters.v[i].server_id < q->server_id)
             return; /* it stands */
     last = raft_last_index(&q->raft);
     row = entry_book_row(&q->book, last);
@@ -419,7 +434,7 @@ void quorum_dead(struct quorum *q, int32_t node)
                                               .last_log_term = row ? (raft_term)row->epoch
                                                                    : q->raft.log.snapshot.last_term};
     m.server_id = (raft_id)q->voters.v[leads].server_id;
-    TRACE(q->io, quorum_leader_dead, node_of(m.server_id));
+    TRACE(q->io, quorum_leader_dead, q->voters.v[leads].node);
     raft_give(q, &m);
 }
 
@@ -432,9 +447,9 @@ static void confirms_look(struct quorum *q)
         int yes = 1;
 
         for (int i = 0; i < q->voters.n; i++)
-            yes += q->voters.v[i].server_id - 1 != q->settings.node_id && c->round > 0 &&
-                   q->peers[i].confirmed >= c->round;
-        if (c->round == 0 || yes <= q->voters.n / 2)
+            yes += q->voters.v[i].server_id != q->server_id && q->voters.v[i].role == VOTER_VOTES &&
+                   c->round > 0 && q->peers[i].confirmed >= c->round;
+        if (c->round == 0 || yes <= voters_voting(&q->voters) / 2)
             continue;
         list_remove(it);
         c->done(c, E_OK); /* last touch */
@@ -447,7 +462,7 @@ static void confirms_ask(struct quorum *q)
     if (list_empty(&q->confirms))
         return;
     for (int i = 0; i < q->voters.n; i++)
-        if (q->voters.v[i].server_id - 1 != q->settings.node_id)
+        if (q->voters.v[i].server_id != q->server_id && q->voters.v[i].role == VOTER_VOTES)
             raft_msg_confirm(q, i, q->round);
     timer_set(q->control, &q->confirm_timer, loop_now(q->control) + (int64_t)q->settings.heartbeat_ms * MS);
 }
@@ -530,6 +545,7 @@ static void last_snapshot(struct quorum *q)
 {
     struct image *image;
     const struct entry_row *row;
+    raft_index at;
 
     if (q->observes) {
         observe_snapshot(q);
@@ -546,9 +562,9 @@ static void last_snapshot(struct quorum *q)
     }
     q->held = image;
     q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
-    q->put_voters = q->voters;
+    q->put_voters = *member_committed(q, q->applied, &at);
     q->put_voters.index = (int64_t)q->applied;
-    q->put_voters.configuration_index = (int64_t)q->voters_index;
+    q->put_voters.configuration_index = (int64_t)at;
     loop_post(q->loop, &q->snapshot);
 }
 
@@ -565,7 +581,7 @@ static void stop_step(struct quorum *q)
     if (!q->stopped || q->stopping || q->phase == QUORUM_RUNNING || q->phase == QUORUM_CLOSING)
         return;
     if (q->held || q->ops_out > 0 || !raft_install_idle(q) || q->sent_posted || q->get_posted ||
-        q->confirm_posted || q->leave_posted || q->replay.posted || q->refusals > 0)
+        q->confirm_posted || q->leave_posted || q->replay.posted || q->refusals > 0 || q->changes_posted > 0)
         return;
     if (q->loaded && !q->view.failed && q->since_snapshot >= STOP_BYTES) {
         last_snapshot(q);
@@ -593,14 +609,6 @@ static void leave_run(struct msg *msg)
 
 /* ---- the door ---- */
 
-static bool observes(const struct quorum_settings *s)
-{
-    for (int i = 0; i < s->n_voters; i++)
-        if (s->voters[i] == s->node_id)
-            return s->observes;
-    return s->observes || s->n_voters > 0;
-}
-
 struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
                             const struct quorum_settings *settings, const struct quorum_ops *ops)
 {
@@ -614,8 +622,7 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     q->grave = grave;
     q->settings = *settings;
     q->settings.dir = heap_str(q->heap, SLICE(settings->dir));
-    q->observes = observes(settings);
-    if (q->settings.n_voters == 0 && !q->observes) {
+    if (q->settings.n_voters == 0) {
         q->settings.voters[0] = settings->node_id;
         q->settings.n_voters = 1;
     }
@@ -651,7 +658,17 @@ void quorum_snapshot(struct quorum *q)
 
 struct quorum_view quorum_view(const struct quorum *q)
 {
-    return q->view;
+    struct quorum_view view = q->view;
+
+    view.n_voters = q->voters.n;
+    view.kraft_version = q->voters.kraft_version;
+    view.observes = q->observes;
+    for (int i = 0; i < q->voters.n; i++) {
+        view.voters[i] = q->voters.v[i].node;
+        view.progress[i].directory_id = q->voters.v[i].directory_id;
+        view.progress[i].votes = q->voters.v[i].role == VOTER_VOTES;
+    }
+    return view;
 }
 
 void quorum_stop(struct quorum *q, struct msg *stopped)

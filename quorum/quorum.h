@@ -37,13 +37,18 @@ struct quorum_settings {
     const char *dir; /* metadata.log.dir; exists */
     int32_t node_id;
     struct uuid directory_id;
-    /* controller.quorum.voters, as node ids: who begins a new log together. A log that is there says itself who
-     * votes, and must say the same. None: this node alone. */
+    /* Who begins a new log together, as node ids, each with its directory where that is known already (not zero). None:
+     * this node alone. A log that is there says itself who votes. */
     int32_t voters[QUORUM_VOTERS_MAX];
+    struct uuid voter_directories[QUORUM_VOTERS_MAX];
     int n_voters;
-    bool observes;          /* this node follows and never votes; so does one that isn't among `voters` */
-    int32_t election_ms;    /* quorum.election.ms, ours: silence of the leader before an election */
-    int32_t heartbeat_ms;   /* and how often it speaks */
+    /* A new log begins with kraft.version 0: the voters are those of controller.quorum.voters, which every start must say
+     * alike, until QUORUM_UPGRADE. Else with 1: they come and go. */
+    bool fixed;
+    bool joins;           /* this node begins no log; it follows until a configuration names its directory */
+    bool observes;        /* this node follows and never votes */
+    int32_t election_ms;  /* quorum.election.ms, ours: silence of the leader before an election */
+    int32_t heartbeat_ms; /* and how often it speaks */
     int64_t snapshot_bytes; /* metadata.log.max.record.bytes.between.snapshots */
     /* Kept in memory behind a snapshot, for voters that lag less than that; 0: some thousands. */
     int32_t trailing_entries;
@@ -91,11 +96,19 @@ struct quorum_ops {
      * question at a time; quorum_fetched() answers it, when there is something to tell, sooner or later: who doesn't get
      * an answer from one voter asks the next. NULL: this node never observes. */
     void (*fetch)(void *arg, int64_t offset, int32_t epoch);
+    /* The newest configuration is another one: quorum_view() tells it. It may not have committed, and may go again. Connections
+     * follow it, both ways: a new voter is in it before it knows. NULL: nobody cares. */
+    void (*voters)(void *arg);
+    /* This node is something else from now on, and the quorum can't change what it is while it runs: the broker stops it
+     * and starts it again, when that suits. member: it followed, and a configuration names its directory; false: it was
+     * removed, and does nothing any more. Once in a start, also before `loaded`. NULL: nobody cares. */
+    void (*role)(void *arg, bool member);
     void *arg;
 };
 
 /* Opens or makes the directory and starts; `loaded`, then `leader`, or `failed`. Strings of `settings` are
- * copied. */
+ * copied. The log decides what this node is: the newest configuration in it names the node's directory, or one of the
+ * setting's where there is no log yet, and it is a voter, or about to be one; else it follows (ops.fetch). */
 struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *grave,
                             const struct quorum_settings *settings, const struct quorum_ops *ops);
 
@@ -116,7 +129,11 @@ void quorum_fetched(struct quorum *q, const struct quorum_fetched *f);
 
 /* E_NOT_CONTROLLER from `done`: leadership was lost; the batch may commit all the same, as somebody else's. */
 void quorum_submit(struct quorum *q, struct quorum_entry *e);
-/* What a voter sent. false: the bytes don't read, and were dropped with a trace row. */
+/* The node at the other end of a connection said that this is its directory, before anything of it is delivered. What comes
+ * from another directory than the configuration says is dropped: an emptied disk doesn't vote. */
+void quorum_hello(struct quorum *q, int32_t node, const struct uuid *directory_id);
+/* What a voter sent, or a node that was or will be one: whoever may speak to controllers. false: the bytes don't read, and
+ * were dropped with a trace row. */
 bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes);
 /* What ops.ask() asked for, in one piece of a file of `size` bytes; err: it could not be had. */
 void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
@@ -164,22 +181,54 @@ void quorum_read(struct quorum *q, struct quorum_read *r);
 /* A snapshot of the committed image, now (before a long rest, for tools); nothing if one is under way. */
 void quorum_snapshot(struct quorum *q);
 
+/* The voters come and go, one at a time, each step an entry of the log; only the leader takes a change. `done` runs once,
+ * never inside quorum_change():
+ *
+ *     E_OK                     the new configuration has committed
+ *     E_NOT_CONTROLLER         this node doesn't lead, or doesn't any more: the change may come about or not. To remove the leader
+ *                              itself it gives its leadership away and ends so: asked again, the next leader does it.
+ *     E_REQUEST_TIMED_OUT      another change is under way, or the new voter didn't catch up within 5 s: it isn't one
+ *     E_DUPLICATE_VOTER        the node is a voter already, under this directory or another
+ *     E_VOTER_NOT_FOUND        no such voter in that directory
+ *     E_INVALID_REQUEST        it would lose the majority, or there is no room; `why` says it in words
+ *     E_UNSUPPORTED_VERSION    kraft.version is 0 (or, to upgrade, isn't)
+ *
+ * An added directory is caught up before it votes. It must run, following (settings.joins); it is told by ops.role. Who was
+ * removed learns it from the next leader that it reaches; who was removed while it was down, when it comes back. A change
+ * that a leader left half done, an added one that doesn't vote yet, is undone by the next leader. */
+enum quorum_change_kind { QUORUM_ADD, QUORUM_REMOVE, QUORUM_UPGRADE /* of kraft.version, from 0 to 1 */ };
+enum { QUORUM_WHY_MAX = 160 };
+struct quorum_change {
+    struct msg msg; /* the quorum's own */
+    void *owner;    /* the quorum's too */
+    enum quorum_change_kind kind;
+    int32_t node;
+    struct uuid directory_id;
+    char why[QUORUM_WHY_MAX]; /* out: in words, "" where the code says all */
+    void (*done)(struct quorum_change *c, enum err err);
+};
+void quorum_change(struct quorum *q, struct quorum_change *c);
+
 struct quorum_view {
     int32_t leader; /* -1: unknown */
     int32_t epoch;
     int64_t log_start, end, committed;
-    int64_t snapshot;                  /* offset of the newest; -1: none */
-    int32_t voters[QUORUM_VOTERS_MAX]; /* node ids */
+    int64_t snapshot; /* offset of the newest; -1: none */
+    int32_t
+        voters[QUORUM_VOTERS_MAX]; /* node ids: the newest configuration, whether it has committed or not */
     int n_voters;
     /* How far each voter has come, as this node knows while it leads; the wall clock's ms. -1: not known. Of itself it
      * says nothing but `end`. */
     struct quorum_progress {
         struct uuid directory_id; /* zero: not known */
+        bool votes;               /* false: added, and being caught up */
         int64_t end;
         int64_t heard_ms;          /* its last answer to an append */
         int64_t caught_up_ms;      /* when it last had all that this node had */
     } progress[QUORUM_VOTERS_MAX]; /* as voters */
-    enum err failed;               /* E_OK: well */
+    int kraft_version;
+    bool observes;   /* this node isn't among them, and follows */
+    enum err failed; /* E_OK: well */
 };
 struct quorum_view quorum_view(const struct quorum *q);
 

@@ -16,6 +16,8 @@ void quorum_state_encode(const struct quorum_state *s, struct bytes *out)
         out,
         "{\"leaderId\":%d,\"leaderEpoch\":%d,\"votedId\":%d,\"votedDirectoryId\":\"%s\",\"data_version\":1",
         s->leader_id, s->leader_epoch, s->voted_id, id);
+    if (s->removed_index > 0)
+        bytes_printf(out, ",\"removedIndex\":%lld", (long long)s->removed_index);
     bytes_printf(out, ",\"crc32c\":\"%08x\"}", crc32c(0, out->p + from, out->len - from));
 }
 
@@ -23,7 +25,9 @@ void quorum_state_encode(const struct quorum_state *s, struct bytes *out)
 enum err quorum_state_decode(struct slice text, struct quorum_state *out)
 {
     char line[STATE_MAX], id[UUID_TEXT_LEN + 1];
-    struct quorum_state s;
+    struct quorum_state s = {0};
+    const char *removed;
+    long long index;
     uint8_t again[STATE_MAX];
     struct bytes b = {.p = again, .room = sizeof(again)}; /* without a heap: what it holds always fits */
 
@@ -35,6 +39,9 @@ enum err quorum_state_decode(struct slice text, struct quorum_state *out)
                &s.leader_id, &s.leader_epoch, &s.voted_id, id) != 4 ||
         !uuid_parse(SLICE(id), &s.voted_directory_id))
         return E_CORRUPT_MESSAGE;
+    removed = strstr(line, "\"removedIndex\":");
+    if (removed && sscanf(removed, "\"removedIndex\":%lld", &index) == 1)
+        s.removed_index = index;
     quorum_state_encode(&s, &b);
     if (!slice_eq(bytes_slice(&b), text))
         return E_CORRUPT_MESSAGE;

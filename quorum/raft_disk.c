@@ -243,10 +243,14 @@ static enum err entry_found(void *arg, const struct batch_content *c, struct sli
     q->opened_epoch = c->epoch;
     q->opened_last++;
     if (kind == ENTRY_VOTERS) {
-        enum err err = voters_read(c, a, &q->disk.voters);
+        struct voters voters;
+        enum err err = voters_read(c, a, &voters);
 
         if (err)
             return err;
+        q->opened_before = q->disk.voters;
+        q->opened_before_index = q->opened_voters;
+        q->disk.voters = voters;
         q->opened_voters = q->opened_last;
     }
     q->disk.replayed += (int64_t)bytes.len;
@@ -300,20 +304,72 @@ static enum err open_alone(struct quorum *q)
     return E_OK;
 }
 
+/* ---- what this node is ---- */
+
+/* kraft.version 0: the setting must name those whom the log names. */
 static bool voters_are(const struct quorum *q)
 {
     const struct voters *v = &q->disk.voters;
 
+    if (v->kraft_version > 0 || q->opened_observes)
+        return true;
     for (int i = 0; i < v->n; i++) {
         bool found = false;
 
         for (int k = 0; k < q->settings.n_voters; k++)
-            found |= v->v[i].server_id == q->settings.voters[k] + 1;
-        if (!found || (v->v[i].server_id == q->disk.server_id && !uuid_is_zero(v->v[i].directory_id) &&
-                       !uuid_eq(v->v[i].directory_id, q->settings.directory_id)))
+            found |= v->v[i].node == q->settings.voters[k];
+        if (!found)
             return false;
     }
     return v->n == q->settings.n_voters;
+}
+
+static enum err not_ours(struct quorum *q, const char *what)
+{
+    return local_disk_failed(&q->disk, E_INCONSISTENT_VOTER_SET, what);
+}
+
+/* quorum-state is there before anything of a term is in the log that hasn't committed: without it, or when it says that
+ * this server was removed, all in the log has. */
+static enum err role_find(struct quorum *q)
+{
+    const struct voters *v = &q->disk.voters;
+    int at = voters_of_directory(v, q->settings.node_id, &q->settings.directory_id);
+    bool clean = q->state.leader_epoch == 0 || q->state.removed_index > 0;
+    bool named = at >= 0 && (int64_t)q->opened_voters > q->state.removed_index;
+    bool elsewhere = at < 0 && voters_of_node(v, q->settings.node_id) >= 0;
+
+    q->opened_observes = q->settings.observes || (clean && !named);
+    if (q->settings.observes && !clean)
+        return not_ours(q, "following the log as a broker alone: this node votes, and must be removed first");
+    if (q->opened_observes && !q->ops.fetch)
+        return not_ours(q, "looking for this node's directory among the voters");
+    if (q->opened_observes && elsewhere)
+        TRACE(q->io, quorum_other_disk, q->settings.node_id);
+    if (!q->opened_observes && elsewhere)
+        return not_ours(q, "looking for this node's directory among the voters");
+    /* neither: it was removed, or the batch that names it has been cut, and a leader will say which */
+    q->disk.server_id = at >= 0 ? v->v[at].server_id : voter_server_added(&q->settings.directory_id);
+    return E_OK;
+}
+
+/* It followed, and votes from now on: the state says so before the first entry that may be cut again. */
+static enum err state_begin(struct quorum *q)
+{
+    struct quorum_state now = q->state;
+
+    if (now.leader_epoch > 0 && now.removed_index == 0)
+        return E_OK;
+    if (now.leader_epoch < q->opened_epoch) {
+        now.leader_epoch = q->opened_epoch;
+        now.voted_id = -1;
+        now.voted_directory_id = (struct uuid){0};
+    }
+    now.removed_index = 0;
+    if (quorum_state_write(q->io, q->disk.path, &now))
+        return local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+    q->state = now;
+    return E_OK;
 }
 
 static enum err open_steps(struct quorum *q, const struct voters *first)
@@ -329,33 +385,51 @@ static enum err open_steps(struct quorum *q, const struct voters *first)
     q->newest_voters = d->voters;
     if (local_disk_failed(d, log_walk(d->log, q->heap, from, entry_found, q), "reading the metadata log"))
         return d->err;
-    if (q->observes)
+    if (role_find(q))
+        return d->err;
+    if (q->opened_observes)
         return open_whole(q);
     if (!voters_are(q))
-        return local_disk_failed(d, E_INCONSISTENT_VOTER_SET, "looking for the voters of the configuration");
-    return d->voters.n == 1 ? open_alone(q) : E_OK;
+        return not_ours(q, "looking for the voters of the configuration");
+    return voters_alone(&d->voters, d->server_id) ? open_alone(q) : state_begin(q);
 }
 
 /* In the order of their ids, whatever order the setting has: the first configuration is the same on each voter. */
-static void first_add(struct voters *first, int n, int32_t server_id)
+static void first_add(struct voters *first, const struct voter *v)
 {
-    for (; n > 0 && first->v[n - 1].server_id > server_id; n--)
+    int n = first->n++;
+
+    for (; n > 0 && first->v[n - 1].server_id > v->server_id; n--)
         first->v[n] = first->v[n - 1];
-    first->v[n] = (struct voter){.server_id = server_id};
+    first->v[n] = *v;
+}
+
+/* Who begins a log that isn't there yet; nobody: this node follows. */
+static void first_voters(struct quorum *q, struct voters *first)
+{
+    const struct quorum_settings *s = &q->settings;
+
+    *first = (struct voters){.kraft_version = s->fixed ? 0 : 1};
+    if (s->observes || s->joins)
+        return;
+    for (int i = 0; i < s->n_voters; i++)
+        first_add(first, &(struct voter){.server_id = voter_server_first(s->voters[i]),
+                                         .node = s->voters[i],
+                                         .directory_id = s->voter_directories[i]});
+    if (first->n == 1) /* of the others nobody can know */
+        first->v[0].directory_id = s->directory_id;
+    if (voters_of_directory(first, s->node_id, &s->directory_id) < 0)
+        first->n = 0;
 }
 
 static void open_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, open);
-    struct voters first = {.n = q->observes ? 0 : q->settings.n_voters}; /* an observer begins no log */
+    struct voters first;
 
     local_disk_init(&q->disk, q->io, &q->settings);
-    q->disk.server_id = q->settings.node_id + 1;
-    for (int i = 0; i < first.n; i++)
-        first_add(&first, i, q->settings.voters[i] + 1);
-    if (first.n == 1)
-        first.v[0].directory_id = q->settings.directory_id; /* of the others nobody can know */
-    (void)open_steps(q, &first);                            /* an error is in q->disk.err */
+    first_voters(q, &first);
+    (void)open_steps(q, &first); /* an error is in q->disk.err */
     if (q->disk.err && q->opened_image) {
         image_unref(q->opened_image, &q->disk.grave);
         q->opened_image = NULL;
@@ -379,6 +453,16 @@ static void open_run(struct msg *msg)
 
 /* ---- the end ---- */
 
+/* It was removed: what hasn't committed goes, and only then the state says that the rest has. */
+static void leave(struct quorum *q)
+{
+    struct quorum_state now = q->state;
+
+    now.removed_index = (int64_t)q->removed_by;
+    if (!local_disk_cut(&q->disk, q->removed_at) && quorum_state_write(q->io, q->disk.path, &now))
+        (void)!local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+}
+
 static void stop_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, stop);
@@ -389,6 +473,8 @@ static void stop_run(struct msg *msg)
     work(q);
     if (q->disk.writing)
         snapshot_over(q);
+    if (q->removed_by > 0)
+        leave(q);
     (void)!local_disk_close(&q->disk); /* an error is in q->disk.err */
     tell_failure(q);
     loop_post(q->control, &q->closed);

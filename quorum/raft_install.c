@@ -20,7 +20,7 @@ struct install {
     enum stage stage;
     bool busy;    /* `msg` is on its way */
     bool dropped; /* nobody wants it any more; freed when `msg` is home */
-    int32_t node;
+    int32_t node, server;
     struct ckpt_id id;
     raft_term term;
     raft_index last_index, configuration_index;
@@ -200,7 +200,8 @@ static void install_ask(struct install *in)
     q->ops.ask(q->ops.arg, in->node, (struct quorum_checkpoint){in->id.offset, in->id.epoch}, in->at);
 }
 
-void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m, const struct voters *voters)
+void raft_install_begin(struct quorum *q, const struct voter *from, const struct RaftInstall *m,
+                        const struct voters *voters)
 {
     struct install *in = q->install;
 
@@ -211,7 +212,8 @@ void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m
         return;
     if (in)
         install_drop(in);
-    in = install_new(q, q->voters.v[voter].server_id - 1, (struct ckpt_id){m->offset, m->epoch});
+    in = install_new(q, from->node, (struct ckpt_id){m->offset, m->epoch});
+    in->server = from->server_id;
     in->term = (raft_term)m->term;
     in->last_index = (raft_index)m->last_index;
     in->configuration_index = (raft_index)m->configuration_index;
@@ -243,7 +245,7 @@ static void loaded(struct msg *msg)
 {
     struct install *in = container_of(msg, struct install, msg);
     struct quorum *q = in->quorum;
-    struct raft_message m = {.type = RAFT_IO_INSTALL_SNAPSHOT, .server_id = server_of_node(in->node)};
+    struct raft_message m = {.type = RAFT_IO_INSTALL_SNAPSHOT, .server_id = (raft_id)in->server};
     struct raft_install_snapshot *s = &m.install_snapshot;
 
     if (!install_home(in))
@@ -311,8 +313,7 @@ void raft_install_done(struct quorum *q, struct disk_op *op)
         entry_book_restart(&q->book, in->last_index + 1, in->id.offset);
     q->applied = in->last_index;
     q->applied_epoch = in->id.epoch;
-    q->voters = in->voters;
-    q->voters_index = in->configuration_index;
+    member_restore(q, &in->voters, in->configuration_index);
     q->newest = in->id;
     q->newest_voters = in->voters;
     q->newest_voters.index = (int64_t)in->last_index;
@@ -329,6 +330,7 @@ void raft_install_done(struct quorum *q, struct disk_op *op)
         return;
     }
     raft_enter(q);
+    q->raft.configuration_uncommitted_index = 0; /* it lay in the log that is gone */
     in->put_cb(in->put, 0);
     install_over(in);
     quorum_observe(q);

@@ -9,6 +9,7 @@
  *     raft_install.c a snapshot from the leader: pieces, check, restore
  *     entry_book.c         entries and offsets
  *     observe.c      a node outside: no library, the same files
+ *     membership.c   voters that come and go: the configuration in force, and changes of it
  *
  * What holds:
  *  1. The library is entered on the control loop alone, after raft_enter(): its allocator is one for a process.
@@ -16,7 +17,10 @@
  *  3. The book has a row for each entry that raft holds, and what lies behind `entry_book_end` is on no disk.
  *  4. `applied` is raft's last_applied whenever the library has returned.
  *  5. The broker is told of leadership when the barrier has committed, and of its loss before anything else.
- *  6. Each entry submitted is done exactly once: with success when it is applied, else when leadership ends. */
+ *  6. The library's configuration is `voters`, the newest in the log, whether it has committed or not; at most one in a log
+ *     hasn't, so a cut goes back to `voters_before`. The library never goes back by itself: it would look for that
+ *     one in its log, where it may not be any more.
+ *  7. Each entry submitted is done exactly once: with success when it is applied, else when leadership ends. */
 #pragma once
 #include "base/check.h"
 #include "base/trace.h"
@@ -54,6 +58,7 @@ struct disk_op {
     raft_index last;            /* index of the last entry */
     struct slice *v;            /* its batches: of data, in raft's memory, which stays until the callback */
     int n, done;                /* batches, and how many are in the log */
+    bool has_voters;            /* a configuration of the leader's is among them */
     struct arena own;           /* barriers and configurations, copied */
     struct slice bytes;         /* of an observer's append: all its batches */
     int64_t offset;             /* of a cut or an install */
@@ -62,18 +67,32 @@ struct disk_op {
 };
 
 struct raft_peer {
-    int64_t bulk_until; /* no second long append before */
-    int64_t confirmed;  /* round */
-    bool dead;
-    int64_t ours_then;   /* where this node's log ended at its last answer */
+    int64_t bulk_until;  /* no second long append before */
+    int64_t confirmed;   /* round */
     raft_term held_term; /* of this answer, which waits for the barrier; 0: none */
     struct raft_append_entries_result held;
+    int64_t ours_then; /* where this node's log ended at its last answer */
+    int64_t heard;     /* when it last answered this leader */
+    struct uuid hello; /* the directory that its node speaks from; zero: it didn't say */
+    bool dead, refused;
+};
+
+/* What a change of voters waits for. */
+enum change_step {
+    CHANGE_NONE,
+    CHANGE_ADD,     /* the new one, which doesn't vote yet */
+    CHANGE_PROMOTE, /* it is caught up, and votes */
+    CHANGE_BACK,    /* it didn't get there, and goes again */
+    CHANGE_REMOVE,
+    CHANGE_REWRITE, /* the same voters: kraft.version, their directories */
+    CHANGE_TRANSFER /* of this leader, to be removed by the next */
 };
 
 struct flight {
     struct list link;
     struct raft_apply req;
-    struct quorum_entry *entry;
+    struct quorum *quorum;
+    struct quorum_entry *entry; /* NULL: it has been told that leadership is lost */
     raft_index index;
 };
 
@@ -108,11 +127,30 @@ struct quorum {
     struct timer ticker;
     struct entry_book book;
     raft_index applied;
+    int32_t server_id;    /* this node's */
     struct voters voters; /* the newest configuration in the log */
     raft_index voters_index;
+    struct voters voters_before; /* the one before it */
+    raft_index before_index;
+    raft_index voters_told;             /* index of the one that the broker was told of */
     struct raft_peer peers[VOTERS_MAX]; /* as voters.v */
-    struct quorum_state state;          /* as on disk */
-    enum err state_err;                 /* it could not be written */
+    struct voter guest;                 /* who spoke last of those that aren't in it */
+    /* a change of voters */
+    struct quorum_change *change; /* NULL: none, or one of the leader's own */
+    enum change_step change_step;
+    struct raft_change change_req;
+    bool change_over; /* its callback came, with */
+    int change_status;
+    int32_t change_server;
+    struct voters rewrite; /* what the next barrier is written as, when it isn't empty */
+    struct raft_barrier rewrite_req;
+    struct raft_transfer transfer_req; /* the library may look at it late: never freed */
+    bool transferring;
+    int changes_posted;
+    bool role_told;
+    int64_t leader_ns, standing_ns; /* when a leader was last known, when others were last asked for one */
+    struct quorum_state state;      /* as on disk */
+    enum err state_err;             /* it could not be written */
     /* rules */
     raft_term lead_term; /* whose barrier was appended */
     raft_index barrier;
@@ -191,9 +229,14 @@ struct quorum {
     struct image *opened_image;
     struct loaded_entry *entries;
     size_t n_entries, entries_room;
-    raft_index opened_last;   /* of the last entry in the log */
-    raft_index opened_voters; /* of the newest configuration */
-    int32_t opened_epoch;     /* of the last entry */
+    raft_index opened_last;      /* of the last entry in the log */
+    raft_index opened_voters;    /* of the newest configuration */
+    struct voters opened_before; /* the one before it */
+    raft_index opened_before_index;
+    bool opened_observes;
+    raft_index removed_by; /* index of the configuration that this server was removed by; 0: it wasn't */
+    int64_t removed_at;    /* what had committed then */
+    int32_t opened_epoch;  /* of the last entry */
     int64_t end, log_start;
 };
 
@@ -205,15 +248,6 @@ struct loaded_entry {
     struct slice bytes;
 };
 
-static inline int32_t node_of(raft_id server)
-{
-    return (int32_t)server - 1;
-}
-static inline raft_id server_of_node(int32_t node)
-{
-    return (raft_id)node + 1;
-}
-
 /* ---- quorum.c ---- */
 void quorum_observe(struct quorum *q);                      /* after each return of the library */
 void quorum_applied_to(struct quorum *q, raft_index index); /* control batches up to there are applied */
@@ -221,12 +255,13 @@ void quorum_tell_lost(struct quorum *q);                    /* this node led */
 void quorum_fail(struct quorum *q);
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_confirmed(struct quorum *q, int voter, int64_t round);
+void quorum_leave(struct quorum *q);   /* this server was removed: it does nothing any more, but to stop */
+void quorum_abandon(struct quorum *q); /* leadership is given away: what is in flight is nobody's */
 /* ---- progress.c ---- */
 void progress_begin(struct quorum *q); /* this node leads now */
 /* A voter took an append, up to that entry, or refused one. */
 void progress_answer(struct quorum *q, int voter, bool taken, raft_index last);
 void quorum_tell_loaded(struct quorum *q);   /* seals the image and hands it over */
-void quorum_view_voters(struct quorum *q);   /* the newest configuration is seen from outside */
 void quorum_snapshot_look(struct quorum *q); /* something has committed: is a snapshot due? */
 
 /* ---- raft_io.c ---- */
@@ -240,7 +275,7 @@ void raft_append_done(struct quorum *q, struct disk_op *op);
 void quorum_take(struct quorum *q, struct slice batch);     /* into the image, which isn't told yet */
 void quorum_restore(struct quorum *q, struct image *image); /* takes the place of what had committed */
 int raft_voters(const struct voters *v, struct raft_configuration *out);
-int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c, struct voters *out);
+void raft_step_down(struct quorum *q, raft_term term); /* into that epoch, a later one */
 
 /* ---- replay.c ---- */
 void replay_note(struct quorum *q, struct slice batch); /* lent until it is taken or dropped */
@@ -256,13 +291,40 @@ void rule_commit(struct raft_message *m);                       /* 7: of what it
 bool rule_silent(const struct quorum *q, const struct raft_message *m); /* 3: true: say nothing */
 void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and 5: what a result may say */
 
+bool rule_vote_once(const struct quorum *q, const struct raft_message *m); /* 8: true: drop it */
+
+/* ---- membership.c ---- */
+void member_take(struct quorum *q, const struct voters *v, raft_index index); /* it is the newest one now */
+void member_restore(struct quorum *q, const struct voters *v,
+                    raft_index index); /* … of a snapshot: nothing is before it */
+bool member_cut(struct quorum *q,
+                raft_index index);     /* this entry and those behind it go; false: that can't be */
+void member_library(struct quorum *q); /* the library's configuration becomes `voters` */
+/* The newest one of which every entry up to `index` has committed. */
+const struct voters *member_committed(const struct quorum *q, raft_index index, raft_index *at);
+/* What the library has just made of the newest one. */
+void member_of_library(const struct quorum *q, struct voters *out);
+int32_t member_node(const struct quorum *q, raft_id server); /* -1: not known */
+void member_heard(struct quorum *q, int voter);
+void member_standing(struct quorum *q, raft_term term); /* the guest asks whether it is a voter */
+/* Whose message is this? *voter: in `voters`, or -1. false: it is dealt with. */
+bool member_speaks(struct quorum *q, int32_t node, int32_t server, int *voter);
+void member_removed(struct quorum *q, raft_term term,
+                    raft_index index); /* a leader says that this server is not in it */
+void member_step(struct quorum *q);    /* after each return of the library */
+void member_tick(struct quorum *q);
+void member_end(struct quorum *q);    /* no library from now on */
+void member_follow(struct quorum *q); /* a follower outside has taken a configuration */
+
 /* ---- raft_msg.c ---- */
 bool raft_msg_send(struct quorum *q, const struct raft_message *m);
 /* What the library keeps of a control batch; false: it doesn't read. */
 bool raft_control_entry(struct quorum *q, struct slice batch, struct raft_entry *e);
 /* What came: for the library (true), or ours and dealt with, or it doesn't read. */
-bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m, bool *ours);
+bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct raft_message *m, bool *ours);
 void raft_msg_confirm(struct quorum *q, int voter, int64_t round);
+void raft_msg_standing(struct quorum *q, const struct voter *to);
+void raft_msg_removed(struct quorum *q, const struct voter *to);
 
 /* ---- raft_disk.c ---- */
 void raft_disk_start(struct quorum *q);
@@ -272,7 +334,7 @@ void raft_disk_op_free(struct disk_op *op);
 void raft_disk_stop(struct quorum *q);
 
 /* ---- raft_install.c ---- */
-void raft_install_begin(struct quorum *q, int voter, const struct RaftInstall *m,
+void raft_install_begin(struct quorum *q, const struct voter *from, const struct RaftInstall *m,
                         const struct voters *voters);
 int raft_install_put(struct quorum *q, struct raft_io_snapshot_put *req, const struct raft_snapshot *snapshot,
                      raft_io_snapshot_put_cb cb);

@@ -45,30 +45,16 @@ int raft_voters(const struct voters *v, struct raft_configuration *out)
 
     raft_configuration_init(out);
     for (int i = 0; i < v->n && !rv; i++) {
+        static const int roles[] = {
+            [VOTER_VOTES] = RAFT_VOTER, [VOTER_STANDBY] = RAFT_STANDBY, [VOTER_SPARE] = RAFT_SPARE};
         char address[16];
 
         snprintf(address, sizeof(address), "%d", v->v[i].server_id);
-        rv = raft_configuration_add(out, (raft_id)v->v[i].server_id, address, RAFT_VOTER);
+        rv = raft_configuration_add(out, (raft_id)v->v[i].server_id, address, roles[v->v[i].role]);
     }
     if (rv)
         raft_configuration_close(out);
     return rv;
-}
-
-int raft_conf_voters(const struct quorum *q, const struct raft_configuration *c, struct voters *out)
-{
-    *out = (struct voters){0};
-    if (c->n < 1 || c->n > VOTERS_MAX)
-        return RAFT_MALFORMED;
-    for (unsigned i = 0; i < c->n; i++) {
-        struct voter *v = &out->v[out->n++];
-
-        v->server_id = (int32_t)c->servers[i].id;
-        for (int k = 0; k < q->voters.n; k++)
-            if (q->voters.v[k].server_id == v->server_id)
-                v->directory_id = q->voters.v[k].directory_id;
-    }
-    return 0;
 }
 
 /* ---- term and vote: the one thing for which the control loop waits ---- */
@@ -99,10 +85,11 @@ static int io_set_vote(struct raft_io *io, raft_id server)
     struct quorum *q = quorum_of(io);
     struct quorum_state s = q->state;
 
+    int at = voters_of_server(&q->voters, (int32_t)server);
+
     s.voted_id = (int32_t)server;
-    for (int i = 0; i < q->voters.n; i++)
-        if (q->voters.v[i].server_id == s.voted_id)
-            s.voted_directory_id = q->voters.v[i].directory_id;
+    if (at >= 0)
+        s.voted_directory_id = q->voters.v[at].directory_id;
     return state_write(q, &s);
 }
 
@@ -122,6 +109,28 @@ static void barrier_make(struct quorum *q, struct disk_op *op, raft_term term)
     bytes_drop(&out);
 }
 
+/* The leader's: the library has changed its own, or a barrier is to say it anew. */
+static void voters_make(struct quorum *q, struct disk_op *op, raft_term term, raft_index index)
+{
+    struct batch_place at = {
+        .base_offset = entry_book_end(&q->book), .epoch = (int32_t)term, .now_ms = io_wall_ms(q->io)};
+    struct voters v = q->rewrite;
+    struct bytes out;
+
+    if (v.n == 0)
+        member_of_library(q, &v);
+    v.index = 0; /* that of a checkpoint, if it came with one */
+    bytes_init(&out, q->heap);
+    voters_batch(&at, &v, &op->own, &out);
+    op->v[op->n++] = arena_copy(&op->own, bytes_slice(&out));
+    entry_book_add(&q->book, ENTRY_VOTERS, at.epoch, at.base_offset + voters_records(&v) - 1,
+                   bytes_slice(&out));
+    bytes_drop(&out);
+    member_take(q, &v, index);
+    if (q->told_self)
+        q->ops.skipped(q->ops.arg, entry_book_end(&q->book));
+}
+
 static void data_add(struct quorum *q, struct disk_op *op, const struct raft_entry *e)
 {
     struct slice bytes = slice_of(e->buf.base, e->buf.len);
@@ -131,6 +140,26 @@ static void data_add(struct quorum *q, struct disk_op *op, const struct raft_ent
     ASSERT(!err && v.base_offset == entry_book_end(&q->book) && v.leader_epoch == (int32_t)e->term);
     entry_book_add(&q->book, ENTRY_DATA, v.leader_epoch, v.last_offset, SLICE_NULL);
     op->v[op->n++] = bytes;
+}
+
+/* A configuration counts from here on, not only when it is on disk: then this server may be a candidate, and the library
+ * wouldn't look. */
+static void voters_came(struct quorum *q, struct slice batch, raft_index index)
+{
+    struct batch_content c;
+    struct voters voters;
+    struct arena a;
+    size_t used;
+    enum err err;
+
+    arena_init(&a, q->heap, SIZE_MAX);
+    err = batches_read(batch, &a, &c, &used);
+    if (!err)
+        err = voters_read(&c, &a, &voters);
+    ASSERT(!err); /* it was read when it came */
+    arena_drop(&a);
+    member_take(q, &voters, index);
+    member_library(q);
 }
 
 /* A follower's: the batch as the leader sent it. */
@@ -146,6 +175,9 @@ static void control_add(struct quorum *q, struct disk_op *op, const struct raft_
     entry_book_add(&q->book, e->type == RAFT_BARRIER ? ENTRY_BARRIER : ENTRY_VOTERS, v.leader_epoch,
                    v.last_offset, slice_of(v.p, v.len));
     op->v[op->n++] = arena_copy(&op->own, slice_of(v.p, v.len));
+    op->has_voters |= e->type == RAFT_CHANGE;
+    if (e->type == RAFT_CHANGE)
+        voters_came(q, slice_of(v.p, v.len), index);
 }
 
 static int io_append(struct raft_io *io, struct raft_io_append *req, const struct raft_entry entries[],
@@ -161,14 +193,16 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
     op->v = heap_alloc(q->heap, n * sizeof(op->v[0]));
     ASSERT(entry_book_next(&q->book) == op->last - n + 1);
     for (unsigned i = 0; i < n; i++) {
-        if (entries[i].type == RAFT_COMMAND) {
+        raft_index index = op->last - n + 1 + i;
+
+        if (entries[i].type == RAFT_COMMAND)
             data_add(q, op, &entries[i]);
-        } else if (q->in_recv) {
-            control_add(q, op, &entries[i], op->last - n + 1 + i);
-        } else {
-            ASSERT(entries[i].type == RAFT_BARRIER);
+        else if (raft_state(&q->raft) != RAFT_LEADER)
+            control_add(q, op, &entries[i], index);
+        else if (entries[i].type == RAFT_CHANGE || q->rewrite.n > 0)
+            voters_make(q, op, entries[i].term, index);
+        else
             barrier_make(q, op, entries[i].term);
-        }
     }
     if (q->state_err)
         list_add(&q->stuck, &op->stuck);
@@ -180,8 +214,11 @@ static int io_append(struct raft_io *io, struct raft_io_append *req, const struc
 static int io_truncate(struct raft_io *io, raft_index index)
 {
     struct quorum *q = quorum_of(io);
-    struct disk_op *op = raft_disk_op(q, DISK_CUT);
+    struct disk_op *op;
 
+    if (!member_cut(q, index))
+        return RAFT_SHUTDOWN; /* a leader that cuts what has committed */
+    op = raft_disk_op(q, DISK_CUT);
     op->offset = entry_book_offset(&q->book, index);
     TRACE(q->io, quorum_truncated, (long long)op->offset);
     entry_book_cut(&q->book, index);
@@ -204,6 +241,8 @@ void raft_append_done(struct quorum *q, struct disk_op *op)
     q->result_max = op->last;
     op->req->cb(op->req, 0);
     q->in_append = false;
+    if (op->has_voters && raft_state(&q->raft) == RAFT_FOLLOWER)
+        member_library(q); /* it has taken what lay in this write, which may not be the newest */
     raft_disk_op_free(op);
     quorum_observe(q);
     while (q->phase == QUORUM_RUNNING && rule_release(q, &m))
@@ -253,6 +292,8 @@ static int io_send(struct raft_io *io, struct raft_io_send *req, const struct ra
         sent = raft_msg_send(q, &m);
     if (!sent && m.type != RAFT_IO_APPEND_ENTRIES_RESULT)
         return RAFT_NOCONNECTION;
+    if (!cb) /* of a transfer */
+        return 0;
     s = heap_alloc(q->heap, sizeof(*s));
     req->cb = cb;
     s->req = req;
@@ -271,12 +312,13 @@ void raft_give(struct quorum *q, struct raft_message *m)
     raft_enter(q);
     snprintf(address, sizeof(address), "%llu", m->server_id);
     m->server_address = address;
-    if (rule_hold(q, m))
+    if (rule_hold(q, m) || rule_vote_once(q, m))
         return;
     if (rule_trim(q, m))
         return;
     rule_commit(m);
     if (m->type == RAFT_IO_APPEND_ENTRIES) {
+        q->raft.configuration_uncommitted_index = 0; /* io_truncate() goes back, by what is known here */
         q->in_recv = true;
         q->result_max = m->append_entries.prev_log_index + m->append_entries.n_entries;
     }
@@ -284,6 +326,17 @@ void raft_give(struct quorum *q, struct raft_message *m)
     q->in_recv = false;
     q->incoming = SLICE_NULL;
     quorum_observe(q);
+}
+
+/* As if somebody had answered from there. */
+void raft_step_down(struct quorum *q, raft_term term)
+{
+    struct raft_message m = {.type = RAFT_IO_APPEND_ENTRIES_RESULT,
+                             .server_id = (raft_id)q->server_id,
+                             .append_entries_result.term = term};
+
+    ASSERT(term > q->raft.current_term);
+    raft_give(q, &m);
 }
 
 /* ---- time and chance ---- */
@@ -311,6 +364,8 @@ static void tick_fired(struct timer *timer)
     raft_enter(q);
     q->raft_tick(&q->raft_io);
     quorum_observe(q);
+    if (q->phase == QUORUM_RUNNING)
+        member_tick(q);
 }
 
 static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)
@@ -354,6 +409,7 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
 {
     struct quorum *q = fsm->data;
     const struct entry_row *row;
+    raft_index at;
 
     quorum_applied_to(q, q->raft.last_applied);
     row = entry_book_row(&q->book, q->raft.last_applied);
@@ -366,9 +422,9 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     raft_set_snapshot_threshold(&q->raft, UINT_MAX);
     raft_set_snapshot_trailing(&q->raft, trailing(&q->raft.log, q->settings.trailing_entries));
     q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
-    q->put_voters = q->voters;
+    q->put_voters = *member_committed(q, q->raft.last_applied, &at);
     q->put_voters.index = (int64_t)q->raft.last_applied;
-    q->put_voters.configuration_index = (int64_t)q->raft.configuration_index;
+    q->put_voters.configuration_index = (int64_t)at;
     *bufs = ticket(q->put_id);
     *n_bufs = 1;
     return 0;
@@ -476,7 +532,7 @@ static bool submitted(const struct quorum *q, raft_index index)
 {
     const struct flight *f = list_first(&q->flights, const struct flight, link);
 
-    return f && f->index == index; /* its `done` follows */
+    return f && f->index == index && f->entry; /* its `done` follows */
 }
 
 void quorum_applied_to(struct quorum *q, raft_index index)
@@ -642,8 +698,8 @@ enum err raft_begin(struct quorum *q)
     int rv;
 
     raft_enter(q);
-    snprintf(address, sizeof(address), "%llu", server_of_node(q->settings.node_id));
-    rv = raft_init(&q->raft, &q->raft_io, &q->fsm, server_of_node(q->settings.node_id), address);
+    snprintf(address, sizeof(address), "%d", q->server_id);
+    rv = raft_init(&q->raft, &q->raft_io, &q->fsm, (raft_id)q->server_id, address);
     if (rv)
         return E_KAFKA_STORAGE_ERROR;
     raft_set_election_timeout(&q->raft, (unsigned)q->settings.election_ms);
@@ -663,6 +719,7 @@ void raft_rest(struct quorum *q)
 {
     q->phase = QUORUM_CLOSING;
     timer_stop(&q->ticker);
+    member_end(q);
 }
 
 void raft_end(struct quorum *q)

@@ -4,13 +4,23 @@
 #include "proto_gen.h"
 #include "quorum/raft_internal.h"
 
-enum { KINDS = 9, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
+enum { KINDS = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
 
 static const struct proto_type *const kinds[KINDS] = {
     [1] = &RaftVote_type,         [2] = &RaftVoteResult_type, [3] = &RaftAppend_type,
     [4] = &RaftAppendResult_type, [5] = &RaftInstall_type,    [6] = &RaftTimeoutNow_type,
-    [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,
+    [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,  [9] = &RaftStanding_type,
+    [10] = &RaftRemoved_type,
 };
+
+/* Every row begins with these: servers, which stand for disks, because a node may come back with another one. */
+struct head {
+    int64_t term;
+    int32_t from, to;
+};
+_Static_assert(offsetof(struct RaftAppend, to) == offsetof(struct head, to) &&
+                   offsetof(struct RaftRemoved, to) == offsetof(struct head, to),
+               "rows begin as struct head does");
 
 union message {
     struct RaftVote vote;
@@ -21,27 +31,43 @@ union message {
     struct RaftTimeoutNow timeout_now;
     struct RaftConfirm confirm;
     struct RaftConfirmed confirmed;
+    struct RaftStanding standing;
+    struct RaftRemoved removed;
 };
 
 /* ---- out ---- */
 
-static bool give(struct quorum *q, int32_t node, const struct proto_type *type, const union message *m)
+static bool give_node(struct quorum *q, int32_t node, int32_t server, const struct proto_type *type,
+                      const union message *from)
 {
+    union message m = *from;
     struct bytes out;
     uint8_t head[2] = {0, 0};
+    struct head names;
     enum err err;
     bool taken;
 
+    if (node < 0)
+        return false;
+    memcpy(&names, &m, sizeof(names));
+    names.from = q->server_id;
+    names.to = server;
+    memcpy(&m, &names, sizeof(names));
     for (uint8_t i = 1; i < KINDS; i++)
         if (kinds[i] == type)
             head[0] = i;
     bytes_init(&out, q->heap);
     bytes_add(&out, head, sizeof(head));
-    err = proto_encode(type, head[1], m, &out, NULL);
+    err = proto_encode(type, head[1], &m, &out, NULL);
     ASSERT(!err);
     taken = q->ops.send(q->ops.arg, node, bytes_slice(&out));
     bytes_drop(&out);
     return taken;
+}
+
+static bool give(struct quorum *q, raft_id server, const struct proto_type *type, const union message *m)
+{
+    return give_node(q, member_node(q, server), (int32_t)server, type, m);
 }
 
 static struct slice entry_batch(struct quorum *q, const struct raft_entry *e, raft_index index)
@@ -52,18 +78,10 @@ static struct slice entry_batch(struct quorum *q, const struct raft_entry *e, ra
     return e->type == RAFT_COMMAND ? slice_of(e->buf.base, e->buf.len) : row->batch;
 }
 
-static int voter_of(const struct quorum *q, raft_id server)
-{
-    for (int i = 0; i < q->voters.n; i++)
-        if (q->voters.v[i].server_id == (int32_t)server)
-            return i;
-    return -1;
-}
-
 /* A long append is alone on its way: the library sends all that a slow follower lacks at each heartbeat. */
 static bool bulk_waits(struct quorum *q, const struct raft_message *m, size_t len)
 {
-    int voter = voter_of(q, m->server_id);
+    int voter = voters_of_server(&q->voters, (int32_t)m->server_id);
     int64_t now = loop_now(q->control);
 
     if (voter < 0 || len < BULK_BYTES)
@@ -91,7 +109,7 @@ static bool give_append(struct quorum *q, const struct raft_message *m)
         len += entry_batch(q, &a->entries[i], index + i).len;
     if (bulk_waits(q, m, len)) { /* a heartbeat in its place */
         out.append.records = slice_of("", 0);
-        return give(q, node_of(m->server_id), &RaftAppend_type, &out);
+        return give(q, m->server_id, &RaftAppend_type, &out);
     }
     bytes_init(&records, q->heap);
     i = 0;
@@ -107,7 +125,7 @@ static bool give_append(struct quorum *q, const struct raft_message *m)
             bytes_add(&records, b.p, b.len);
         }
         out.append.records = records.len ? bytes_slice(&records) : slice_of("", 0);
-        taken = give(q, node_of(m->server_id), &RaftAppend_type, &out);
+        taken = give(q, m->server_id, &RaftAppend_type, &out);
     } while (taken && i < a->n_entries);
     bytes_drop(&records);
     return taken;
@@ -118,19 +136,19 @@ static bool give_install(struct quorum *q, const struct raft_message *m)
     const struct raft_install_snapshot *s = &m->install_snapshot;
     struct batch_place at = {.epoch = (int32_t)s->last_term};
     struct ckpt_id id;
-    struct voters voters;
+    struct voters voters = q->newest_voters; /* it is the newest that was asked for */
     struct bytes batch;
     struct arena a;
     bool taken;
 
     ASSERT(s->data.len == sizeof(id));
     memcpy(&id, s->data.base, sizeof(id));
-    if (raft_conf_voters(q, &s->conf, &voters))
-        return false;
+    ASSERT(id.offset == q->newest.offset && (int64_t)s->last_index == voters.index);
+    voters.index = 0;
     bytes_init(&batch, q->heap);
     arena_init(&a, q->heap, SIZE_MAX);
     voters_batch(&at, &voters, &a, &batch);
-    taken = give(q, node_of(m->server_id), &RaftInstall_type,
+    taken = give(q, m->server_id, &RaftInstall_type,
                  &(union message){.install = {.term = (int64_t)s->term,
                                               .last_index = (int64_t)s->last_index,
                                               .last_term = (int64_t)s->last_term,
@@ -145,18 +163,18 @@ static bool give_install(struct quorum *q, const struct raft_message *m)
 
 bool raft_msg_send(struct quorum *q, const struct raft_message *m)
 {
-    int32_t node = node_of(m->server_id);
+    raft_id to = m->server_id;
 
     switch (m->type) {
     case RAFT_IO_REQUEST_VOTE:
-        return give(q, node, &RaftVote_type,
+        return give(q, to, &RaftVote_type,
                     &(union message){.vote = {.term = (int64_t)m->request_vote.term,
                                               .last_index = (int64_t)m->request_vote.last_log_index,
                                               .last_term = (int64_t)m->request_vote.last_log_term,
                                               .disrupt_leader = m->request_vote.disrupt_leader,
                                               .pre_vote = m->request_vote.pre_vote}});
     case RAFT_IO_REQUEST_VOTE_RESULT:
-        return give(q, node, &RaftVoteResult_type,
+        return give(q, to, &RaftVoteResult_type,
                     &(union message){
                         .vote_result = {.term = (int64_t)m->request_vote_result.term,
                                         .granted = m->request_vote_result.vote_granted,
@@ -164,7 +182,7 @@ bool raft_msg_send(struct quorum *q, const struct raft_message *m)
     case RAFT_IO_APPEND_ENTRIES:
         return give_append(q, m);
     case RAFT_IO_APPEND_ENTRIES_RESULT:
-        return give(q, node, &RaftAppendResult_type,
+        return give(q, to, &RaftAppendResult_type,
                     &(union message){
                         .append_result = {.term = (int64_t)m->append_entries_result.term,
                                           .rejected = (int64_t)m->append_entries_result.rejected,
@@ -172,7 +190,7 @@ bool raft_msg_send(struct quorum *q, const struct raft_message *m)
     case RAFT_IO_INSTALL_SNAPSHOT:
         return give_install(q, m);
     case RAFT_IO_TIMEOUT_NOW:
-        return give(q, node, &RaftTimeoutNow_type,
+        return give(q, to, &RaftTimeoutNow_type,
                     &(union message){.timeout_now = {.term = (int64_t)m->timeout_now.term,
                                                      .last_index = (int64_t)m->timeout_now.last_log_index,
                                                      .last_term = (int64_t)m->timeout_now.last_log_term}});
@@ -183,8 +201,21 @@ bool raft_msg_send(struct quorum *q, const struct raft_message *m)
 
 void raft_msg_confirm(struct quorum *q, int voter, int64_t round)
 {
-    (void)give(q, q->voters.v[voter].server_id - 1, &RaftConfirm_type,
+    (void)give(q, (raft_id)q->voters.v[voter].server_id, &RaftConfirm_type,
                &(union message){.confirm = {.term = (int64_t)q->raft.current_term, .round = round}});
+}
+
+void raft_msg_standing(struct quorum *q, const struct voter *to)
+{
+    (void)give_node(q, to->node, to->server_id, &RaftStanding_type,
+                    &(union message){.standing = {.term = (int64_t)q->raft.current_term}});
+}
+
+void raft_msg_removed(struct quorum *q, const struct voter *to)
+{
+    (void)give_node(q, to->node, to->server_id, &RaftRemoved_type,
+                    &(union message){.removed = {.term = (int64_t)q->raft.current_term,
+                                                 .configuration_index = (int64_t)q->voters_index}});
 }
 
 /* ---- in ---- */
@@ -306,7 +337,8 @@ static bool read_append(struct quorum *q, const struct RaftAppend *in, struct ra
     return entries_make(q, in->records, a->n_entries, n_control, &a->entries);
 }
 
-static bool read_install(struct quorum *q, int voter, const struct RaftInstall *in, struct arena *a)
+static bool read_install(struct quorum *q, const struct voter *from, const struct RaftInstall *in,
+                         struct arena *a)
 {
     struct batch_content c;
     struct voters voters;
@@ -316,14 +348,34 @@ static bool read_install(struct quorum *q, int voter, const struct RaftInstall *
         in->configuration_index > in->last_index || in->offset < 1 || in->epoch != in->last_term ||
         batches_read(in->voters, a, &c, &used) || !voters_in(&c) || voters_read(&c, a, &voters))
         return false;
-    raft_install_begin(q, voter, in, &voters);
+    raft_install_begin(q, from, in, &voters);
     return true;
 }
 
-/* Fills *m for the library; *ours: it was dealt with here. false: it doesn't read. */
+static bool read_result(struct quorum *q, int voter, const struct RaftAppendResult *in,
+                        struct raft_message *m)
+{
+    m->type = RAFT_IO_APPEND_ENTRIES_RESULT;
+    m->append_entries_result =
+        (struct raft_append_entries_result){.term = (raft_term)in->term,
+                                            .rejected = (raft_index)in->rejected,
+                                            .last_log_index = (raft_index)in->last_index};
+    if (in->rejected < 0 || in->last_index < 0)
+        return false;
+    if (voter < 0)
+        return true;
+    member_heard(q, voter);
+    if (raft_state(&q->raft) == RAFT_LEADER && (raft_term)in->term == q->raft.current_term)
+        progress_answer(q, voter, in->rejected == 0, (raft_index)in->last_index);
+    return true;
+}
+
+/* Fills *m for the library; *ours: it was dealt with here. voter: in q->voters, or -1. false: it doesn't read. */
 static bool read_message(struct quorum *q, int voter, uint8_t kind, const union message *in, struct arena *a,
                          struct raft_message *m, bool *ours)
 {
+    const struct voter *from = voter < 0 ? &q->guest : &q->voters.v[voter];
+
     switch (kind) {
     case 1:
         m->type = RAFT_IO_REQUEST_VOTE;
@@ -344,21 +396,10 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
     case 3:
         return read_append(q, &in->append, m);
     case 4:
-        q->peers[voter].bulk_until = 0;
-        m->type = RAFT_IO_APPEND_ENTRIES_RESULT;
-        m->append_entries_result =
-            (struct raft_append_entries_result){.term = (raft_term)in->append_result.term,
-                                                .rejected = (raft_index)in->append_result.rejected,
-                                                .last_log_index = (raft_index)in->append_result.last_index};
-        if (in->append_result.rejected < 0 || in->append_result.last_index < 0)
-            return false;
-        if (raft_state(&q->raft) == RAFT_LEADER && (raft_term)in->append_result.term == q->raft.current_term)
-            progress_answer(q, voter, in->append_result.rejected == 0,
-                            (raft_index)in->append_result.last_index);
-        return true;
+        return read_result(q, voter, &in->append_result, m);
     case 5:
         *ours = true;
-        return read_install(q, voter, &in->install, a);
+        return read_install(q, from, &in->install, a);
     case 6:
         m->type = RAFT_IO_TIMEOUT_NOW;
         m->timeout_now = (struct raft_timeout_now){.term = (raft_term)in->timeout_now.term,
@@ -368,36 +409,52 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
     case 7:
         *ours = true;
         if ((raft_term)in->confirm.term >= q->raft.current_term)
-            (void)give(q, node_of(m->server_id), &RaftConfirmed_type,
+            (void)give(q, m->server_id, &RaftConfirmed_type,
                        &(union message){.confirmed = {.term = in->confirm.term, .round = in->confirm.round}});
         return true;
     case 8:
         *ours = true;
-        if ((raft_term)in->confirmed.term == q->raft.current_term)
+        if (voter >= 0 && (raft_term)in->confirmed.term == q->raft.current_term)
             quorum_confirmed(q, voter, in->confirmed.round);
+        return true;
+    case 9:
+        *ours = true;
+        if (voter < 0)
+            member_standing(q, (raft_term)in->standing.term);
+        return true;
+    case 10:
+        *ours = true;
+        if (in->removed.configuration_index < 1)
+            return false;
+        member_removed(q, (raft_term)in->removed.term, (raft_index)in->removed.configuration_index);
         return true;
     }
     return false;
 }
 
-bool raft_msg_read(struct quorum *q, int voter, struct slice bytes, struct raft_message *m, bool *ours)
+bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct raft_message *m, bool *ours)
 {
     uint8_t kind = bytes.len >= 2 ? bytes.p[0] : 0;
     union message in;
+    struct head names;
     struct arena a;
     bool ok = kind > 0 && kind < KINDS;
-    int64_t term;
+    int voter = -1;
 
     *ours = false;
     arena_init(&a, q->heap, SIZE_MAX);
-    m->server_id = (raft_id)q->voters.v[voter].server_id;
     ok = ok && !proto_decode(kinds[kind], bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &in);
-    memcpy(&term, &in, sizeof(term)); /* every row begins with it */
-    ok = ok && term >= 0 && term < INT32_MAX && (raft_term)term <= q->raft.current_term + TERM_JUMP_MAX &&
-         read_message(q, voter, kind, &in, &a, m, ours);
+    if (ok)
+        memcpy(&names, &in, sizeof(names));
+    ok = ok && names.term >= 0 && names.term < INT32_MAX &&
+         (raft_term)names.term <= q->raft.current_term + TERM_JUMP_MAX;
+    if (ok) {
+        m->server_id = (raft_id)names.from;
+        *ours = names.to != q->server_id || !member_speaks(q, node, names.from, &voter);
+    }
+    ok = ok && (*ours || read_message(q, voter, kind, &in, &a, m, ours));
     arena_drop(&a);
     if (!ok)
-        TRACE(q->io, quorum_message_bad, node_of(m->server_id));
-    *ours = *ours && ok;
+        TRACE(q->io, quorum_message_bad, node);
     return ok && !*ours;
 }

@@ -13,7 +13,11 @@
  *     nobody is elected.
  *  6. An append never ends with an error (raft_io.c: raft_append_done): the library would cut its log once for each.
  *  7. A follower learns of a commit up to the end of the request that tells it: the library would take its own stale tail
- *     behind that for committed. */
+ *     behind that for committed.
+ *
+ * And one for membership.c:
+ *  8. A server votes once in an epoch, also while it gives its leadership away: the library would vote for the heir again.
+ */
 #include "quorum/raft_internal.h"
 
 static void barrier_over(struct raft_barrier *req, int status)
@@ -124,4 +128,11 @@ void rule_truth(const struct quorum *q, struct raft_message *m)
     if (m->type == RAFT_IO_REQUEST_VOTE_RESULT && v->pre_vote == raft_tribool_true && !v->vote_granted &&
         v->term < q->raft.current_term)
         v->term = q->raft.current_term;
+}
+
+bool rule_vote_once(const struct quorum *q, const struct raft_message *m)
+{
+    return m->type == RAFT_IO_REQUEST_VOTE && q->raft.transfer && !m->request_vote.pre_vote &&
+           m->request_vote.term <= q->raft.current_term && q->raft.voted_for != 0 &&
+           q->raft.voted_for != m->request_vote.candidate_id;
 }

@@ -1,0 +1,362 @@
+/* Voters that are added and removed, while nodes stop and crash: what was acknowledged stays, and one thing is decided. */
+#include "tests/unit/quorum/voters_world.h"
+
+static void added(struct vworld *w, int node)
+{
+    vworld_start(w, node);
+    CHECK_OK(vworld_change(w, QUORUM_ADD, node, 1, NULL));
+    vworld_agree(w);
+}
+
+/* One voter becomes two, and three; each step outlives a restart of all; the first one dies, and the others go on with all
+ * that was acknowledged. */
+TEST(voters, one_grows_to_three_and_outlives_the_first)
+{
+    struct vworld w;
+
+    vworld_init(&w, 1, 1);
+    vworld_write(&w, 20);
+    added(&w, 2);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2);
+    vworld_write(&w, 20);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2);
+    added(&w, 3);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    vworld_write(&w, 20);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2 | 1 << 3);
+    vworld_crash(&w, 1, SIM_POWER);
+    vworld_write(&w, 20);
+    vworld_agree(&w);
+    CHECK(vworld_leader(&w)->id != 1);
+    vworld_start(&w, 1);
+    vworld_agree(&w);
+    CHECK_EQ(w.promised, 80);
+    vworld_drop(&w);
+}
+
+/* A follower is removed, learns it, and follows from then on; it can come back. */
+TEST(voters, a_follower_is_removed_and_added_again)
+{
+    struct vworld w;
+    int gone;
+
+    vworld_init(&w, 3, 2);
+    vworld_write(&w, 20);
+    gone = vworld_leader(&w)->id % 3 + 1;
+    CHECK_OK(vworld_change(&w, QUORUM_REMOVE, gone, 1, NULL));
+    vworld_agree(&w);
+    CHECK(quorum_view(w.nodes[gone].quorum).observes);
+    CHECK_EQ(vworld_voters(&w), (1 << 1 | 1 << 2 | 1 << 3) & ~(1 << gone));
+    vworld_write(&w, 20);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    CHECK_OK(vworld_change(&w, QUORUM_ADD, gone, 1, NULL));
+    vworld_agree(&w);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2 | 1 << 3);
+    vworld_write(&w, 20);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    vworld_drop(&w);
+}
+
+/* The leader isn't removed while it leads: it gives its leadership away, and the next one does it. What was in flight is told
+ * as not its own, and nothing acknowledged is lost. */
+TEST(voters, a_leader_is_removed_by_the_next)
+{
+    struct vworld w;
+    struct vnode *led;
+
+    vworld_init(&w, 3, 3);
+    vworld_write(&w, 20);
+    led = vworld_leader(&w);
+    vworld_submit(&w, led, 5);
+    CHECK_EQ(vworld_change(&w, QUORUM_REMOVE, led->id, 1, NULL), E_NOT_CONTROLLER);
+    CHECK(vworld_leader(&w) != led);
+    CHECK_OK(vworld_change(&w, QUORUM_REMOVE, led->id, 5, NULL));
+    vworld_agree(&w);
+    CHECK(quorum_view(led->quorum).observes);
+    vworld_write(&w, 20);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    vworld_drop(&w);
+}
+
+/* Who was removed while it was down follows when it comes back, with what it had written cut to what has committed. */
+TEST(voters, a_voter_removed_while_down_learns_it)
+{
+    struct vworld w;
+    int gone;
+
+    vworld_init(&w, 3, 4);
+    vworld_write(&w, 20);
+    gone = vworld_leader(&w)->id;
+    for (int i = 1; i <= 3; i++)
+        w.cut[i] = i != gone;
+    vworld_submit(&w, &w.nodes[gone], 3);
+    vworld_carry(&w, 100000000);
+    vworld_crash(&w, gone, SIM_PROCESS);
+    for (int i = 1; i <= 3; i++)
+        w.cut[i] = false;
+    vworld_write(&w, 20);
+    CHECK_OK(vworld_change(&w, QUORUM_REMOVE, gone, 5, NULL));
+    vworld_write(&w, 20);
+    vworld_start(&w, gone);
+    vworld_agree(&w);
+    CHECK(quorum_view(w.nodes[gone].quorum).observes);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    CHECK(quorum_view(w.nodes[gone].quorum).observes);
+    vworld_drop(&w);
+}
+
+/* Nobody is added who doesn't come: the change ends, and leaves no trace among the voters. */
+TEST(voters, one_that_is_down_is_not_added)
+{
+    struct vworld w;
+    char why[QUORUM_WHY_MAX];
+
+    vworld_init(&w, 3, 5);
+    vworld_write(&w, 5);
+    CHECK_EQ(vworld_change(&w, QUORUM_ADD, 4, 1, why), E_REQUEST_TIMED_OUT);
+    CHECK(strstr(why, "node 4"));
+    vworld_agree(&w);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2 | 1 << 3);
+    vworld_start(&w, 4);
+    vworld_agree(&w);
+    CHECK_OK(vworld_change(&w, QUORUM_ADD, 4, 1, NULL));
+    vworld_agree(&w);
+    vworld_drop(&w);
+}
+
+/* What contradicts the voters that there are is refused, with the reason. */
+TEST(voters, what_cannot_be_is_refused)
+{
+    struct vworld w;
+    char why[QUORUM_WHY_MAX];
+    int lead, other;
+
+    vworld_init(&w, 3, 6);
+    lead = vworld_leader(&w)->id;
+    other = lead % 3 + 1;
+    CHECK_EQ(vworld_change(&w, QUORUM_ADD, other, 1, why), E_DUPLICATE_VOTER);
+    CHECK_EQ(vworld_change(&w, QUORUM_REMOVE, 4, 1, why), E_VOTER_NOT_FOUND);
+    CHECK_EQ(vworld_change(&w, QUORUM_UPGRADE, 1, 1, why), E_UNSUPPORTED_VERSION);
+    vworld_crash(&w, other % 3 + 1 == lead ? lead % 3 + 1 : other % 3 + 1, SIM_PROCESS);
+    vworld_carry(&w, 2000000000);
+    lead = vworld_leader(&w)->id;
+    for (int i = 1; i <= 3; i++)
+        if (i != lead && w.nodes[i].io)
+            other = i;
+    CHECK_EQ(vworld_change(&w, QUORUM_REMOVE, other, 1, why), E_INVALID_REQUEST);
+    CHECK(strstr(why, "majority"));
+    vworld_drop(&w);
+
+    vworld_init(&w, 1, 7);
+    CHECK_EQ(vworld_change(&w, QUORUM_REMOVE, 1, 1, why), E_INVALID_REQUEST);
+    CHECK(strstr(why, "only voter"));
+    vworld_drop(&w);
+}
+
+static bool not_voting_yet(struct vworld *w, void *arg)
+{
+    int *node = arg;
+    struct quorum_view v;
+
+    if (!w->nodes[*node].io || !w->nodes[*node].leads)
+        return false;
+    v = quorum_view(w->nodes[*node].quorum);
+    for (int i = 0; i < v.n_voters; i++)
+        if (!v.progress[i].votes)
+            return true;
+    return false;
+}
+
+struct posted {
+    struct quorum_change change;
+    struct vnode *node;
+    enum err err;
+    bool done;
+};
+
+static void posted_done(struct quorum_change *c, enum err err)
+{
+    struct posted *p = container_of(c, struct posted, change);
+
+    p->done = true;
+    p->err = err;
+}
+
+static void post_run(struct loop *loop, void *arg)
+{
+    struct posted *p = arg;
+
+    p->change.done = posted_done;
+    quorum_change(p->node->quorum, &p->change);
+}
+
+static void post(struct vworld *w, struct posted *p, struct vnode *n, enum quorum_change_kind kind, int node)
+{
+    *p = (struct posted){
+        .node = n,
+        .change = {.kind = kind, .node = node, .directory_id = w->nodes[node].settings.directory_id}};
+    CHECK(sim_call(w->sim, n->io, LOOP_DISK, post_run, p));
+}
+
+/* One change at a time. */
+TEST(voters, a_change_under_way_refuses_the_next)
+{
+    struct posted first, second;
+    struct vworld w;
+    struct vnode *n;
+
+    vworld_init(&w, 3, 8);
+    n = vworld_leader(&w);
+    post(&w, &first, n, QUORUM_ADD, 4);
+    post(&w, &second, n, QUORUM_REMOVE, n->id % 3 + 1);
+    vworld_carry(&w, 1000000000);
+    CHECK(!first.done && second.done && second.err == E_REQUEST_TIMED_OUT);
+    vworld_carry(&w, 8000000000);
+    CHECK(first.done && first.err == E_REQUEST_TIMED_OUT);
+    vworld_drop(&w);
+}
+
+/* A leader that dies between the two steps of an addition: the next one takes the half-added one out, and it can be
+ * added then. A single one that dies there does it itself when it comes back. */
+TEST(voters, half_an_addition_is_undone)
+{
+    for (int voters = 1; voters <= 3; voters += 2) {
+        struct posted p;
+        struct vworld w;
+        int lead;
+
+        vworld_init(&w, voters, 9);
+        vworld_write(&w, 10);
+        lead = vworld_leader(&w)->id;
+        post(&w, &p, &w.nodes[lead], QUORUM_ADD, 5); /* which is down */
+        CHECK(vworld_until(&w, not_voting_yet, &lead));
+        vworld_carry(&w, 300000000);
+        vworld_crash(&w, lead, SIM_POWER);
+        if (voters == 1)
+            vworld_start(&w, lead);
+        vworld_write(&w, 10);
+        vworld_start(&w, lead);
+        vworld_carry(&w, 2000000000);
+        vworld_agree(&w);
+        CHECK_EQ(vworld_voters(&w), voters == 1 ? 1 << 1 : 1 << 1 | 1 << 2 | 1 << 3);
+        vworld_start(&w, 5);
+        CHECK_OK(vworld_change(&w, QUORUM_ADD, 5, 3, NULL));
+        vworld_agree(&w);
+        vworld_drop(&w);
+    }
+}
+
+/* A configuration that only a cut-off leader has goes with its entries: that voter counts the voters as the others do. Also when
+ * it was started anew with it in its log, and when a snapshot took the place of the configuration before it. */
+TEST(voters, an_uncommitted_configuration_gives_way)
+{
+    for (int variant = 0; variant < 4; variant++) {
+        struct posted p;
+        struct vworld w;
+        int lead;
+
+        vworld_init(&w, 3, 10 + (uint64_t)variant);
+        for (int i = 1; i <= 3 && variant >= 2; i++)
+            w.nodes[i].settings.snapshot_bytes = 500;
+        if (variant >= 2)
+            vworld_restart_all(&w);
+        vworld_write(&w, 30);
+        lead = vworld_leader(&w)->id;
+        w.cut[lead] = true;
+        post(&w, &p, &w.nodes[lead], QUORUM_ADD, 5);
+        CHECK(vworld_until(&w, not_voting_yet, &lead));
+        CHECK_EQ(quorum_view(w.nodes[lead].quorum).n_voters, 4);
+        if (variant % 2) {
+            vworld_crash(&w, lead, SIM_PROCESS);
+            vworld_start(&w, lead);
+        }
+        vworld_write(&w, 10);
+        w.cut[lead] = false;
+        vworld_agree(&w);
+        CHECK_EQ(quorum_view(w.nodes[lead].quorum).n_voters, 3);
+        vworld_write(&w, 10);
+        vworld_agree(&w);
+        vworld_drop(&w);
+    }
+}
+
+/* A new voter begins with the leader's snapshot where the log before it is gone, and the voters in it are right. */
+TEST(voters, a_new_one_begins_with_a_snapshot)
+{
+    struct vworld w;
+
+    vworld_init(&w, 1, 14);
+    w.nodes[1].settings.snapshot_bytes = w.nodes[2].settings.snapshot_bytes = 2000;
+    w.nodes[1].settings.retention_bytes = w.nodes[2].settings.retention_bytes = 1000;
+    w.nodes[1].settings.segment_bytes = w.nodes[2].settings.segment_bytes = 1000;
+    vworld_restart_all(&w);
+    vworld_write(&w, 200);
+    CHECK(quorum_view(vworld_leader(&w)->quorum).log_start > 0);
+    added(&w, 2);
+    vworld_write(&w, 200);
+    added(&w, 3);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2 | 1 << 3);
+    vworld_crash(&w, 1, SIM_POWER);
+    vworld_write(&w, 50);
+    vworld_start(&w, 1);
+    vworld_agree(&w);
+    vworld_drop(&w);
+}
+
+/* Who votes from another directory than its node did is told from it: an emptied disk follows, and may be added when the old
+ * one was removed. */
+TEST(voters, an_emptied_disk_follows)
+{
+    struct vworld w;
+    int node;
+
+    vworld_init(&w, 3, 15);
+    vworld_write(&w, 10);
+    node = vworld_leader(&w)->id % 3 + 1;
+    vworld_stop(&w, node);
+    w.nodes[node].settings.directory_id.b[4] = 77;
+    w.nodes[node].settings.joins = true;
+    w.nodes[node].settings.dir = VOTERS_EMPTY;
+    vworld_start(&w, node);
+    vworld_carry(&w, 3000000000);
+    CHECK(quorum_view(w.nodes[node].quorum).observes);
+    CHECK_EQ(vworld_change(&w, QUORUM_ADD, node, 1, NULL), E_DUPLICATE_VOTER);
+    vworld_drop(&w);
+}
+
+/* kraft.version 0: voters stay as they are until it is raised, which is an entry as any other. */
+TEST(voters, a_fixed_quorum_is_upgraded)
+{
+    struct vworld w;
+
+    vworld_init(&w, 3, 16);
+    for (int i = 1; i <= 3; i++)
+        vworld_crash(&w, i, SIM_PROCESS);
+    for (int i = 1; i <= 3; i++) {
+        w.nodes[i].settings.fixed = true;
+        memset(w.nodes[i].settings.voter_directories, 0, sizeof(w.nodes[i].settings.voter_directories));
+        w.nodes[i].settings.dir = VOTERS_EMPTY;
+        vworld_start(&w, i);
+    }
+    vworld_write(&w, 10);
+    CHECK_EQ(quorum_view(vworld_leader(&w)->quorum).kraft_version, 0);
+    vworld_start(&w, 4);
+    CHECK_EQ(vworld_change(&w, QUORUM_ADD, 4, 1, NULL), E_UNSUPPORTED_VERSION);
+    CHECK_OK(vworld_change(&w, QUORUM_UPGRADE, 1, 1, NULL));
+    vworld_agree(&w);
+    vworld_restart_all(&w);
+    vworld_agree(&w);
+    CHECK_EQ(quorum_view(vworld_leader(&w)->quorum).kraft_version, 1);
+    CHECK_OK(vworld_change(&w, QUORUM_ADD, 4, 1, NULL));
+    vworld_agree(&w);
+    vworld_drop(&w);
+}

@@ -312,7 +312,9 @@ void raft_give(struct quorum *q, struct raft_message *m)
     raft_enter(q);
     snprintf(address, sizeof(address), "%llu", m->server_id);
     m->server_address = address;
-    if (rule_hold(q, m) || rule_vote_once(q, m))
+    if (rule_hold(q, m))
+        return;
+    if (rule_vote_once(q, m))
         return;
     if (rule_trim(q, m))
         return;

@@ -166,31 +166,33 @@ static void tell(const struct qworld *w)
     tally_add(TALLY_quorum_failures, t->failed);
 }
 
-static void settings_draw(struct qworld *w, struct quorum_settings *q)
+/* Of the log, each voter's own: one that keeps all of it leads others that keep next to nothing. */
+static void log_settings_draw(struct qworld *w, struct quorum_settings *q)
 {
-    *q = (struct quorum_settings){.dir = QUORUM_DIR, .retention_bytes = -1, .retention_ms = -1};
-    q->election_ms = 200 + (int32_t)sim_below(w->s, 800);
-    q->heartbeat_ms = q->election_ms / (4 + (int32_t)sim_below(w->s, 6));
-    q->snapshot_bytes = 2000 + (int64_t)sim_below(w->s, 60000);
-    q->snapshot_ms = sim_below(w->s, 2) ? 500 + (int64_t)sim_below(w->s, 10000) : 0;
+    bool keeps = sim_below(w->s, 4) == 0;
+
+    q->snapshot_bytes = keeps ? INT64_MAX : 2000 + (int64_t)sim_below(w->s, 60000);
+    q->snapshot_ms = !keeps && sim_below(w->s, 2) ? 500 + (int64_t)sim_below(w->s, 10000) : 0;
+    q->trailing_entries = 1 + (int32_t)sim_below(w->s, sim_below(w->s, 2) ? 5 : 100);
     q->segment_bytes = 4096 + (int64_t)sim_below(w->s, 100000);
     q->segment_ms = 3600000;
-    q->trailing_entries = 1 + (int32_t)sim_below(w->s, sim_below(w->s, 2) ? 5 : 100);
-    if (sim_below(w->s, 2))
-        q->retention_bytes = (int64_t)sim_below(w->s, 50000);
-    for (int i = 1; i <= n_of(w); i++)
-        q->voters[q->n_voters++] = i;
+    q->retention_ms = -1;
+    q->retention_bytes = sim_below(w->s, 2) ? -1 : (int64_t)sim_below(w->s, 50000);
 }
 
 static void voters_make(struct qworld *w)
 {
-    struct quorum_settings settings;
+    struct quorum_settings all = {.dir = QUORUM_DIR};
 
-    settings_draw(w, &settings);
+    all.election_ms = 200 + (int32_t)sim_below(w->s, 800);
+    all.heartbeat_ms = all.election_ms / (4 + (int32_t)sim_below(w->s, 6));
+    for (int i = 1; i <= n_of(w); i++)
+        all.voters[all.n_voters++] = i;
     for (int i = 1; i <= n_of(w); i++) {
         struct qnode *n = &w->nodes[i];
 
-        *n = (struct qnode){.sim = w->s, .cluster = &w->cluster, .node = i, .settings = settings};
+        *n = (struct qnode){.sim = w->s, .cluster = &w->cluster, .node = i, .settings = all};
+        log_settings_draw(w, &n->settings);
         n->settings.node_id = i;
         n->settings.directory_id.b[0] = (uint8_t)i;
         (void)sim_node(w->s, i); /* a disk begins with its machine */

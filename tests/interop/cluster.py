@@ -34,8 +34,10 @@ STEPS = [
     ("status, for people", QUORUM, "AT describe --status --human-readable"),
     ("replication", QUORUM, "AT describe --replication"),
     ("features", FEATURES, "AT describe"),
-    ("a release", FEATURES, "AT upgrade --release-version 4.3-IV0 --dry-run"),
-    ("a lower release", FEATURES, "AT downgrade --release-version 4.2-IV1 --dry-run"),
+    # A whole release (--release-version) names group.version, transaction.version and others, which come with what they
+    # switch on.
+    ("metadata.version", FEATURES, "AT upgrade --feature metadata.version=30"),
+    ("a lower metadata.version", FEATURES, "AT downgrade --feature metadata.version=29 --dry-run"),
     ("cluster id", TOOL, "cluster-id AT"),
     ("endpoints", TOOL, "list-endpoints AT"),
     ("fenced endpoints", TOOL, "list-endpoints AT --include-fenced-brokers"),

@@ -100,7 +100,7 @@ def main():
     ask.add_argument("--only", default="", help="only these clients and parts")
     ask.add_argument("--self", action="store_true", help="Kafka against itself")
     args = ask.parse_args()
-    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire"]
+    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire", "cluster"]
     parts = args.only.split(",") if args.only else parts
     tally, began = Tally(), time.monotonic()
 

@@ -229,8 +229,11 @@ void life_watch_registering(struct life_watch *w, struct broker_registration *r,
     const struct watched *b = find(w, r->request->broker_id);
     const struct image_broker *in = b ? image_broker(w->image, b->id) : NULL;
 
-    r->connected = b && (is_self(w, b) || b->n_open > 0);
-    r->session = r->connected || (b && !in->reg.fenced && now_ms - b->life.heard_ms < w->rules.session_ms);
+    bool heard = b && now_ms - b->life.heard_ms < w->rules.session_ms;
+
+    /* The connection of a machine that lost its power never ends by itself. */
+    r->connected = b && (is_self(w, b) || (b->n_open > 0 && heard));
+    r->session = r->connected || (heard && !in->reg.fenced);
 }
 
 /* The offset that each active broker has told; this process's own has what has committed. */

@@ -186,8 +186,9 @@ void decide_list_reassignments(const struct image *tip, const void *in, void *ou
  * the request. */
 struct broker_registration {
     const struct BrokerRegistrationRequest *request;
-    bool connected; /* the registered incarnation still has a liveness connection */
-    bool session;   /* … or has been heard within its session */
+    bool
+        connected; /* the registered incarnation still has a liveness connection, and its session isn't over */
+    bool session;  /* … or has been heard within its session */
 };
 void decide_broker_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 

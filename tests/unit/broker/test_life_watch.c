@@ -218,7 +218,8 @@ TEST(life_watch, another_epoch_begins_anew)
     post_drop(&p);
 }
 
-/* Who registers is told whether the one of that number lives: connected, or within its session. */
+/* Who registers is told whether the one of that number lives: connected, or within its session; a connection that nothing
+ * comes over any more says nothing, for that of a machine without power never ends. */
 TEST(life_watch, registrations_meet_what_is_known)
 {
     struct post p;
@@ -230,6 +231,8 @@ TEST(life_watch, registrations_meet_what_is_known)
     in.broker_id = THEM;
     life_watch_registering(p.w, &r, p.now);
     CHECK(r.connected && r.session);
+    life_watch_registering(p.w, &r, p.now + SESSION);
+    CHECK(!r.connected && !r.session);
     life_watch_closed(p.w, THEM, 20, p.now);
     life_watch_registering(p.w, &r, p.now);
     CHECK(!r.connected && r.session);

@@ -133,7 +133,7 @@ void quorum_snapshot_look(struct quorum *q)
 {
     const struct quorum_settings *s = &q->settings;
 
-    if (q->since_snapshot == 0 || q->held)
+    if (q->since_snapshot == 0 || q->held || q->stopped) /* nobody stops the timer any more */
         return;
     if ((s->snapshot_bytes > 0 && q->since_snapshot >= s->snapshot_bytes) ||
         q->applied + 1 - q->book.first > ENTRIES_MAX) {

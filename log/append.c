@@ -237,7 +237,7 @@ static enum err append_admit(struct log *log, const struct log_append *a, struct
 
     if (log->dir->offline)
         return E_KAFKA_STORAGE_ERROR;
-    if (log->dir->full && a->now_ms < log->dir->full_retry_ms)
+    if (log_still_full(log, a->now_ms))
         return E_FULL;
     err = log_room(log, a->bytes.len, a->now_ms);
     if (err)

@@ -85,6 +85,17 @@ enum err log_failed(struct log *log, enum err err, const char *doing)
 
 enum { LOOK_MS = 1000, LOOK_SHARE = 16 };
 
+/* Is now still within that wait? One that ends later than it could have begun is of a wall clock that was set back since. */
+static bool within(int64_t now_ms, int64_t until_ms, int64_t wait_ms)
+{
+    return now_ms < until_ms && until_ms - now_ms <= wait_ms;
+}
+
+bool log_still_full(const struct log *log, int64_t now_ms)
+{
+    return log->dir->full && within(now_ms, log->dir->full_retry_ms, FULL_RETRY_MS);
+}
+
 /* Many loops append to a disk, and others write to it too: one may take a small part of what is free without looking. */
 enum err log_room(struct log *log, size_t bytes, int64_t now_ms)
 {
@@ -93,7 +104,7 @@ enum err log_room(struct log *log, size_t bytes, int64_t now_ms)
 
     if (keep == 0)
         return E_OK;
-    if (!dir->full && (int64_t)bytes <= dir->room && now_ms < dir->room_until_ms) {
+    if (!dir->full && (int64_t)bytes <= dir->room && within(now_ms, dir->room_until_ms, LOOK_MS)) {
         dir->room -= (int64_t)bytes;
         return E_OK;
     }

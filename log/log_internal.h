@@ -102,6 +102,8 @@ enum err log_segment_drop(struct log *log, struct segment *s, int64_t now_ms);
 void log_remove_later(struct log_env *env, char *path, int64_t due_ms); /* takes the path */
 /* When what is given up now may be removed: file.delete.delay.ms, but at once where the disk has no room. */
 int64_t log_removal_ms(const struct log *log, int64_t now_ms);
+/* Its directory was full a moment ago: nothing is tried. */
+bool log_still_full(const struct log *log, int64_t now_ms);
 /* E_FULL: these bytes more would leave less than keep_free. */
 enum err log_room(struct log *log, size_t bytes, int64_t now_ms);
 /* A failure of the disk: E_FULL becomes the directory's state, anything else takes it offline. Returns what a

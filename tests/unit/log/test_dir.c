@@ -169,3 +169,18 @@ TEST(log_dir, a_full_disk_ends_by_itself)
     CHECK(sim_call(r.sim, r.io, LOOP_DISK, goes_on, &r));
     sim_drop(r.sim);
 }
+
+/* … also when the wall clock was set back meanwhile. */
+TEST(log_dir, a_full_disk_ends_whatever_the_clock_says)
+{
+    static struct retry r;
+
+    r.sim = sim_new(5);
+    r.io = sim_node(r.sim, 1);
+    world_config(&r.w);
+    CHECK(sim_call(r.sim, r.io, LOOP_DISK, fills_up, &r));
+    sim_wall_jump(r.sim, 1, -3600000);
+    (void)sim_run(r.sim, NULL, NULL, 2000000000);
+    CHECK(sim_call(r.sim, r.io, LOOP_DISK, goes_on, &r));
+    sim_drop(r.sim);
+}

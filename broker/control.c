@@ -405,6 +405,8 @@ static void call_back(struct msg *msg)
 
 static void call_answer(struct control_call *call)
 {
+    if (call->request && call->err == E_NOT_CONTROLLER)
+        call->request->abandoned = call->node->control->ending;
     call->msg.run = call_back;
     loop_post(call->back, &call->msg); /* last touch */
 }

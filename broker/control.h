@@ -4,6 +4,7 @@
  *         time of the request is over: clients of any broker may ask for anything and see no election.
  * Ends:   a request that can't be answered in its time, because a full disk holds up the log, ends with
  *         E_REQUEST_TIMED_OUT: so what waits here is bounded by what is admitted, and ends even if the disk stays full.
+ *         Clients of a broker that stops get no answer but the end of their connection: that one is asked elsewhere.
  * Full:   while the metadata log lives on its reserve (log/reserve.h), what may free room is decided, deletions and
  *         settings; the rest waits, in order, until there is room or its time is over.
  * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.

@@ -58,6 +58,8 @@ struct request {
     bool silent;         /* ended by request_skip() */
     struct uuid id;      /* which it keeps when it is sent again (Envelope); zero: none yet */
     bool not_controller; /* the controller was asked, and is another node's */
+    bool
+        abandoned; /* and this node stops: a broker's client gets no answer, so that it asks another broker */
 };
 
 /* A row per API that works (broker/api/handlers.def); ApiVersions announces just these. */

@@ -233,6 +233,8 @@ void request_reply(struct request *r)
         request_inside_end(q);
     else if (!r->conn)
         request_skip(r);
+    else if (r->abandoned && !r->listener->controller)
+        request_abort(r);
     else if (!request_reply_listed(r))
         request_encoded(q, encode(q, 0));
 }

@@ -80,6 +80,13 @@ static int put_head(char *to, size_t room, int64_t wall_ms, const struct row *ro
                     logger_names[row->logger]);
 }
 
+bool trace_says(struct io *io, enum trace_id id)
+{
+    ASSERT(id < TR_COUNT);
+    return rows[id].level <=
+           atomic_load_explicit(&io_trace(io)->levels[rows[id].logger], memory_order_relaxed);
+}
+
 void trace_emit(struct io *io, enum trace_id id, const char *format, ...)
 {
     struct trace *t = io_trace(io);
@@ -88,7 +95,7 @@ void trace_emit(struct io *io, enum trace_id id, const char *format, ...)
 
     ASSERT(id < TR_COUNT);
     atomic_fetch_add_explicit(&t->counts[id], 1, memory_order_relaxed);
-    if (rows[id].level > atomic_load_explicit(&t->levels[rows[id].logger], memory_order_relaxed))
+    if (!trace_says(io, id))
         return;
 
     size_t head = (size_t)put_head(line, sizeof(line), io_wall_ms(io), &rows[id]), room = sizeof(line) - head;

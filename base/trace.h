@@ -29,6 +29,8 @@ struct trace *trace_new(struct heap *h);
 void trace_drop(struct trace *t, struct heap *h);
 void trace_emit(struct io *io, enum trace_id id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Does the row make a line now? For what costs something to say. */
+bool trace_says(struct io *io, enum trace_id id);
 uint64_t trace_count(const struct trace *t, enum trace_id id);
 const char *trace_name(enum trace_id id);
 

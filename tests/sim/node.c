@@ -284,8 +284,16 @@ void io_say(struct io *io, struct slice line)
 {
     world_event(io->s, "say", io->node, 0, (int64_t)line.len);
     world_fold_bytes(io->s, line.p, line.len);
+    if (io->s->ear)
+        io->s->ear(io->s->ear_arg, io->node, line);
     if (io->s->opt.print)
         printf("%12lld n%-3d | %.*s\n", (long long)io->s->now, io->node, (int)line.len, (const char *)line.p);
+}
+
+void sim_ear_set(struct sim *s, sim_ear ear, void *arg)
+{
+    s->ear = ear;
+    s->ear_arg = arg;
 }
 
 void io_on_stop(struct io *io, struct loop *loop, struct msg *stop)

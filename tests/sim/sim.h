@@ -128,3 +128,7 @@ void sim_reset(struct sim *s, int a, int b); /* every connection between them */
 typedef void (*sim_tap)(void *arg, uint64_t conn, int from, int to, uint16_t port, bool dialler,
                         struct slice bytes);
 void sim_tap_set(struct sim *s, sim_tap tap, void *arg);
+
+/* Every line that a node says, as it says it: rows of the trace table. For judges. */
+typedef void (*sim_ear)(void *arg, int node, struct slice line);
+void sim_ear_set(struct sim *s, sim_ear ear, void *arg);

@@ -55,6 +55,8 @@ struct sim {
     int n_links;
     sim_tap tap;
     void *tap_arg;
+    sim_ear ear;
+    void *ear_arg;
 };
 
 /* One start of a node. */

@@ -61,15 +61,15 @@ static void settings_load(struct whole *w, const char *const *sets, int n_sets)
 }
 
 /* What `weir format` leaves, durable. */
-static void dir_format(struct whole *w, int i)
+void whole_dir(struct whole *w, const char *dir, uint8_t mark)
 {
     char path[WORDS], text[256], uuid[UUID_TEXT_LEN + 1];
     struct uuid id = {0};
 
-    memset(id.b, 0x11 + i, sizeof(id.b)); /* of node 1; each other node has its own */
+    memset(id.b, mark, sizeof(id.b)); /* of node 1; each other node has its own */
     id.b[0] = (uint8_t)(id.b[0] + w->id - 1);
     uuid_text(id, uuid);
-    snprintf(path, sizeof(path), "/data/%d/meta.properties", i);
+    snprintf(path, sizeof(path), "%s/meta.properties", dir);
     snprintf(text, sizeof(text), "#\nversion=1\ncluster.id=sim-cluster\nnode.id=%d\ndirectory.id=%s\n", w->id,
              uuid);
     ASSERT(sim_file_put(w->s, w->id, path, text, strlen(text)) == E_OK);
@@ -84,9 +84,12 @@ struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *se
     *w = (struct whole){.s = s, .id = id, .heap = heap, .n_dirs = n_dirs};
     settings_load(w, sets, n_sets);
     (void)sim_node(s, id); /* a disk begins with its machine */
-    for (int i = 0; i < n_dirs; i++)
-        dir_format(w, i);
     sim_exit(s, id);
+    for (int i = 0; i < n_dirs; i++) {
+        char dir[WORDS];
+        snprintf(dir, sizeof(dir), "/data/%d", i);
+        whole_dir(w, dir, (uint8_t)(0x11 + i));
+    }
     return w;
 }
 

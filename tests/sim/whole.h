@@ -32,6 +32,8 @@ enum { WHOLE_PORT = 9092 };
 /* sets: "name=value", over what one node with port 9092 and a directory /data/0 needs. A world may hold several, at
  * 10.0.0.<id>, each with directory ids of its own; who the voters are they are told by `sets`. */
 struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *sets, int n_sets);
+/* Formats another directory, for metadata.log.dir. mark: its id is made from it, from 0x20 on. */
+void whole_dir(struct whole *w, const char *dir, uint8_t mark);
 void whole_start(struct whole *w);
 void whole_stop(struct whole *w); /* SIGTERM */
 void whole_crash(struct whole *w, enum sim_crash how);

@@ -1,0 +1,334 @@
+#include "base/check.h"
+#include "cluster_client_internal.h"
+#include "scenario.h"
+#include "whole.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const int64_t TICK_NS = 200000000, REDIAL_NS = 200000000, PATIENCE_NS = 9000000000;
+enum { TIMEOUT_MS = 4000, BELOW_BROKERS = 16 };
+
+void owned_name(const struct asker *a, int i, char name[TRUTH_NAME])
+{
+    snprintf(name, TRUTH_NAME, "of%d-%d", a->number, i);
+}
+
+/* ---- questions ---- */
+
+static void ask(struct asker *a, enum question q, int version, const void *in)
+{
+    a->question = q;
+    a->c->tally.asked++;
+    sim_note(a->c->s, "client %d asks node %d: question %d about %d", a->number, a->broker, q, a->at);
+    (void)wire_ask(&a->wire, &a->ask, version, in);
+}
+
+static void create(struct asker *a, enum question q, int partitions, int replicas, bool only_look)
+{
+    struct CreateTopicsRequest *in = wire_in(&a->ask, API_CreateTopics);
+    char name[TRUTH_NAME];
+
+    owned_name(a, a->at, name);
+    in->timeout_ms = TIMEOUT_MS;
+    in->validate_only = only_look;
+    PROTO_ARRAY_NEW(&a->ask.arena, CreateTopicsRequest_CreatableTopic, in->topics, 1);
+    in->topics.v[0].name = arena_copy(&a->ask.arena, SLICE(name));
+    in->topics.v[0].num_partitions = partitions;
+    in->topics.v[0].replication_factor = (int16_t)replicas;
+    ask(a, q, CREATE_VERSION, in);
+}
+
+static void create_new(struct asker *a, int replicas)
+{
+    struct owned *o;
+
+    if (a->n_owned == OWNED_MAX)
+        return;
+    a->at = a->n_owned++;
+    o = &a->owned[a->at];
+    *o = (struct owned){.is = OWN_MAYBE, .parts = 1 + (int)sim_below(a->c->s, PARTS_START_MAX)};
+    create(a, ASK_CREATE, o->parts, replicas, false);
+}
+
+static void delete (struct asker *a, enum question q)
+{
+    struct DeleteTopicsRequest *in = wire_in(&a->ask, API_DeleteTopics);
+    struct slice *names = arena_alloc(&a->ask.arena, sizeof(*names));
+    char name[TRUTH_NAME];
+
+    owned_name(a, a->at, name);
+    names[0] = arena_copy(&a->ask.arena, SLICE(name));
+    in->topic_names.v = names;
+    in->topic_names.n = 1;
+    in->timeout_ms = TIMEOUT_MS;
+    if (q == ASK_DELETE)
+        a->owned[a->at].is = OWN_LEAVING;
+    ask(a, q, 5, in);
+}
+
+static void grow(struct asker *a)
+{
+    struct CreatePartitionsRequest *in = wire_in(&a->ask, API_CreatePartitions);
+    struct owned *o = &a->owned[a->at];
+    char name[TRUTH_NAME];
+
+    if (o->growing || o->parts + 1 >= TRUTH_PARTS)
+        return;
+    o->growing = true;
+    owned_name(a, a->at, name);
+    in->timeout_ms = TIMEOUT_MS;
+    PROTO_ARRAY_NEW(&a->ask.arena, CreatePartitionsRequest_CreatePartitionsTopic, in->topics, 1);
+    in->topics.v[0].name = arena_copy(&a->ask.arena, SLICE(name));
+    in->topics.v[0].count = o->parts + 1;
+    in->topics.v[0].assignments.n = -1;
+    ask(a, ASK_GROW, 3, in);
+}
+
+static void setting(struct asker *a)
+{
+    struct IncrementalAlterConfigsRequest *in = wire_in(&a->ask, API_IncrementalAlterConfigs);
+    struct arena *m = &a->ask.arena;
+    char name[TRUTH_NAME];
+
+    owned_name(a, a->at, name);
+    snprintf(a->value, sizeof(a->value), "%lld", 1000000 + (long long)a->c->values++);
+    PROTO_ARRAY_NEW(m, IncrementalAlterConfigsRequest_AlterConfigsResource, in->resources, 1);
+    in->resources.v[0].resource_type = SETTING_TOPIC;
+    in->resources.v[0].resource_name = arena_copy(m, SLICE(name));
+    PROTO_ARRAY_NEW(m, IncrementalAlterConfigsRequest_AlterableConfig, in->resources.v[0].configs, 1);
+    in->resources.v[0].configs.v[0].name = SLICE("retention.ms");
+    in->resources.v[0].configs.v[0].value = arena_copy(m, SLICE(a->value));
+    ask(a, ASK_SETTING, 1, in);
+}
+
+static void describe(struct asker *a)
+{
+    struct DescribeConfigsRequest *in = wire_in(&a->ask, API_DescribeConfigs);
+    struct arena *m = &a->ask.arena;
+    struct slice *keys = arena_alloc(m, sizeof(*keys));
+    char name[TRUTH_NAME];
+
+    owned_name(a, a->at, name);
+    keys[0] = SLICE("retention.ms");
+    PROTO_ARRAY_NEW(m, DescribeConfigsRequest_DescribeConfigsResource, in->resources, 1);
+    in->resources.v[0].resource_type = SETTING_TOPIC;
+    in->resources.v[0].resource_name = arena_copy(m, SLICE(name));
+    in->resources.v[0].configuration_keys.v = keys;
+    in->resources.v[0].configuration_keys.n = 1;
+    ask(a, ASK_DESCRIBE, 4, in);
+}
+
+static void metadata(struct asker *a)
+{
+    struct MetadataRequest *in = wire_in(&a->ask, API_Metadata);
+
+    in->topics.n = -1;
+    in->allow_auto_topic_creation = false;
+    ask(a, ASK_METADATA, 12, in);
+}
+
+static void cluster(struct asker *a)
+{
+    ask(a, ASK_CLUSTER, 2, wire_in(&a->ask, API_DescribeCluster));
+}
+
+/* One of its topics in that state, into a->at. */
+static bool pick(struct asker *a, enum ownership is)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < a->n_owned; i++)
+        if (a->owned[i].is == is && sim_below(a->c->s, ++n) == 0)
+            a->at = i;
+    return n > 0;
+}
+
+static void ask_anything(struct asker *a)
+{
+    struct sim *s = a->c->s;
+
+    switch (sim_below(s, 16)) {
+    case 0:
+    case 1:
+    case 2:
+        create_new(a, 1 + (int)sim_below(s, (uint64_t)a->c->n_brokers));
+        break;
+    case 3:
+        if (pick(a, OWN_SURE))
+            delete (a, ASK_DELETE);
+        break;
+    case 4:
+        if (pick(a, OWN_GONE))
+            delete (a, ASK_DELETE_GONE);
+        break;
+    case 5:
+    case 6:
+        if (pick(a, OWN_SURE))
+            create(a, ASK_CREATE_AGAIN, 1, 1, sim_below(s, 2));
+        break;
+    case 7:
+        if (pick(a, OWN_GONE))
+            create(a, ASK_CREATE_GONE, 1, 1, true);
+        break;
+    case 8:
+        if (pick(a, OWN_SURE))
+            grow(a);
+        break;
+    case 9:
+    case 10:
+        if (pick(a, OWN_SURE))
+            setting(a);
+        break;
+    case 11:
+        if (pick(a, OWN_SURE))
+            describe(a);
+        break;
+    case 12:
+        cluster(a);
+        break;
+    default:
+        metadata(a);
+    }
+}
+
+/* ---- connections ---- */
+
+static int broker_next(struct asker *a)
+{
+    if (a->c->to_goal)
+        for (int i = 1; i <= a->c->n_brokers; i++)
+            if ((a->to_ask | a->to_see) >> i & 1)
+                return i;
+    return 1 + (int)sim_below(a->c->s, (uint64_t)a->c->n_brokers);
+}
+
+static void dial(struct timer *t)
+{
+    struct asker *a = container_of(t, struct asker, again);
+    struct addr to;
+
+    a->broker = broker_next(a);
+    a->knows = -1;
+    a->c->tally.dials++;
+    to = sim_addr(a->broker, WHOLE_PORT);
+    wire_dial(&a->wire, &to);
+}
+
+static void dial_soon(struct asker *a)
+{
+    timer_set(a->c->loop, &a->again, loop_now(a->c->loop) + (int64_t)sim_below(a->c->s, (uint64_t)REDIAL_NS));
+}
+
+static void lost(struct wire *w, enum err why)
+{
+    dial_soon(w->arg);
+}
+
+static void ticked(struct timer *t)
+{
+    struct asker *a = container_of(t, struct asker, tick);
+    bool goal = a->c->to_goal, asks = a->to_ask >> a->broker & 1, sees = a->to_see >> a->broker & 1;
+
+    timer_set(a->c->loop, t, loop_now(a->c->loop) + (int64_t)sim_below(a->c->s, (uint64_t)TICK_NS));
+    if (a->ask.wire || !a->wire.open)
+        return;
+    if (goal ? !asks && !sees && (a->to_ask | a->to_see) : sim_below(a->c->s, BELOW_BROKERS) == 0)
+        wire_cut(&a->wire); /* to another */
+    else if (goal && asks)
+        create_new(a, a->c->n_brokers);
+    else if (goal)
+        metadata(a);
+    else
+        ask_anything(a);
+}
+
+static void done(struct wire_ask *ask)
+{
+    struct asker *a = ask->arg;
+
+    if (ask->err)
+        a->c->tally.unanswered++;
+    else
+        asker_answered(a);
+}
+
+/* ---- the set ---- */
+
+static void start_run(struct msg *msg)
+{
+    struct cclients *c = container_of(msg, struct cclients, start);
+
+    for (int i = 0; i < ASKERS; i++) {
+        struct asker *a = &c->askers[i];
+        a->c = c;
+        a->number = i;
+        wire_init(&a->wire, c->io, c->loop);
+        a->wire.patience = PATIENCE_NS;
+        a->wire.lost = lost;
+        a->wire.arg = a;
+        wire_ask_init(&a->ask, c->io);
+        a->ask.done = done;
+        a->ask.arg = a;
+        a->again.fire = dial;
+        a->tick.fire = ticked;
+        list_init(&a->again.link);
+        list_init(&a->tick.link);
+        dial_soon(a);
+        ticked(&a->tick);
+    }
+}
+
+struct cclients *cclients_new(struct sim *s, int node, int n_brokers, struct cbook *book)
+{
+    struct cclients *c = calloc(1, sizeof(*c));
+
+    *c = (struct cclients){.s = s, .node = node, .n_brokers = n_brokers, .book = book};
+    c->io = sim_node(s, node);
+    c->loop = loop_start(c->io, LOOP_NET, "clients");
+    return c;
+}
+
+void cclients_start(struct cclients *c)
+{
+    c->start.run = start_run;
+    loop_post(c->loop, &c->start);
+}
+
+void cclients_goal(struct cclients *c)
+{
+    c->to_goal = true;
+    for (int i = 0; i < ASKERS; i++)
+        c->askers[i].to_ask = c->askers[i].to_see = (1u << (c->n_brokers + 1)) - 2;
+}
+
+bool cclients_reached(const struct cclients *c)
+{
+    for (int i = 0; i < ASKERS; i++)
+        if (c->askers[i].to_ask | c->askers[i].to_see)
+            return false;
+    return true;
+}
+
+void cclients_rest(struct cclients *c)
+{
+    c->to_goal = false;
+}
+
+void cclients_say(const struct cclients *c)
+{
+    for (int i = 0; i < ASKERS; i++)
+        fprintf(stderr, "client %d at node %d%s%s: brokers to ask %x, to see well %x\n", i,
+                c->askers[i].broker, c->askers[i].wire.open ? "" : ", not connected",
+                c->askers[i].ask.wire ? ", waits" : "", c->askers[i].to_ask, c->askers[i].to_see);
+}
+
+const struct cclients_tally *cclients_tally(const struct cclients *c)
+{
+    return &c->tally;
+}
+
+void cclients_drop(struct cclients *c)
+{
+    sim_crash(c->s, c->node, SIM_PROCESS);
+    free(c);
+}

@@ -1,0 +1,29 @@
+/* Clients of a cluster who administrate: each asks one question at a time, of any broker, and keeps books of what it was
+ * told.
+ *
+ * Always: what was answered as done is in the committed log, and stays: a topic that was made is there for whoever has the
+ *         controller asked (making it again is refused), one that was deleted isn't;
+ *         Metadata is the state of one offset of the committed log, and on one connection never an older one;
+ *         nobody hears NOT_CONTROLLER from a broker.
+ * Loop:   one NET loop of the clients' machine, which never fails. A lie ends the process. */
+#pragma once
+#include "cluster_book.h"
+
+struct cclients;
+
+struct cclients_tally {
+    uint64_t dials, asked, unanswered, late, refused;
+    uint64_t made, deleted, grown, settings, twice; /* twice: a broker asked again, and it had been done */
+    uint64_t metadata, stale, made_checks, gone_checks, clusters, described;
+};
+
+struct cclients *cclients_new(struct sim *s, int node, int n_brokers, struct cbook *book);
+void cclients_start(struct cclients *c);
+/* From now on the goal is: each client has made a topic on as many brokers as there are by asking each of them, and each has
+ * shown it the newest state. */
+void cclients_goal(struct cclients *c);
+bool cclients_reached(const struct cclients *c);
+void cclients_rest(struct cclients *c);      /* no goal any more: anything goes */
+void cclients_say(const struct cclients *c); /* who hasn't, on standard error */
+const struct cclients_tally *cclients_tally(const struct cclients *c);
+void cclients_drop(struct cclients *c); /* ends the machine */

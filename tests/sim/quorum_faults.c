@@ -1,9 +1,8 @@
 #include "quorum_faults.h"
 #include "base/check.h"
-#include "log/reserve.h"
+#include "faults.h"
 #include "tally.h"
 
-enum { WALL_MS_MAX = 3600000 };
 static const int64_t MS = 1000000, HUNT_NS = 3000000000;
 
 static int n_of(const struct qworld *w)
@@ -89,60 +88,33 @@ static void arm(struct qworld *w, int i)
     sim_fail_at(w->s, i, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 200), fault);
 }
 
-/* Nothing passes between it and some others, one way or both. */
 static void cut(struct qworld *w, int i)
 {
-    bool out = sim_below(w->s, 3) > 0, in = !out || sim_below(w->s, 2);
-    int spared = sim_below(w->s, 2) ? any(w) : 0;
-
-    tally_add(in && out ? TALLY_quorum_cuts : TALLY_quorum_cuts_one_way, 1);
-    for (int k = 1; k <= n_of(w); k++) {
-        if (k == i || k == spared)
-            continue;
-        if (out)
-            sim_partition(w->s, i, k, true);
-        if (in)
-            sim_partition(w->s, k, i, true);
-    }
+    tally_add(fault_cut(w->s, i, n_of(w)) ? TALLY_quorum_cuts : TALLY_quorum_cuts_one_way, 1);
 }
 
 static void link_slow(struct qworld *w, int i)
 {
-    struct sim_link link = sim_link_plain(w->s);
-
     tally_add(TALLY_quorum_slow_links, 1);
-    link.net.max += (int64_t)sim_below(w->s, 500) * MS;
-    if (sim_below(w->s, 2))
-        link.bytes_per_s = 20000 + (int64_t)sim_below(w->s, 1000000);
-    for (int k = 1; k <= n_of(w); k++)
-        if (k != i && sim_below(w->s, 2))
-            sim_link(w->s, i, k, &link);
+    fault_link_slow(w->s, i, n_of(w));
 }
 
 static void disk_slow(struct qworld *w, int i)
 {
-    int64_t max = (int64_t)(20 + sim_below(w->s, 400)) * MS;
-    struct sim_range speed = {max / 4, max};
-
     tally_add(TALLY_quorum_slow_disks, 1);
-    sim_disk_speed(w->s, i, &speed);
+    fault_disk_slow(w->s, i);
 }
 
 static void disk_stall(struct qworld *w, int i)
 {
     tally_add(TALLY_quorum_stalls, 1);
-    sim_disk_stall(w->s, i, sim_now(w->s) + (int64_t)sim_below(w->s, 1500) * MS);
+    fault_disk_stall(w->s, i);
 }
 
-/* Somebody else's bytes: the reserve that the quorum keeps is in them, or not. */
 static void disk_fill(struct qworld *w, int i)
 {
-    int64_t left = (int64_t)sim_below(w->s, 20000), used = sim_disk_used(w->s, i);
-
     tally_add(TALLY_quorum_full_disks, 1);
-    if (sim_below(w->s, 2) && used > LOG_RESERVE_BYTES)
-        used -= LOG_RESERVE_BYTES;
-    sim_disk_limit(w->s, i, used + left);
+    fault_disk_fill(w->s, i);
 }
 
 static void pause(struct qworld *w, int i)
@@ -158,15 +130,13 @@ static void wall_jump(struct qworld *w, int i)
     if (qfault_is_down(w, i))
         return;
     tally_add(TALLY_quorum_wall_jumps, 1);
-    sim_wall_jump(w->s, i, (int64_t)sim_below(w->s, 2 * WALL_MS_MAX) - WALL_MS_MAX);
+    fault_wall_jump(w->s, i);
 }
 
 static void resets(struct qworld *w, int i)
 {
     tally_add(TALLY_quorum_resets, 1);
-    for (int k = 1; k <= n_of(w); k++)
-        if (k != i)
-            sim_reset(w->s, i, k);
+    fault_resets(w->s, i, n_of(w));
 }
 
 static void all_crash(struct qworld *w)
@@ -228,12 +198,7 @@ void qfault_any(struct qworld *w)
 
 void qfault_well(struct qworld *w, int i)
 {
-    sim_disk_limit(w->s, i, -1);
-    sim_disk_speed(w->s, i, NULL);
-    sim_disk_stall(w->s, i, 0);
-    sim_fail_at(w->s, i, 0, SIM_EIO);
-    if (sim_paused(w->s, i))
-        sim_pause(w->s, i, false);
+    fault_over(w->s, i);
 }
 
 void qfault_revive(struct qworld *w, int i)

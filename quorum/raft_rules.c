@@ -1,5 +1,5 @@
 /* Seven rules that libraft 0.15.0 leaves to its raft_io, and that it isn't safe without. Each was found by losing a
- * committed entry, or a process, in simulation; each has a canary that removes it.
+ * committed entry, or a process, in simulation; canaries.def removes those that a seed catches.
  *
  *  1. A new leader appends a barrier in the callback that elected it, and takes no success of a follower before that
  *     barrier is on its own disk, but keeps it until then: else it would commit entries of older terms by counting

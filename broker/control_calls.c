@@ -1,0 +1,208 @@
+#include "broker/control_internal.h"
+
+/* Requests from the NET loops: decided here where this node leads, else where another does. */
+
+enum { CALL_WAIT_MS = 30000 };
+
+static void call_back(struct msg *msg)
+{
+    struct control_call *c = container_of(msg, struct control_call, msg);
+
+    if (c->request && c->err == E_NOT_CONTROLLER)
+        c->request->not_controller = true;
+    c->done(c); /* last touch */
+}
+
+static void call_answer(struct control_call *call)
+{
+    if (call->request && call->err == E_NOT_CONTROLLER)
+        call->request->abandoned = call->node->control->ending;
+    call->msg.run = call_back;
+    loop_post(call->back, &call->msg); /* last touch */
+}
+
+void control_answers_post(struct control *c)
+{
+    list_each_safe (it, &c->decided) {
+        list_remove(it);
+        call_answer(container_of(it, struct control_call, ctl.link));
+    }
+}
+
+static void call_submit(struct control_call *call);
+
+/* The time that the controller there takes is counted there. */
+static void call_returned(struct uplink_call *up)
+{
+    struct control_call *call = container_of(up, struct control_call, up);
+
+    call->err = up->err;
+    if (up->here)
+        call_submit(call);
+    else
+        call_answer(call);
+}
+
+/* This node doesn't lead, or not any more (call->err): another may. */
+static void call_elsewhere(struct control_call *call)
+{
+    struct control *c = call->node->control;
+
+    timer_stop(&call->timer);
+    if (c->ending || !forward_may(call)) {
+        call_answer(call);
+        return;
+    }
+    forward_call(call);
+    call->up.done = call_returned;
+    call->up.timeout_ms = (call->deadline - loop_now(c->loop)) / 1000000;
+    uplink_send(c->uplink, &call->up);
+}
+
+static void call_confirmed(struct quorum_confirm *confirm, enum err err)
+{
+    struct control_call *call = container_of(confirm, struct control_call, confirm);
+
+    call->err = err;
+    if (err)
+        call_elsewhere(call);
+    else
+        call_answer(call);
+}
+
+/* An answer for which nothing had to commit may be an old leader's: a majority says that it isn't. */
+static void call_decided(struct ctl_request *r, enum err err)
+{
+    struct control_call *call = container_of(r, struct control_call, ctl);
+    struct control *c = call->node->control;
+
+    timer_stop(&call->timer);
+    call->err = err;
+    if (!err)
+        overseer_after(c->overseer, call);
+    if (err == E_NOT_CONTROLLER) {
+        call_elsewhere(call);
+    } else if (c->committing) {
+        list_add(&c->decided, &r->link);
+    } else if (!err && c->n_voters > 1) {
+        ASSERT(c->quorum);
+        call->confirm.done = call_confirmed;
+        quorum_confirm(c->quorum, &call->confirm);
+    } else {
+        call_answer(call);
+    }
+}
+
+/* Deletions and settings may free some; what a broker says of itself is little, and it must be heard. */
+static bool needs_no_room(ctl_decide_fn decide)
+{
+    return decide == decide_delete_topics || decide == decide_alter_configs ||
+           decide == decide_incremental_alter_configs || decide == decide_broker_registration ||
+           decide == decide_broker_heartbeat;
+}
+
+void control_held_end(struct control *c, enum err err)
+{
+    list_each_safe (it, &c->held) {
+        struct control_call *call = container_of(it, struct control_call, ctl.link);
+
+        list_remove(it);
+        call->held = false;
+        if (!err) {
+            control_submit(c, &call->ctl);
+            continue;
+        }
+        call->err = err;
+        call_elsewhere(call);
+    }
+}
+
+/* A request whose records are partly on their way is answered when all of them are. */
+static void call_late(struct timer *timer)
+{
+    struct control_call *call = container_of(timer, struct control_call, timer);
+
+    if (call->held)
+        list_remove(&call->ctl.link);
+    else if (!ctl_cancel(call->node->control->ctl, &call->ctl))
+        return;
+    call->held = false;
+    call->err = E_REQUEST_TIMED_OUT;
+    call_answer(call);
+}
+
+static void call_submit(struct control_call *call)
+{
+    struct control *c = call->node->control;
+
+    timer_set(c->loop, &call->timer, call->deadline);
+    call->ctl = (struct ctl_request){.decide = call->decide,
+                                     .in = call->in,
+                                     .out = call->out,
+                                     .version = call->version,
+                                     .id = call->id,
+                                     .arena = call->arena,
+                                     .done = call_decided};
+    if (c->leads)
+        overseer_before(c->overseer, call);
+    call->held = c->tight && c->leads && !c->ending && !needs_no_room(call->decide);
+    if (call->held)
+        list_add(&c->held, &call->ctl.link);
+    else
+        control_submit(c, &call->ctl);
+}
+
+static void call_arrived(struct msg *msg)
+{
+    struct control_call *call = container_of(msg, struct control_call, msg);
+    int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
+
+    if (call->request && uuid_is_zero(call->id))
+        io_random(call->node->io, call->id.b, sizeof(call->id.b));
+    call->timer = (struct timer){.fire = call_late};
+    call->deadline = loop_now(call->node->control->loop) + ms * 1000000;
+    call_submit(call);
+}
+
+void control_call(struct control_call *c)
+{
+    if (c->request) {
+        c->peer = *c->request->peer;
+        c->principal = *c->request->principal;
+        c->id = c->request->id;
+    }
+    c->msg.run = call_arrived;
+    loop_post(c->node->control->loop, &c->msg);
+}
+
+struct decided {
+    struct control_call call;
+    void (*failed)(struct request *r, enum err err);
+};
+
+static void request_decided(struct control_call *c)
+{
+    struct request *r = c->arg;
+
+    if (c->err)
+        container_of(c, struct decided, call)->failed(r, c->err);
+    request_reply(r);
+}
+
+void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(struct request *r, enum err err))
+{
+    struct decided *d = arena_alloc(&r->arena, sizeof(*d));
+
+    d->failed = failed;
+    d->call.node = r->net->node;
+    d->call.back = r->net->loop;
+    d->call.request = r;
+    d->call.decide = decide;
+    d->call.in = r->in;
+    d->call.out = r->out;
+    d->call.version = r->version;
+    d->call.arena = &r->arena;
+    d->call.done = request_decided;
+    d->call.arg = r;
+    control_call(&d->call);
+}

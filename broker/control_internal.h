@@ -1,0 +1,67 @@
+/* What the files of the control loop share; nobody else includes it. control.c decides in turns and publishes, control_calls.c
+ * has the requests of the other loops, control_quorum.c the metadata log and those that it comes from.
+ * Loop: the control loop, but for messages that name another. */
+#pragma once
+#include "base/check.h"
+#include "base/trace.h"
+#include "broker/control.h"
+#include "broker/link/follow.h"
+#include "broker/link/followers.h"
+#include "broker/link/forward.h"
+#include "broker/link/raft_link.h"
+#include "broker/overseer.h"
+#include "broker/publish.h"
+
+struct flight {
+    struct quorum_entry entry;
+    struct control *control;
+};
+
+struct control {
+    struct node *node;
+    struct loop *loop;
+    struct control_settings settings;
+    struct control_ops ops;
+    struct ctl_rules rules;
+    struct controller *ctl;
+    struct quorum *quorum;
+    struct uplink *uplink;
+    struct overseer *overseer;
+    struct msg uplink_ended, overseer_ended;
+    int n_ended;             /* of these two */
+    struct msg *calls_ended; /* who waits for both */
+    struct follow *follow;   /* NULL: this node votes */
+    int n_voters;
+    struct publisher *publisher;
+    struct flight flight[CTL_FLIGHT_MAX];
+    struct ctl_request first; /* of a new cluster */
+    struct bootstrap bootstrap;
+    struct arena first_arena;
+    bool bootstrapping;
+    struct msg turn;
+    bool turn_posted;
+    bool committing;     /* answers wait in `decided` for the image that they speak of */
+    struct list decided; /* struct control_call.ctl.link */
+    bool tight;          /* the metadata log lives on its reserve */
+    struct list held;    /* struct control_call.ctl.link: until there is room */
+    bool leads;          /* the quorum says so */
+    bool publishing;     /* control_publish() was called */
+    bool ending;         /* control_end_waits() was called */
+    struct msg *stopped;
+    struct msg drained;
+};
+
+/* ---- control.c ---- */
+void control_turn(struct control *c); /* soon */
+void control_submit(struct control *c, struct ctl_request *r);
+void control_moved(struct control *c); /* the committed image is another one */
+void control_first(struct control *c); /* this node leads: the first records, if there are none */
+
+/* ---- control_calls.c ---- */
+/* err: nobody decides them any more; E_OK: now they are decided, in the order in which they came. */
+void control_held_end(struct control *c, enum err err);
+void control_answers_post(struct control *c); /* to all whose image has been published */
+
+/* ---- control_quorum.c ---- */
+void control_quorum_begin(struct control *c);
+void control_propose(void *arg, struct ctl_batch *b);

@@ -291,6 +291,8 @@ void rule_commit(struct raft_message *m);                       /* 7: of what it
 bool rule_silent(const struct quorum *q, const struct raft_message *m); /* 3: true: say nothing */
 void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and 5: what a result may say */
 
+/* 9: what the library thinks of this server while it looks at that vote */
+void rule_vote_as(struct quorum *q, const struct raft_message *m, int from, int to);
 bool rule_vote_once(const struct quorum *q, const struct raft_message *m); /* 8: true: drop it */
 
 /* ---- membership.c ---- */

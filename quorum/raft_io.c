@@ -307,6 +307,8 @@ static int io_send(struct raft_io *io, struct raft_io_send *req, const struct ra
 
 void raft_give(struct quorum *q, struct raft_message *m)
 {
+    int at = voters_of_server(&q->voters, q->server_id);
+    bool spare = at >= 0 && q->voters.v[at].role == VOTER_SPARE;
     char address[16];
 
     raft_enter(q);
@@ -324,7 +326,11 @@ void raft_give(struct quorum *q, struct raft_message *m)
         q->in_recv = true;
         q->result_max = m->append_entries.prev_log_index + m->append_entries.n_entries;
     }
+    if (spare)
+        rule_vote_as(q, m, RAFT_SPARE, RAFT_VOTER);
     q->raft_recv(&q->raft_io, m);
+    if (spare)
+        rule_vote_as(q, m, RAFT_VOTER, RAFT_SPARE);
     q->in_recv = false;
     q->incoming = SLICE_NULL;
     quorum_observe(q);

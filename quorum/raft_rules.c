@@ -15,8 +15,10 @@
  *  7. A follower learns of a commit up to the end of the request that tells it: the library would take its own stale tail
  *     behind that for committed.
  *
- * And one for membership.c:
+ * And two for membership.c:
  *  8. A server votes once in an epoch, also while it gives its leadership away: the library would vote for the heir again.
+ *  9. A server votes whether or not its own log says that it may: the candidate counts by its own. Else one that becomes the
+ *     second voter, and has gone before it was told so, leaves the first one without a majority for ever.
  */
 #include "quorum/raft_internal.h"
 
@@ -135,4 +137,13 @@ bool rule_vote_once(const struct quorum *q, const struct raft_message *m)
     return m->type == RAFT_IO_REQUEST_VOTE && q->raft.transfer && !m->request_vote.pre_vote &&
            m->request_vote.term <= q->raft.current_term && q->raft.voted_for != 0 &&
            q->raft.voted_for != m->request_vote.candidate_id;
+}
+
+void rule_vote_as(struct quorum *q, const struct raft_message *m, int from, int to)
+{
+    struct raft_configuration *c = &q->raft.configuration;
+
+    for (unsigned i = 0; i < c->n && m->type == RAFT_IO_REQUEST_VOTE; i++)
+        if (c->servers[i].id == q->raft.id && c->servers[i].role == from)
+            c->servers[i].role = to;
 }

@@ -104,6 +104,8 @@ static bool on_send(void *arg, int32_t node, struct slice bytes)
 {
     struct qnode *n = arg;
 
+    if (node > n->cluster->n) /* it was added, and doesn't exist */
+        return false;
     qwire_sent(qbook_wire(n->book), n->node, node, bytes);
     return qnet_send(&n->net, node, KIND_RAFT, SLICE_NULL, bytes);
 }
@@ -240,6 +242,7 @@ static void count_life(struct qnode *n)
     tally->truncations += trace_count(t, TR_quorum_truncated);
     tally->full += trace_count(t, TR_quorum_full);
     tally->bad_messages += trace_count(t, TR_quorum_message_bad);
+    tally->additions_undone += trace_count(t, TR_quorum_change_undone);
 }
 
 static void gone_run(struct msg *msg)
@@ -256,9 +259,9 @@ static void stopped_run(struct msg *msg)
     struct qnode *n = container_of(msg, struct qnode, stopped);
 
     n->quorum = NULL;
-    JUDGE(n->in_flight == 0 && n->held == 0 && n->confirming == 0,
-          "node %d stopped with %d proposals, %d images, %d confirmations", n->node, n->in_flight, n->held,
-          n->confirming);
+    JUDGE(n->in_flight == 0 && n->held == 0 && n->confirming == 0 && n->changing == 0,
+          "node %d stopped with %d proposals, %d images, %d confirmations, %d changes", n->node, n->in_flight,
+          n->held, n->confirming, n->changing);
     if (n->committed)
         image_unref(n->committed, &n->grave);
     n->committed = NULL;

@@ -11,7 +11,7 @@
 
 struct qnode_tally {
     uint64_t proposed, committed, lost, installs, snapshots, confirms, confirms_refused, truncations, deaths,
-        full, failed, bad_messages;
+        full, failed, bad_messages, additions, additions_undone, transfers, changes_refused;
 };
 
 /* All voters of one quorum. */
@@ -48,7 +48,7 @@ struct qnode {
     bool leads, tight;
     int32_t epoch, leader;
     int64_t next;
-    int in_flight, reading, confirming, held;
+    int in_flight, reading, confirming, changing, held;
     enum err failed;
     const char *what;
     struct qask ask;

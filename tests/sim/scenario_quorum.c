@@ -162,6 +162,10 @@ static void tell(const struct qworld *w)
     tally_add(TALLY_quorum_confirms, t->confirms);
     tally_add(TALLY_quorum_confirms_refused, t->confirms_refused);
     tally_add(TALLY_quorum_deaths_told, t->deaths);
+    tally_add(TALLY_quorum_additions, t->additions);
+    tally_add(TALLY_quorum_additions_undone, t->additions_undone);
+    tally_add(TALLY_quorum_transfers, t->transfers);
+    tally_add(TALLY_quorum_changes_refused, t->changes_refused);
     tally_add(TALLY_quorum_waits_for_room, t->full);
     tally_add(TALLY_quorum_failures, t->failed);
 }

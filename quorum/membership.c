@@ -375,13 +375,15 @@ static enum err remove_check(struct quorum *q, struct quorum_change *c)
 
 static enum err change_check(struct quorum *q, struct quorum_change *c)
 {
+    bool busy = q->change_step != CHANGE_NONE;
+
     if (q->phase != QUORUM_RUNNING || q->observes || !q->told_self)
         return E_NOT_CONTROLLER;
     if ((c->kind == QUORUM_UPGRADE) != (q->voters.kraft_version == 0)) {
         snprintf(c->why, sizeof(c->why), "kraft.version is %d", q->voters.kraft_version);
         return E_UNSUPPORTED_VERSION;
     }
-    if (q->change_step != CHANGE_NONE || !settled(q)) {
+    if (busy || !settled(q)) {
         snprintf(c->why, sizeof(c->why), "another change of the voters is under way");
         return E_REQUEST_TIMED_OUT;
     }

@@ -17,16 +17,16 @@ TOOL = "org.apache.kafka.tools.ClusterTool"
 ELECT = "org.apache.kafka.tools.LeaderElectionCommand"
 
 SETTINGS = """\
-process.roles=broker,controller
+process.roles={roles}
 node.id={id}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={listeners}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 controller.quorum.voters={voters}
 log.dirs={data}
 """
 NODES = 3
+KILLS = 6
 
 # name, class, arguments. AT is replaced three times where it stands: a broker, the active controller, another one.
 STEPS = [
@@ -55,14 +55,20 @@ STEPS = [
 ]
 
 
-class Combined(Node):
-    def __init__(self, directory, name, number, controllers):
+class Member(Node):
+    """A node of a cluster; the first ones have a port for controllers each."""
+
+    def __init__(self, directory, name, number, controllers, roles="broker,controller"):
         super().__init__(f"{name} {number}", directory)
-        self.ours, self.controller = name == "ours", controllers[number - 1]
+        self.ours, self.controller = name == "ours", controllers[number - 1] if number <= len(controllers) else None
         self.config = os.path.join(directory, "server.properties")
         voters = ",".join(f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(controllers))
+        listeners = [f"PLAINTEXT://127.0.0.1:{self.port}"] if "broker" in roles else []
+        listeners += [f"CONTROLLER://127.0.0.1:{self.controller}"] if "controller" in roles else []
+        if "broker" not in roles:
+            self.port = self.controller
         with open(self.config, "w") as f:
-            f.write(SETTINGS.format(id=number, port=self.port, controller=self.controller, voters=voters, data=self.data))
+            f.write(SETTINGS.format(id=number, roles=roles, listeners=",".join(listeners), voters=voters, data=self.data))
         if self.ours:
             done = subprocess.run([self.weir(), "storage", "format", "-t", CLUSTER, "-c", self.config], text=True,
                                   capture_output=True)
@@ -88,7 +94,7 @@ class Three:
     def __init__(self, name):
         controllers = free_ports(NODES)
         self.name = name
-        self.nodes = [Combined(fresh(os.path.join(BUILD, f"{name}-{i}")), name, i, controllers)
+        self.nodes = [Member(fresh(os.path.join(BUILD, f"{name}-{i}")), name, i, controllers)
                       for i in range(1, NODES + 1)]
         self.brokers = ",".join(n.bootstrap for n in self.nodes)
 
@@ -156,6 +162,49 @@ def judge(tally, name, theirs, ours):
         only = [s[:300] for s in lines[0] if s not in lines[1]][:4], [s[:300] for s in lines[1] if s not in lines[0]][:4]
         bad = f"exit codes {theirs[0]}, {ours[0]}; only Kafka: {only[0]}, only ours: {only[1]}"
     tally.test(f"cluster/{name}", bad)
+
+
+def leads(nodes):
+    """The one that said last that it leads."""
+    epochs = [re.findall(r"this node leads the metadata in epoch (\d+)", n.tail()) for n in nodes]
+    return nodes[max(range(len(nodes)), key=lambda i: int(epochs[i][-1]) if epochs[i] else -1)]
+
+
+def kill_and_restart(nodes):
+    """The active controller, which is back before another one goes."""
+    node = leads(nodes)
+    node.kill()
+    end = time.monotonic() + 60
+    while leads(nodes) is node:
+        if time.monotonic() > end:
+            raise RuntimeError(f"nobody took over from {node.name}: {nodes[0].tail()}")
+        time.sleep(0.01)
+    node.start()
+
+
+def survive(tally, java_client):
+    """A Java Admin client creates topics at brokers alone, while one controller after another is killed."""
+    ports = free_ports(NODES)
+    nodes = [Member(fresh(os.path.join(BUILD, f"ours-{i}")), "ours", i, ports, "controller" if i <= NODES else "broker")
+             for i in range(1, NODES + 3)]
+    controllers, brokers = nodes[:NODES], nodes[NODES:]
+    try:
+        with ThreadPoolExecutor(len(nodes)) as all_at_once:
+            list(all_at_once.map(Node.start, nodes))
+        client = subprocess.Popen([*java_client, "steadily", ",".join(n.bootstrap for n in brokers), "survive"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(KILLS):
+            time.sleep(1)  # of undisturbed work
+            kill_and_restart(controllers)
+        told = client.communicate("enough\n", timeout=60)[0].splitlines()
+    finally:
+        for n in nodes:
+            if n.process and n.process.poll() is None:
+                n.kill()
+    bad = [line for line in told if not line.startswith("created ")]
+    slowest = max((int(line.split()[1]) for line in told if line.startswith("created ")), default=0)
+    print(f"  {len(told)} topics while {KILLS} active controllers were killed, the slowest in {slowest} ms", flush=True)
+    tally.test("cluster/survive", f"{len(bad)} of {len(told)}: {bad[:3]}" if bad or len(told) < 10 * KILLS else None)
 
 
 def compare(tally):

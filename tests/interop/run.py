@@ -144,6 +144,7 @@ def main():
         lap("disk")
     if "cluster" in parts:
         cluster.compare(tally)
+        cluster.survive(tally, java)
         lap("cluster")
     return tally.end()
 

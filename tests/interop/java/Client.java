@@ -28,6 +28,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /** The client of tests/clients/records.py on Kafka's own library; the same source for every version of it.
  *      Client dump BOOTSTRAP TOPIC...            only reads: "read TOPIC RECORD" for each record
  *      Client create BOOTSTRAP TOPIC...          only creates
+ *      Client steadily BOOTSTRAP PREFIX          creates one topic after another until a line comes: "created MS" or an error
  *      Client append BOOTSTRAP RECORDS TOPIC...  only produces, idempotently, with lz4: "append TOPIC FIRST LAST" */
 class Client {
     static final PrintStream OUT = new PrintStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out)));
@@ -196,7 +197,29 @@ class Client {
         }
     }
 
+    void steadily(String prefix) throws Exception {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", bootstrap);
+        try (AdminClient admin = AdminClient.create(p)) {
+            for (int i = 0; System.in.available() == 0; i++) {
+                NewTopic topic = new NewTopic(prefix + "-" + i, 1, (short) 1);
+                long began = System.nanoTime();
+                try {
+                    admin.createTopics(Collections.singleton(topic)).all().get();
+                    OUT.println("created " + (System.nanoTime() - began) / 1_000_000);
+                } catch (Exception e) {
+                    OUT.println("ERROR " + topic.name() + ": " + e);
+                }
+                Thread.sleep(5);
+            }
+        }
+    }
+
     void some(String what, List<String> args) throws Exception {
+        if (what.equals("steadily")) {
+            steadily(args.get(0));
+            return;
+        }
         if (what.equals("create")) {
             guarded("create", name -> create(name, args));
             return;
@@ -212,7 +235,7 @@ class Client {
 
     public static void main(String[] args) throws Exception {
         List<String> rest = new ArrayList<>(Arrays.asList(args));
-        boolean some = Arrays.asList("dump", "create", "append").contains(args[0]);
+        boolean some = Arrays.asList("dump", "create", "steadily", "append").contains(args[0]);
         String what = some ? rest.remove(0) : null;
         Client c = new Client(rest.remove(0));
         if (some)

@@ -354,6 +354,7 @@ void boot_drop(struct boot *b)
             file_unref(b->dirs[i].lock);
     if (b->metadata.lock)
         file_unref(b->metadata.lock);
+    b->metadata.lock = NULL; /* a start that failed has dropped it before the node ends */
     heap_free(b->heap, b->dirs);
     b->dirs = NULL;
     b->n = 0;

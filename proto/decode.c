@@ -268,7 +268,8 @@ static void decode_absent(struct dec *d, const struct proto_field *f, void *at)
 
 static void decode_struct(struct dec *d, const struct proto_type *t, void *msg)
 {
-    for (const struct proto_field *f = t->fields, *end = f + t->n_fields; f < end; f++) {
+    for (int i = 0; i < t->n_fields; i++) { /* a message without fields has no table either */
+        const struct proto_field *f = &t->fields[i];
         void *at = (char *)msg + f->offset;
 
         if (proto_in(f->versions, d->version) && !proto_in(f->tagged, d->version))

@@ -245,7 +245,8 @@ static void encode_tags(struct enc *e, const struct proto_type *t, const void *m
 
 static void encode_struct(struct enc *e, const struct proto_type *t, const void *msg)
 {
-    for (const struct proto_field *f = t->fields, *end = f + t->n_fields; f < end; f++) {
+    for (int i = 0; i < t->n_fields; i++) { /* a message without fields has no table either */
+        const struct proto_field *f = &t->fields[i];
         const void *at = (const char *)msg + f->offset;
 
         if (!proto_in(f->versions, e->version)) {

@@ -1,15 +1,30 @@
 /* What the subcommands of `weir metadata` share. */
 #include "tools/cmd_metadata.h"
+#include "tools/meta_link.h"
 #include <inttypes.h>
+
+int meta_words(const struct tool *t)
+{
+    return flag_text(&t->flags, "bootstrap-controller") ? 0 : 1;
+}
 
 bool meta_open(struct tool *t, struct meta_place *out)
 {
-    if (t->flags.n_rest == 0) {
+    bool live = meta_words(t) == 0;
+
+    if (live && t->command && t->flags.n_rest == t->command->words) {
+        tool_usage(t, "\"%s\" is one too many: --bootstrap-controller stands in place of the path",
+                   t->flags.rest[t->flags.n_rest - 1]);
+        return false;
+    }
+    if (!live && t->flags.n_rest == 0) {
         tool_usage(t, "which metadata? A directory (metadata.log.dir or __cluster_metadata-0), a .checkpoint "
-                      "or a .log");
+                      "or a .log, or --bootstrap-controller HOST:PORT");
         return false;
     }
     t->world->interruptible(t->world->arg);
+    if (live)
+        return meta_link_place(t, out);
     return meta_place_find(t, t->flags.rest[0], out);
 }
 

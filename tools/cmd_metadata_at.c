@@ -7,7 +7,7 @@
 /* clang-format off */
 const struct flag flags_metadata_at[] = {
     {"topic", 0, FLAG_TEXT, "NAME", NULL, NULL, "only this topic"},
-    FLAGS_TOOL,
+    FLAGS_METADATA,
     {0},
 };
 /* clang-format on */
@@ -145,11 +145,12 @@ void cmd_metadata_at(struct tool *t)
 {
     const char *topic = flag_text(&t->flags, "topic");
     struct meta_point point = META_END;
+    int words = meta_words(t);
     struct meta_place p;
     struct meta_walk w;
     struct image *i;
 
-    if (!meta_open(t, &p) || (t->flags.n_rest > 1 && !meta_point(t, t->flags.rest[1], &point)) ||
+    if (!meta_open(t, &p) || (t->flags.n_rest > words && !meta_point(t, t->flags.rest[words], &point)) ||
         !meta_walk_open(&w, t, &p, point, false))
         return;
     i = meta_walk_to(&w, point);

@@ -4,7 +4,7 @@
 #include "tools/meta_words.h"
 #include <inttypes.h>
 
-const struct flag flags_metadata_blame[] = {FLAGS_TOOL, {0}};
+const struct flag flags_metadata_blame[] = {FLAGS_METADATA, {0}};
 
 struct blame {
     struct tool *t;
@@ -104,17 +104,18 @@ static void tell_base(struct blame *b, const struct image *i)
 void cmd_metadata_blame(struct tool *t)
 {
     struct blame b = {.t = t};
+    int words = meta_words(t);
     struct meta_place p;
     struct meta_walk w;
 
     if (!meta_open(t, &p))
         return;
-    if (t->flags.n_rest < 2) {
+    if (t->flags.n_rest <= words) {
         tool_usage(t,
                    "whom? A topic, TOPIC-PARTITION, a broker's id or the name of a setting behind the path");
         return;
     }
-    b.target = meta_target(t->flags.rest[1]);
+    b.target = meta_target(t->flags.rest[words]);
     if (!meta_walk_open(&w, t, &p, META_END, p.n_logs > 0))
         return;
     if (w.state.header)
@@ -124,6 +125,6 @@ void cmd_metadata_blame(struct tool *t)
             break;
     if (!t->ended && b.told == 0)
         tool_fail(t, "nothing here concerns %s: no topic, partition, broker or setting of that name",
-                  t->flags.rest[1]);
+                  t->flags.rest[words]);
     meta_walk_close(&w);
 }

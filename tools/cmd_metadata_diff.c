@@ -1,8 +1,9 @@
 /* weir metadata diff: what changed between two moments, or between two places. */
 #include "tools/cmd_metadata.h"
+#include "tools/meta_link.h"
 #include "tools/meta_words.h"
 
-const struct flag flags_metadata_diff[] = {FLAGS_TOOL, {0}};
+const struct flag flags_metadata_diff[] = {FLAGS_METADATA, {0}};
 
 static void print(void *arg, const struct meta_change *c)
 {
@@ -78,29 +79,51 @@ static void diff_forward(struct tool *t, struct side *a, const struct side *b)
     side_end(a);
 }
 
+/* The words as they were typed, with NULL where --bootstrap-controller stands: a place like the others. */
+static int words(const struct tool *t, const char **out)
+{
+    const char *live = flag_text(&t->flags, "bootstrap-controller");
+    int n = 0, rest = 0;
+
+    for (int i = 0; i < t->argc; i++) {
+        const char *word = t->argv[i];
+
+        if (rest < t->flags.n_rest && word == t->flags.rest[rest])
+            out[n++] = t->flags.rest[rest++];
+        else if (live && word + strlen(word) == live + strlen(live)) /* its value, or --flag=value */
+            out[n++] = NULL;
+    }
+    return n;
+}
+
 /* PATH A B, PATH A (to the end), PATH PATH, PATH A PATH B. */
 static bool parse(struct tool *t, struct side side[2])
 {
-    const struct flags *f = &t->flags;
-    int paths = 0, points = 0;
+    const char **word = arena_alloc(&t->arena, (size_t)(t->argc + 1) * sizeof(*word));
+    int n = words(t, word), paths = 0, points = 0;
 
     side[0].point = side[1].point = META_END;
-    for (int i = 0; i < f->n_rest; i++) {
+    for (int i = 0; i < n; i++) {
         struct meta_point point;
 
-        if (i > 0 && meta_point_parse(f->rest[i], io_wall_ms(t->io), &point)) {
+        if (i > 0 && word[i] && meta_point_parse(word[i], io_wall_ms(t->io), &point)) {
             side[paths == 2 ? 1 : points].point = point;
             points++;
         } else if (paths == 2) {
-            tool_usage(t, "\"%s\" is one too many: PATH A B, or PATH [A] PATH [B]", f->rest[i]);
-        } else if (!meta_place_find(t, f->rest[i], &side[paths++].place)) {
+            tool_usage(t, "\"%s\" is one too many: PATH A B, or PATH [A] PATH [B]",
+                       word[i] ? word[i] : "--bootstrap-controller");
+        } else if (!(word[i] ? meta_place_find(t, word[i], &side[paths].place)
+                             : meta_link_place(t, &side[paths].place))) {
             return false;
+        } else {
+            paths++;
         }
     }
     if (paths == 1)
         side[1].place = side[0].place;
     if (paths == 0 || (paths == 1 && points == 0) || points > 2)
-        tool_usage(t, "which two? `weir metadata diff PATH A B` (offsets, times), or PATH [A] PATH [B]");
+        tool_usage(t, "which two? `weir metadata diff PATH A B` (offsets, times), or PATH [A] PATH [B]; "
+                      "--bootstrap-controller HOST:PORT may stand for a PATH");
     return !t->ended;
 }
 

@@ -8,7 +8,7 @@ const struct flag flags_metadata_dump[] = {
     {"to", 0, FLAG_NUMBER, "OFFSET", "9223372036854775807", NULL, "the last one"},
     {"type", 0, FLAG_TEXT, "NAME", NULL, NULL, "only records of this type: TOPIC_RECORD, or topic"},
     {"batches", 0, FLAG_BOOL, NULL, NULL, NULL, "a line for each batch too"},
-    FLAGS_TOOL,
+    FLAGS_METADATA,
     {0},
 };
 /* clang-format on */
@@ -87,6 +87,11 @@ void cmd_metadata_dump(struct tool *t)
     struct meta_place p;
 
     if (!meta_open(t, &p))
+        return;
+    if (p.n_logs && p.n_checkpoints && p.logs[0].live && p.logs[0].offset == p.checkpoints[0].offset &&
+        flag_number(&t->flags, "from") == 0)
+        dump(t, p.checkpoints, 1); /* all that the cluster still has of what was before its log */
+    if (t->ended)
         return;
     if (p.n_logs)
         dump(t, p.logs, p.n_logs);

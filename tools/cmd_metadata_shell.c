@@ -3,7 +3,7 @@
 #include "tools/cmd_metadata.h"
 #include "tools/metadata_shell.h"
 
-const struct flag flags_metadata_shell[] = {METADATA_SHELL_FLAGS, FLAGS_TOOL, {0}};
+const struct flag flags_metadata_shell[] = {METADATA_SHELL_FLAGS, FLAGS_METADATA, {0}};
 
 static void written(void *arg)
 {
@@ -22,7 +22,11 @@ bool metadata_shell_open(struct tool *t, struct metadata_shell *m)
     const char *at = flag_text(&t->flags, "at"), *path = path_of(t);
     struct meta_point point = META_END;
 
-    m->words = path ? 0 : 1;
+    if (path && flag_text(&t->flags, "bootstrap-controller")) {
+        tool_usage(t, "--bootstrap-controller stands in place of the path: both are too many");
+        return false;
+    }
+    m->words = path ? 0 : meta_words(t);
     if (!(path ? meta_place_find(t, path, &m->place) : meta_open(t, &m->place)) ||
         (at && !meta_point(t, at, &point)) || !meta_walk_open(&m->walk, t, &m->place, point, false))
         return false;
@@ -71,7 +75,7 @@ void cmd_metadata_shell(struct tool *t)
     const char *script = flag_text(&t->flags, "script");
     struct metadata_shell m;
 
-    if (t->flags.n_rest == (path_of(t) ? 0 : 1) && !script) {
+    if (t->flags.n_rest == (path_of(t) ? 0 : meta_words(t)) && !script) {
         tool_exec(t, "weir-console", "metadata-shell");
         return;
     }

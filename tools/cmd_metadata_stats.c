@@ -3,7 +3,7 @@
 #include "tools/cmd_metadata.h"
 #include <inttypes.h>
 
-const struct flag flags_metadata_stats[] = {FLAGS_TOOL, {0}};
+const struct flag flags_metadata_stats[] = {FLAGS_METADATA, {0}};
 
 enum { TYPES_MAX = 64 }; /* of records; there are half as many */
 

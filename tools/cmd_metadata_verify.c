@@ -9,7 +9,7 @@
 #include "tools/cmd_metadata.h"
 #include <inttypes.h>
 
-const struct flag flags_metadata_verify[] = {FLAGS_TOOL, {0}};
+const struct flag flags_metadata_verify[] = {FLAGS_METADATA, {0}};
 
 enum { FAULTS_MAX = 1000 }; /* said one by one */
 

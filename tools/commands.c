@@ -130,4 +130,6 @@ void command_run(struct tool *t, int argc, char **argv)
         bytes_printf(&t->out, "%s\n", WEIR_VERSION_TEXT);
     else
         c->run(t);
+    if (t->behind)
+        t->behind(t, t->behind_arg);
 }

@@ -23,6 +23,10 @@ static bool fail(struct meta_reader *r, const char *what, enum err err)
 {
     struct arena *a = &r->t->arena;
 
+    if (err && r->source->why) {
+        r->why = r->source->why;
+        return false;
+    }
     r->torn = err == E_TRUNCATED && !r->in_batch;
     r->why =
         arena_printf(a, "%s, position %" PRId64 ": %s%s%s", r->batch.where ? r->batch.where : "the source",

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "quorum/ckpt.h"
 #include "tools/dump.h"
+#include "tools/meta_live.h"
 #include <stdlib.h>
 
 #define LOG_NAME "__cluster_metadata-0"
@@ -76,10 +77,11 @@ static bool list(struct tool *t, const char *dir, struct meta_place *out)
         err = dir_list(t->io, l.dir, listed, &l);
     }
     if (err && strchr(dir, ':'))
-        tool_fail(
-            t,
-            "%s: no such directory; a running cluster is read from the metadata.log.dir of one of its nodes",
-            dir);
+        tool_fail(t,
+                  "%s: no such directory; a running cluster is read with --bootstrap-controller HOST:PORT, "
+                  "or from the "
+                  "metadata.log.dir of one of its nodes",
+                  dir);
     else if (err)
         tool_fail(t, "%s can't be read: %s", l.dir, err_text(err));
     else if (out->n_logs == 0 && out->n_checkpoints == 0)
@@ -192,8 +194,11 @@ static void files_close(struct meta_source *s)
 
 struct meta_source *meta_files(struct tool *t, const struct meta_file *v, int n, int64_t from)
 {
-    struct files *f = heap_alloc(t->heap, sizeof(*f));
+    struct files *f;
 
+    if (n > 0 && v[0].live)
+        return meta_live_source(v, from);
+    f = heap_alloc(t->heap, sizeof(*f));
     while (n > 1 && v[1].offset <= from) {
         v++;
         n--;

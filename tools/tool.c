@@ -113,9 +113,12 @@ static void client_begin(struct msg *msg)
 }
 
 /* What a client's properties may say here. Security's come with security; others are none of a tool's business. */
-static bool property(struct tool *t, const char *name, const char *value)
+static bool property(struct tool *t, const char *servers, const char *name, const char *value)
 {
-    if (strcmp(name, "bootstrap.servers") == 0 && !flag_given(&t->flags, "bootstrap-server"))
+    bool controllers = strcmp(servers, "bootstrap-controller") == 0;
+
+    if (strcmp(name, controllers ? "bootstrap.controllers" : "bootstrap.servers") == 0 &&
+        !flag_given(&t->flags, servers))
         t->options.bootstrap = value;
     else if (strcmp(name, "client.id") == 0)
         t->options.client_id = value;
@@ -142,37 +145,47 @@ bool tool_properties(struct tool *t, const char *path, struct properties *out)
     return !err;
 }
 
-static bool properties_apply(struct tool *t, const char *path)
+static bool properties_apply(struct tool *t, const char *servers, const char *path)
 {
     struct properties p;
 
     if (!tool_properties(t, path, &p))
         return false;
     for (int i = 0; i < p.n; i++)
-        if (!property(t, p.v[i].name, p.v[i].value))
+        if (!property(t, servers, p.v[i].name, p.v[i].value))
             return false;
     return true;
 }
 
-void tool_steps(struct tool *t, const tool_step *steps)
+bool tool_options(struct tool *t, const char *servers)
 {
     const char *path = flag_text(&t->flags, "command-config");
 
     t->options = (struct client_options){.io = t->io,
-                                         .bootstrap = flag_text(&t->flags, "bootstrap-server"),
+                                         .bootstrap = flag_text(&t->flags, servers),
                                          .client_id = "weir-tools",
                                          .software_version = WEIR_VERSION_TEXT,
                                          .timeout_ns = TIMEOUT_MS * 1000000ll};
-    if (path && !properties_apply(t, path))
-        return;
+    return !path || properties_apply(t, servers, path);
+}
+
+void tool_loops(struct tool *t)
+{
     t->net = loop_start(t->io, LOOP_NET, "net");
     t->disk = loop_start(t->io, LOOP_DISK, "disk");
     t->options.net = t->net;
     t->options.disk = t->disk;
+    t->running = true;
+}
+
+void tool_steps(struct tool *t, const tool_step *steps)
+{
+    if (!tool_options(t, "bootstrap-server"))
+        return;
+    tool_loops(t);
     t->steps = steps;
     t->first.run = client_begin;
     loop_post(t->net, &t->first);
-    t->running = true;
 }
 
 void *tool_request(struct tool *t, int16_t api_key)

@@ -19,7 +19,7 @@
  *     }
  *
  * Loop:   a command begins on the main thread, which may read files; its steps run on the NET loop that
- *         tool_steps() starts.
+ *         tool_steps() starts. `weir metadata` alone stays on the main thread and waits (meta_link.h).
  * Memory: all from t->arena, gone with the process.
  * Ends:   exit 0: done; 1: it failed, and a sentence on stderr says why; 2: the words typed make no command. The first
  *         failure ends the steps after the one that met it. */
@@ -67,6 +67,9 @@ struct tool {
     struct client *client;
     const tool_step *steps;
     bool ended;
+    /* What the command began and what has to end behind it, still on the main thread; NULL: nothing. */
+    void (*behind)(struct tool *t, void *arg);
+    void *behind_arg;
     struct pattern *patterns;
     void *state; /* the command's own */
 };
@@ -93,6 +96,9 @@ struct json tool_json(struct tool *t); /* onto t->out */
     FLAGS_TOOL
 /* clang-format on */
 
+/* t->options as the flags and --command-config say; `servers`: the flag that says where. false after tool_fail(), tool_usage(). */
+bool tool_options(struct tool *t, const char *servers);
+void tool_loops(struct tool *t); /* starts those of the client */
 /* Starts the client and runs the steps, a list that ends with NULL. */
 void tool_steps(struct tool *t, const tool_step *steps);
 void tool_again(struct tool *t); /* the step that runs comes again when what it asks now is back */

@@ -131,7 +131,7 @@ def damaged_checkpoint():
 def refusals():
     assert "which metadata?" in run("metadata", "dump", code=2)
     assert "can't be read" in run("metadata", "at", "nowhere", code=1)
-    assert "a running cluster is read from" in run("metadata", "at", "localhost:9092", code=1)
+    assert "a running cluster is read with --bootstrap-controller" in run("metadata", "at", "localhost:9092", code=1)
     assert "holds no metadata" in run("metadata", "at", "..", code=1)
     assert "no offset and no time" in run("metadata", "at", "kafka", "soon", code=2)
     assert "there was no topic nix" in run("metadata", "at", "kafka", "--topic", "nix", code=1)
@@ -168,6 +168,93 @@ def scripts():
     snapshot = glob.glob(HERE + "/kafka/*54-*")[0]
     assert run("metadata", "shell", "--snapshot", snapshot, "ls", "/image/topics/byName") == "orders\n"
     assert run("metadata", "shell", "-d", "kafka", feed="pwd\n") == "/\n"
+
+
+class Node:
+    """A node of its own directory: its ports, [broker, controller]."""
+
+    def __init__(self, data, *sets):
+        words = [w for s in sets for w in ("--set", s)]
+        self.process = subprocess.Popen([WEIR, "server", "--data", data, "--port", "0", "--json", *words], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.broker, self.controller = next([f"127.0.0.1:{p}" for p in json.loads(s)["ports"]]
+                                            for s in self.process.stdout if s.startswith("{"))
+
+    def topics(self, *more):
+        run("topics", "--bootstrap-server", self.broker, *more)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+@test("a running cluster says what its directory says, whichever subcommand asks, and in JSON too")
+def live():
+    with tempfile.TemporaryDirectory() as d:
+        data = os.path.join(d, "data")
+        with Node(data) as node:
+            at = ["--bootstrap-controller", node.controller]
+            node.topics("--create", "--topic", "a", "--partitions", "2", "--config", "retention.ms=1000")
+            node.topics("--create", "--topic", "b")
+            for words in (["dump"], ["dump", "--json", "--from", "4"], ["at"], ["at", "--json"], ["stats"], ["verify"],
+                          ["stats", "--json"]):
+                assert run("metadata", *words, *at) == run("metadata", *words, data), words
+            assert run("metadata", "at", "4", *at) == run("metadata", "at", data, "4")
+            assert run("metadata", "blame", "a", *at) == run("metadata", "blame", data, "a")
+            assert run("metadata", "shell", *at, "ls", "/image/topics/byName") == "a\nb\n"
+            assert run("metadata", "shell", *at, feed="ls image/topics/byName\n") == "a\nb\n"
+            assert "position" not in run("metadata", "verify", *at)
+
+
+@test("two clusters, or moments, are compared in the order typed, and either may run")
+def live_diff():
+    with tempfile.TemporaryDirectory() as d:
+        with Node(os.path.join(d, "data")) as node:
+            at = ["--bootstrap-controller", node.controller]
+            end = json.loads(run("metadata", "at", "--json", *at))["offset"]
+            node.topics("--create", "--topic", "a")
+            data = os.path.join(d, "data")
+            assert "topic a: created" in run("metadata", "diff", *at, str(end))
+            assert "topic a: created" in run("metadata", "diff", data, str(end), *at)
+            assert "topic a: deleted" in run("metadata", "diff", f"--bootstrap-controller={node.controller}", data, str(end))
+            assert "topic a: deleted" in run("metadata", "diff", *at, "end", str(end))
+            assert len(run("metadata", "diff", data, *at).splitlines()) == 2
+            assert "cluster: is named" in run("metadata", "diff", "kafka", *at)
+            assert "which two?" in run("metadata", "diff", *at, code=2)
+
+
+@test("a cluster whose log was cut is read from its snapshot on")
+def live_snapshot():
+    with tempfile.TemporaryDirectory() as d:
+        data = os.path.join(d, "data")
+        with Node(data, "metadata.log.max.record.bytes.between.snapshots=3000", "metadata.max.retention.bytes=4000", "metadata.log.segment.ms=100") as node:
+            at = ["--bootstrap-controller", node.controller]
+            for i in range(60):
+                node.topics("--create", "--topic", f"t{i}", "--partitions", "4")
+            log = min(glob.glob(data + "/__cluster_metadata-0/*.log"))
+            assert int(os.path.basename(log)[:-4]) > 0, "nothing was cut"
+            assert run("metadata", "at", *at) == run("metadata", "at", data)
+            assert "1 snapshots" in run("metadata", "verify", *at)
+            assert json.loads(run("metadata", "stats", "--json", *at))["image"]["topics"] == 60
+            assert "no snapshot leads to it" in run("metadata", "at", *at, "3", code=1)
+
+
+@test("a cluster that can't be asked is told in a sentence that says what to do")
+def live_refusals():
+    with tempfile.TemporaryDirectory() as d, Node(os.path.join(d, "data")) as node:
+        at = ["--bootstrap-controller", node.controller]
+        told = run("metadata", "at", "--bootstrap-controller", node.broker, code=1)
+        assert "no controller's listener" in told and "controller.quorum.bootstrap.servers" in told, told
+        assert "stands in place of the path" in run("metadata", "dump", *at, "kafka", code=2)
+        assert "stands in place of the path" in run("metadata", "shell", *at, "-d", "kafka", "ls", code=2)
+    assert "no controller listens at" in run("metadata", "at", *at, code=1)
+    assert "no host of that name" in run("metadata", "at", "--bootstrap-controller", "nix.invalid:9093", code=1)
+    assert "takes host:port" in run("metadata", "at", "--bootstrap-controller", "nix", code=2)
+    assert "can't be read" in run("metadata", "at", "--bootstrap-controller", "a:1", "--command-config", "nowhere", code=1)
 
 
 @test("a node's own directory is read while it runs and after it ended")

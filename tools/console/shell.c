@@ -140,7 +140,7 @@ static void plain_lines(struct session *s)
 
 int console_metadata_shell(int argc, char **argv)
 {
-    static const struct flag flags[] = {METADATA_SHELL_FLAGS, FLAGS_TOOL, {0}};
+    static const struct flag flags[] = {METADATA_SHELL_FLAGS, FLAGS_METADATA, {0}};
     static const struct tool_world world = {.write = terminal_write, .interruptible = nothing};
     struct io *io = io_uv_new();
     struct session s = {0};
@@ -148,6 +148,8 @@ int console_metadata_shell(int argc, char **argv)
 
     tool_init(&s.tool, io, &world);
     bytes_init(&why, s.tool.heap);
+    s.tool.argc = argc;
+    s.tool.argv = argv;
     if (!flags_parse(&s.tool.flags, flags, argc, argv, 1, &s.tool.arena, &why)) {
         tool_usage(&s.tool, "%.*s", (int)why.len, (char *)why.p);
     } else if (metadata_shell_open(&s.tool, &s.m)) {
@@ -157,6 +159,10 @@ int console_metadata_shell(int argc, char **argv)
             plain_lines(&s);
         metadata_shell_close(&s.m);
     }
+    if (s.tool.behind)
+        s.tool.behind(&s.tool, s.tool.behind_arg);
+    if (s.tool.running)
+        io_uv_run(io);
     bytes_drop(&why);
     tool_flush(&s.tool);
     tool_end(&s.tool);

@@ -207,9 +207,23 @@ def survive(tally, java_client):
     tally.test("cluster/survive", f"{len(bad)} of {len(told)}: {bad[:3]}" if bad or len(told) < 10 * KILLS else None)
 
 
+def judge_metadata(tally, cluster, places):
+    """`weir metadata` at any controller, a follower among them, says what the node's files say."""
+    for place, at in places.items():
+        if place == "a broker":
+            continue
+        done = subprocess.run([Member.weir(), "metadata", "diff", cluster.nodes[0].data, *at.split()], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+        told = done.stdout + done.stderr
+        tally.test(f"cluster: metadata of {cluster.name}, {place}",
+                   None if done.returncode == 0 and len(told.splitlines()) == 2 else told[:1000])
+
+
 def compare(tally):
     with Three("theirs") as theirs, Three("ours") as ours:
         places = theirs.places(), ours.places()
+        judge_metadata(tally, theirs, places[0])
+        judge_metadata(tally, ours, places[1])
         for name, cls, args in STEPS:
             for place in places[0] if "AT" in args else ["a broker"]:
                 told = [told_by(c, cls, re.sub("AT|BROKER", at[place], args))

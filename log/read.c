@@ -45,7 +45,8 @@ static enum err read_in(struct log *log, uint32_t i, int64_t offset, const struc
         err = segment_file(s, SEGMENT_LOG, &file);
     if (err)
         return err;
-    ASSERT(end >= at + (int64_t)head.len);
+    if (end < at + (int64_t)head.len) /* its length rotted: it would reach beyond what is there */
+        return E_CORRUPT_MESSAGE;
     most = limits->min_one && head.len > limits->max_bytes ? head.len : limits->max_bytes;
     out->len = end - at < (int64_t)most ? (size_t)(end - at) : most;
     out->at = at;

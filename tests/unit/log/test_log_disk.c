@@ -233,6 +233,33 @@ TEST(log_disk, a_damaged_head_says_nothing_of_producers)
     run_end(r);
 }
 
+static void read_damaged(struct run *r)
+{
+    const struct log_limits limits = {.up_to = INT64_MAX, .max_bytes = 100, .min_one = true};
+    struct log_range range;
+
+    CHECK_OK(world_start(&r->w, r->io));
+    CHECK_OK(log_read(r->w.log, 0, &limits, &range));
+    log_range_drop(&range);
+    CHECK_EQ(log_read(r->w.log, 3, &limits, &range), E_KAFKA_STORAGE_ERROR);
+    CHECK_EQ(r->w.offline, 1);
+    world_drop(&r->w);
+}
+
+/* A batch whose length rotted isn't sent with what lies behind the segment's end: the directory is taken for what it is. */
+TEST(log_disk, a_damaged_length_is_an_error)
+{
+    const char *segment = WORLD_DIR "/" WORLD_LOG "/00000000000000000000.log";
+    struct run *r = run_new(1);
+    int64_t at[IDEMPOTENT];
+
+    r->calls = at;
+    run_step(r, make_idempotent);
+    CHECK_OK(sim_file_flip(r->sim, 1, segment, at[3] + 9, 1)); /* 65,536 bytes more */
+    run_step(r, read_damaged);
+    run_end(r);
+}
+
 static int rolls(struct run *r)
 {
     CHECK_OK(world_start(&r->w, r->io));

@@ -1,6 +1,7 @@
 #include "boot.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "broker/bootstrap.h"
 #include "broker/dirs.h"
 #include "broker/replica/cleaner.h"
 #include "broker/replica/manager.h"
@@ -76,6 +77,13 @@ static enum err metadata_open(struct boot *b, const struct config *config)
     return err && !b->why[0] ? refuse(b, err, path, err_text(err)) : err;
 }
 
+static enum err beginning_read(struct boot *b)
+{
+    enum err err = bootstrap_read(b->io, b->metadata.path, &b->metadata_version);
+
+    return err ? refuse(b, err, b->metadata.path, "bootstrap.checkpoint is damaged") : E_OK;
+}
+
 enum err boot_open(struct boot *b, struct io *io, const struct config *config)
 {
     struct config_list dirs = config_log_dirs(config);
@@ -91,6 +99,8 @@ enum err boot_open(struct boot *b, struct io *io, const struct config *config)
         err = metadata_open(b, config);
     if (!err)
         err = dir_agrees(b, &b->metadata, (int32_t)config_int(config, C_node_id));
+    if (!err)
+        err = beginning_read(b);
     for (int i = 0; i < b->n && !err; i++)
         if (!b->dirs[i].offline)
             err = dir_agrees(b, &b->dirs[i], (int32_t)config_int(config, C_node_id));

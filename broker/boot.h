@@ -21,6 +21,7 @@ struct boot {
     struct boot_dir *dirs; /* as log.dirs */
     int n;
     struct boot_dir metadata; /* where the metadata log lies; its lock is NULL if that is one of dirs */
+    int16_t metadata_version; /* with which a new cluster begins (bootstrap.h) */
     bool scanning;            /* boot_find() met partitions that a power cut left */
     char why[512];            /* why boot_open() failed, for a person */
 };

@@ -71,7 +71,7 @@ void control_first(struct control *c)
         return;
     c->bootstrapping = true;
     c->bootstrap.cluster_id = SLICE(c->node->cluster_id);
-    c->bootstrap.metadata_version = METADATA_VERSION;
+    c->bootstrap.metadata_version = c->settings.metadata_version;
     arena_reset(&c->first_arena);
     c->first = (struct ctl_request){
         .decide = decide_bootstrap, .in = &c->bootstrap, .arena = &c->first_arena, .done = bootstrapped};

@@ -54,6 +54,7 @@ struct overseer;
 struct control_settings {
     struct loop *loop;
     struct uuid metadata_dir_id;
+    int16_t metadata_version;    /* with which a new cluster begins: bootstrap.h */
     const struct config *config; /* as started */
 };
 struct control_ops {

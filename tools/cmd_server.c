@@ -123,7 +123,8 @@ void cmd_server(struct tool *t)
     s->config = path ? storage_config(t, path, sets, n) : embedded_config(t, sets, n);
     if (!s->config)
         return;
-    if (s->embedded && !storage_ready(t, s->config) && !storage_format(t, s->config, NULL, true)) {
+    if (s->embedded && !storage_ready(t, s->config) &&
+        !storage_format(t, s->config, NULL, METADATA_VERSION, true)) {
         config_drop(s->config);
         return;
     }

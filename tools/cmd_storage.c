@@ -1,4 +1,6 @@
+#include "broker/bootstrap.h"
 #include "log/dir.h"
+#include "metadata/features.h"
 #include "tools/commands.h"
 #include "tools/features.h"
 #include "tools/storage.h"
@@ -108,24 +110,26 @@ void storage_random_uuid(struct tool *t, char text[])
     } while (text[0] == '-');
 }
 
-static bool one_format(struct tool *t, const char *dir, bool metadata, const struct log_meta *like)
+static bool one_format(struct tool *t, const char *dir, bool metadata, const struct log_meta *like, int level)
 {
     struct log_meta meta = *like;
     char text[UUID_TEXT_LEN + 1];
     enum err err = dirs_make(t, dir);
 
     storage_random_uuid(t, text);
+    if (!err && metadata && level != METADATA_VERSION)
+        err = bootstrap_write(t->io, dir, (int16_t)level);
     if (!err && uuid_parse(SLICE(text), &meta.directory_id))
         err = log_meta_write(t->io, dir, &meta);
     if (err)
         tool_fail(t, "%s can't be formatted: %s", dir, err_text(err));
     else if (!t->json)
         bytes_printf(&t->out, "Formatting %s directory %s with metadata.version %s.\n",
-                     metadata ? "metadata" : "data", dir, features_version_name(METADATA_VERSION));
+                     metadata ? "metadata" : "data", dir, features_version_name(level));
     return !err;
 }
 
-bool storage_format(struct tool *t, const struct config *c, const char *cluster_id, bool again)
+bool storage_format(struct tool *t, const struct config *c, const char *cluster_id, int level, bool again)
 {
     const char **dirs;
     int n = dirs_of(t, c, &dirs), fresh = 0;
@@ -158,7 +162,7 @@ bool storage_format(struct tool *t, const struct config *c, const char *cluster_
     else if (!like.cluster_id[0])
         storage_random_uuid(t, like.cluster_id);
     for (int i = 0; i < n; i++)
-        if (is_fresh[i] && !one_format(t, dirs[i], i == 0, &like))
+        if (is_fresh[i] && !one_format(t, dirs[i], i == 0, &like, level))
             return false;
     if (fresh == 0 && !t->json)
         bytes_printf(&t->out, "All of the log directories are already formatted.\n");
@@ -178,23 +182,31 @@ bool storage_ready(struct tool *t, const struct config *c)
 
 /* ---- format ---- */
 
-/* Kafka formats from 3.3-IV3 on, to let brokers of that age in. */
-#define OLDER "a new cluster begins with %s: every weir knows it, so an older number would mean nothing"
-
-static bool release_check(struct tool *t)
+/* The metadata.version that --release-version asks for. It gates nothing here, but brokers and tools are told it. */
+static int release_level(struct tool *t)
 {
     const char *text = flag_text(&t->flags, "release-version");
     int level = text ? features_find(text) : METADATA_VERSION;
 
-    if (level < 0)
-        tool_usage(t, "there is no release version \"%s\"; the newest is %s", text,
-                   features_version_name(FEATURES_LAST));
-    else if (level != METADATA_VERSION)
-        tool_usage(t, OLDER, features_version_name(METADATA_VERSION));
-    return !t->ended;
+    if (level < METADATA_VERSION_MIN)
+        tool_usage(t, "there is no release version \"%s\"; they go from %s to %s", text,
+                   features_version_name(METADATA_VERSION_MIN), features_version_name(METADATA_VERSION));
+    return level;
 }
 
-static bool features_check(struct tool *t)
+static int metadata_level(struct tool *t, const char *text)
+{
+    char *end;
+    long level = strtol(text, &end, 10);
+
+    if (*end || level < METADATA_VERSION_MIN || level > METADATA_VERSION)
+        tool_usage(t, "metadata.version goes from %d to %d, not \"%s\"", METADATA_VERSION_MIN,
+                   METADATA_VERSION, text);
+    return (int)level;
+}
+
+/* The same of --feature; other features begin at 0. */
+static bool features_check(struct tool *t, int *level)
 {
     const struct flag_value *list = flag_list(&t->flags, "feature");
     struct property p;
@@ -204,8 +216,8 @@ static bool features_check(struct tool *t)
             tool_usage(t, "--feature takes name=level, not \"%s\"", list->list[i]);
         else if (strcmp(p.name, FEATURE_METADATA) == 0 && flag_given(&t->flags, "release-version"))
             tool_usage(t, "metadata.version is what --release-version says: give one of them");
-        else if (strcmp(p.name, FEATURE_METADATA) == 0 && atoi(p.value) != METADATA_VERSION)
-            tool_usage(t, OLDER, features_version_name(METADATA_VERSION));
+        else if (strcmp(p.name, FEATURE_METADATA) == 0)
+            *level = metadata_level(t, p.value);
         else if (strcmp(p.name, FEATURE_METADATA) != 0 && strcmp(p.value, "0") != 0)
             tool_usage(t, "%s isn't there yet above level 0: it comes with the behaviour that it stands for",
                        p.name);
@@ -250,14 +262,16 @@ void cmd_format(struct tool *t)
     const char *id = flag_text(&t->flags, "cluster-id");
     struct uuid parsed;
     struct config *c;
+    int level;
 
     if (id && !uuid_parse(SLICE(id), &parsed)) {
         tool_usage(t, "--cluster-id takes an id of 22 letters as `weir random-uuid` prints, not \"%s\"", id);
         return;
     }
-    if (!release_check(t) || !features_check(t) || !(c = config_of(t)))
+    level = release_level(t);
+    if (t->ended || !features_check(t, &level) || !(c = config_of(t)))
         return;
-    if (storage_format(t, c, id, flag_given(&t->flags, "ignore-formatted")) && t->json)
+    if (storage_format(t, c, id, level, flag_given(&t->flags, "ignore-formatted")) && t->json)
         format_json(t, c);
     config_drop(c);
 }

@@ -205,6 +205,17 @@ def storage(n):
         out = run("storage", "info", "-c", f"{d}/p")
         assert out.startswith(f"Found log directories:\n  {d}/a/b\n  {d}/c\n\nFound metadata: {{cluster.id={uuid}, directory.id="), out
         assert "quorum of several controllers" in run("format", "--standalone", "-c", f"{d}/p", code=2)
+        assert "there is no release version" in run("format", "-r", "3.2", "-c", f"{d}/p", code=2)
+        assert "metadata.version goes from 7 to 30" in run("format", "-f", "metadata.version=31", "-c", f"{d}/p", code=2)
+        with open(f"{d}/q", "w") as f:
+            f.write(open(f"{d}/p").read().replace(f"{d}/a/b,{d}/c", f"{d}/old"))
+        assert run("format", "-r", "3.9-IV0", "-t", uuid, "-c", f"{d}/q") == \
+            f"Formatting metadata directory {d}/old with metadata.version 3.9-IV0.\n"
+        begun = subprocess.Popen([WEIR, "server", "--config", f"{d}/q"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert any("ready for clients" in line for line in begun.stdout)
+        begun.terminate()
+        begun.communicate(timeout=20)
+        assert '{"name":"metadata.version","featureLevel":21}' in run("metadata", "dump", f"{d}/old")
         assert run("storage", "version-mapping", "-r", "3.7").startswith("metadata.version=19 (3.7)\nkraft.version=0\n")
 
 

@@ -200,6 +200,7 @@ void quorum_observe(struct quorum *q)
     leader = leader_now(q, &self);
     tell_loaded(q, leader, self);
     tell_leader(q, leader, self);
+    raft_enter(q); /* whoever was told may have waited for files, and others ran */
     q->view.leader = leader;
     q->view.epoch = (int32_t)q->raft.current_term;
     quorum_snapshot_look(q);

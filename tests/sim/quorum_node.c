@@ -46,7 +46,8 @@ static void on_skipped(void *arg, int64_t next_offset)
 {
     struct qnode *n = arg;
 
-    JUDGE(n->leads && next_offset > n->next, "node %d skips to %lld from %lld", n->node,
+    /* One that is to stop still leads, until it has said all. */
+    JUDGE((n->leads || n->stopping) && next_offset > n->next, "node %d skips to %lld from %lld", n->node,
           (long long)next_offset, (long long)n->next);
     n->next = next_offset;
 }

@@ -168,7 +168,8 @@ static void confirmed(struct quorum_confirm *c, enum err err)
         n->cluster->tally.confirms_refused++;
     } else {
         n->cluster->tally.confirms++;
-        JUDGE(n->leads, "node %d is confirmed as a leader and was told that it isn't", n->node);
+        JUDGE(n->leads || n->stopping, "node %d is confirmed as a leader and was told that it isn't",
+              n->node);
         JUDGE(known >= x->end, "node %d is confirmed, knows %lld, and was asked when %lld had committed",
               n->node, (long long)known, (long long)x->end);
     }

@@ -248,6 +248,11 @@ static void loaded(struct msg *msg)
     struct raft_message m = {.type = RAFT_IO_INSTALL_SNAPSHOT, .server_id = (raft_id)in->server};
     struct raft_install_snapshot *s = &m.install_snapshot;
 
+    /* The library frees its log when it hears of the snapshot, and what is noted there isn't taken yet. */
+    if (!in->dropped && !in->err && q->phase == QUORUM_RUNNING && !replay_over(q)) {
+        loop_post(q->control, msg);
+        return;
+    }
     if (!install_home(in))
         return;
     if (q->observes) {

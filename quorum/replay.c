@@ -2,7 +2,7 @@
  * checkpoint, and the library applies it in one call: here it is noted, and taken in steps.
  *
  * 1. The batches stay where they are, in raft's log and in the book: neither gives up one that has committed before a
- *    snapshot was taken, which takes `loaded`, or installed, which drops what is noted.
+ *    snapshot was taken, which takes `loaded`, or installed, which waits until nothing is noted.
  * 2. `loaded` isn't told while anything is noted. */
 #include "quorum/raft_internal.h"
 

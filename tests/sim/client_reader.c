@@ -147,7 +147,9 @@ static void offset_judge(struct reader *r, int p,
     struct book *b = r->books[p];
 
     if (out->error_code) {
-        JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR),
+        JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR) ||
+                  out->error_code ==
+                      err_wire(E_NOT_LEADER_OR_FOLLOWER), /* its directory is known to be lost */
               "%s-%d: ListOffsets is answered with error %d", r->topic, p, out->error_code);
         return;
     }

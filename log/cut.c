@@ -84,6 +84,8 @@ enum err log_truncate(struct log *log, int64_t offset)
     err = segments_drop(log, keep, log->segments_n - keep, true, log->env->now_ms);
     if (!err)
         err = segment_cut(s, offset);
+    if (!err && s->size > 0 && s->last_end > offset) /* the head of what is left has rotted */
+        err = E_CORRUPT_MESSAGE;
     if (err)
         return log_failed(log, err, "truncating");
     if (s->size == 0) /* also of one that a broken disk has shortened behind our back */

@@ -260,6 +260,33 @@ TEST(log_disk, a_damaged_length_is_an_error)
     run_end(r);
 }
 
+static void start_again(struct run *r)
+{
+    CHECK_OK(world_start(&r->w, r->io));
+}
+
+static void cut_rotten(struct run *r)
+{
+    CHECK_EQ(log_truncate(r->w.log, IDEMPOTENT - 1), E_KAFKA_STORAGE_ERROR);
+    CHECK_EQ(r->w.offline, 1);
+    world_drop(&r->w);
+}
+
+/* A cut that doesn't find what it is to cut, because the head of that has rotted, says so. */
+TEST(log_disk, a_cut_at_a_damaged_head_is_an_error)
+{
+    const char *segment = WORLD_DIR "/" WORLD_LOG "/00000000000000000000.log";
+    struct run *r = run_new(1);
+    int64_t at[IDEMPOTENT];
+
+    r->calls = at;
+    run_step(r, make_idempotent);
+    run_step(r, start_again);
+    CHECK_OK(sim_file_flip(r->sim, 1, segment, at[IDEMPOTENT - 1] + 7, 4)); /* offset 3 */
+    run_step(r, cut_rotten);
+    run_end(r);
+}
+
 static int rolls(struct run *r)
 {
     CHECK_OK(world_start(&r->w, r->io));

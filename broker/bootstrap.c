@@ -4,13 +4,12 @@
 #include "metadata/snapshot.h"
 
 #define NAME "bootstrap.checkpoint"
-enum { BYTES_MAX = 1 << 20, GRAVE_STEP = 1000 };
+enum { BYTES_MAX = 1 << 20 };
 
 static void image_end(struct image *i, struct grave *g)
 {
     image_unref(i, g);
-    while (grave_step(g, GRAVE_STEP))
-        ;
+    grave_empty(g);
 }
 
 enum err bootstrap_write(struct io *io, const char *dir, int16_t metadata_version)

@@ -163,8 +163,7 @@ static void quorum_gone(struct msg *msg)
     uplink_drop(c->uplink);
     overseer_drop(c->overseer);
     publisher_drop(c->publisher);
-    while (grave_step(ctl_grave(c->ctl), GRAVE_STEP))
-        ;
+    grave_empty(ctl_grave(c->ctl));
     ctl_drop(c->ctl);
     arena_drop(&c->first_arena);
     heap_free(heap, c);

@@ -78,8 +78,7 @@ void ctl_drop(struct controller *c)
     ASSERT(ctl_idle(c));
     image_unref(c->tip, &c->grave);
     image_unref(c->image, &c->grave);
-    while (grave_step(&c->grave, 1000))
-        ;
+    grave_empty(&c->grave);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         bytes_drop(&c->flight[i].bytes);
     bytes_drop(&c->filling.values);

@@ -86,7 +86,12 @@ void pval_unref(const struct pmap_kind *kind, struct grave *g, struct pval *v)
     (void)let_go(kind, g, v);
 }
 
-enum { TIDY_NODES = 32, TIDY_BYTES = 2048, NODE_VALUES = 8 /* cost as much to free as a node */ };
+enum {
+    TIDY_NODES = 32,
+    TIDY_BYTES = 2048,
+    NODE_VALUES = 8 /* cost as much to free as a node */,
+    EMPTY_STEP = 1000
+};
 
 void grave_init(struct grave *g, struct heap *h)
 {
@@ -121,6 +126,12 @@ bool grave_step(struct grave *g, int max)
         }
     }
     return g->first != NULL;
+}
+
+void grave_empty(struct grave *g)
+{
+    while (grave_step(g, EMPTY_STEP))
+        ;
 }
 
 struct pmap pmap_ref(const struct pmap *m)

@@ -44,6 +44,7 @@ struct grave {
 void grave_init(struct grave *g, struct heap *h);
 /* Frees at most `max` nodes and what hangs on them, less where much does: 1,000 take about 1 ms. true: more are left. */
 bool grave_step(struct grave *g, int max);
+void grave_empty(struct grave *g); /* all at once: where nobody waits */
 
 /* The same map again; both are held from now on. */
 struct pmap pmap_ref(const struct pmap *m);

@@ -18,7 +18,7 @@
 #include <stdio.h>
 
 #define LOG_NAME "__cluster_metadata-0"
-enum { FILES_MAX = 8, INDEX_PAGES_MAX = 8, CKPT_KEPT = 2, FIRST_EPOCH = 1, GRAVE_STEP = 1000 };
+enum { FILES_MAX = 8, INDEX_PAGES_MAX = 8, CKPT_KEPT = 2, FIRST_EPOCH = 1 };
 
 enum err local_disk_failed(struct local_disk *d, enum err err, const char *what)
 {
@@ -292,8 +292,7 @@ enum err local_disk_open(struct local_disk *d, struct image **image)
         image_unref(*image, &d->grave);
         *image = NULL;
     }
-    while (grave_step(&d->grave, GRAVE_STEP))
-        ;
+    grave_empty(&d->grave);
     if (!d->err)
         local_disk_told(d, d->epoch);
     return d->err;

@@ -14,7 +14,7 @@
 #include "quorum/log_walk.h"
 #include "quorum/raft_internal.h"
 
-enum { FULL_RETRY_MS = 500, GRAVE_STEP = 1000 };
+enum { FULL_RETRY_MS = 500 };
 
 struct disk_op *raft_disk_op(struct quorum *q, enum disk_what what)
 {
@@ -437,8 +437,7 @@ static void open_run(struct msg *msg)
         q->opened_image = image_new(&q->disk.grave);
         image_seal(q->opened_image);
     }
-    while (grave_step(&q->disk.grave, GRAVE_STEP))
-        ;
+    grave_empty(&q->disk.grave);
     if (q->disk.err) {
         tell_failure(q);
         return;

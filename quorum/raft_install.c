@@ -139,8 +139,7 @@ static void load_run(struct msg *msg)
         in->image = NULL;
     else if (q->observes)
         voters_of_file(in, &voters);
-    while (grave_step(&q->disk.grave, 1000))
-        ;
+    grave_empty(&q->disk.grave);
     msg->run = loaded;
     loop_post(q->control, msg);
 }

@@ -97,8 +97,7 @@ static void tell_base(struct blame *b, const struct image *i)
         image_unref(before, &g);
     }
     image_unref(draft, &g);
-    while (grave_step(&g, 1000))
-        ;
+    grave_empty(&g);
 }
 
 void cmd_metadata_blame(struct tool *t)

@@ -13,8 +13,7 @@ void meta_state_init(struct meta_state *s, struct heap *h)
 void meta_state_drop(struct meta_state *s)
 {
     image_unref(s->draft, &s->grave);
-    while (grave_step(&s->grave, GRAVE_STEP))
-        ;
+    grave_empty(&s->grave);
 }
 
 /* What there is becomes a value of its own; the draft goes on from it. */

@@ -337,8 +337,7 @@ static void stopped_run(struct msg *msg)
 
     if (v->image)
         image_unref(v->image, &v->grave);
-    while (grave_step(&v->grave, 1000))
-        ;
+    grave_empty(&v->grave);
     if (++g.stopped < g.n)
         return;
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)

@@ -11,8 +11,7 @@ enum { HEAD = 1 };
 static void image_end(struct image *i, struct grave *g)
 {
     image_unref(i, g);
-    while (grave_step(g, 1000))
-        ;
+    grave_empty(g);
 }
 
 static void again(struct image *i, struct grave *g)
@@ -91,8 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         again(image, &g);
         image_end(image, &g);
     }
-    while (grave_step(&g, 1000))
-        ;
+    grave_empty(&g);
     heap_free(h, in.p);
     heap_drop(h);
     return 0;

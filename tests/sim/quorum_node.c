@@ -266,8 +266,7 @@ static void stopped_run(struct msg *msg)
     if (n->committed)
         image_unref(n->committed, &n->grave);
     n->committed = NULL;
-    while (grave_step(&n->grave, 1000))
-        ;
+    grave_empty(&n->grave);
     qnet_stop(&n->net, &n->gone);
 }
 

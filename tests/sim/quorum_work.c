@@ -23,8 +23,7 @@ static void image_apply(struct qnode *n, const struct meta_record *records, int 
     image_seal(draft);
     image_unref(n->committed, &n->grave);
     n->committed = draft;
-    while (grave_step(&n->grave, 1000))
-        ;
+    grave_empty(&n->grave);
 }
 
 void qwork_apply(struct qnode *n, struct slice batch)

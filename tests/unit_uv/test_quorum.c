@@ -116,8 +116,7 @@ static void stopped_run(struct msg *msg)
 {
     CHECK(g.held == g.released && g.held > 0);
     image_unref(g.image, &g.grave);
-    while (grave_step(&g.grave, 1000))
-        ;
+    grave_empty(&g.grave);
     loop_stop(g.loop, NULL, NULL);
 }
 

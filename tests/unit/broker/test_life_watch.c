@@ -77,8 +77,7 @@ static void post_drop(struct post *p)
 {
     life_watch_drop(p->w);
     image_unref(p->image, &p->grave);
-    while (grave_step(&p->grave, 1000))
-        ;
+    grave_empty(&p->grave);
     heap_drop(p->heap);
 }
 

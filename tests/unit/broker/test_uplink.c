@@ -161,8 +161,7 @@ static void drop_run(struct loop *loop, void *arg)
 
     uplink_drop(c->uplink);
     image_unref(c->image, &c->grave);
-    while (grave_step(&c->grave, 1000))
-        ;
+    grave_empty(&c->grave);
     arena_drop(&c->arena);
 }
 

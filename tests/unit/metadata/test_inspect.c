@@ -27,8 +27,7 @@ static void world_start(struct world *w, uint64_t seed)
 static void world_end(struct world *w)
 {
     image_unref(w->draft, &w->g);
-    while (grave_step(&w->g, 1000))
-        ;
+    grave_empty(&w->g);
     arena_drop(&w->a);
     CHECK_EQ(heap_used(w->heap), 0);
     heap_drop(w->heap);

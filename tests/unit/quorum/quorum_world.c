@@ -329,8 +329,7 @@ static void free_run(struct loop *loop, void *arg)
 
     if (w->committed)
         image_unref(w->committed, &w->grave);
-    while (grave_step(&w->grave, 1000))
-        ;
+    grave_empty(&w->grave);
     CHECK_EQ(w->in_flight, 0);
     CHECK_EQ(w->held, w->given_back);
     CHECK_EQ(sim_files_open(w->sim, WORLD_NODE), 0);

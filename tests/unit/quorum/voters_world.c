@@ -460,8 +460,7 @@ static void free_run(struct loop *loop, void *arg)
 
     if (n->committed)
         image_unref(n->committed, &n->grave);
-    while (grave_step(&n->grave, 1000))
-        ;
+    grave_empty(&n->grave);
     CHECK(n->in_flight == 0 && n->held == 0);
     CHECK_EQ(sim_files_open(n->world->sim, n->id), 0);
     loop_stop(loop, NULL, NULL);

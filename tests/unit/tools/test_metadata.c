@@ -85,8 +85,7 @@ static void pair_end(struct pair *p)
 {
     image_unref(p->before, &p->g);
     image_unref(p->after, &p->g);
-    while (grave_step(&p->g, 1000))
-        ;
+    grave_empty(&p->g);
     bytes_drop(&p->told);
     CHECK_EQ(heap_used(p->heap), 0);
     heap_drop(p->heap);

@@ -6,6 +6,7 @@
 #include "broker/replica/cleaner.h"
 #include "broker/replica/manager.h"
 #include "log/reserve.h"
+#include "metadata/topic_name.h"
 #include <stdio.h>
 
 static enum err refuse(struct boot *b, enum err err, const char *path, const char *text)
@@ -228,7 +229,7 @@ static void found_one(void *arg, const char *name, enum log_dir_kind kind, struc
 
     if (kind == LOG_DIR_DELETE)
         leftover_note(f, name, true);
-    if (kind != LOG_DIR_LIVE || slice_eq(topic, SLICE("__cluster_metadata")))
+    if (kind != LOG_DIR_LIVE || slice_eq(topic, SLICE(METADATA_TOPIC)))
         return;
     t = image_topic_by_name(f->image, topic);
     if (!t || !image_partition(t, index)) {

@@ -10,7 +10,6 @@
  * record, so what has begun comes to its end: brokers don't change while a decision is made. */
 
 enum { PARTITIONS_PER_REQUEST_MAX = 10000 };
-#define METADATA_TOPIC "__cluster_metadata"
 
 typedef struct CreateTopicsRequest_CreatableTopic new_topic;
 typedef struct CreateTopicsResponse_CreatableTopicResult new_topic_result;

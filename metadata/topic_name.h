@@ -18,3 +18,5 @@ static inline bool topic_name_ok(struct slice name)
 {
     return topic_name_fault(name) == TOPIC_NAME_FINE;
 }
+/* The metadata log as a topic. */
+#define METADATA_TOPIC "__cluster_metadata"

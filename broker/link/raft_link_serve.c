@@ -8,6 +8,7 @@
 #include "broker/control.h"
 #include "broker/link/piece.h"
 #include "broker/link/raft_link_internal.h"
+#include "metadata/topic_name.h"
 
 static bool allowed(const struct request *r)
 {
@@ -230,7 +231,7 @@ void fetch_snapshot(struct request *r)
     PROTO_ARRAY_NEW(&r->arena, FetchSnapshotResponse_PartitionSnapshot, out->topics.v[0].partitions, 1);
     p = &out->topics.v[0].partitions.v[0];
     p->index = asked->partition;
-    if (asked->partition != 0 || !slice_eq(in->topics.v[0].name, SLICE("__cluster_metadata"))) {
+    if (asked->partition != 0 || !slice_eq(in->topics.v[0].name, SLICE(METADATA_TOPIC))) {
         p->error_code = err_wire(E_UNKNOWN_TOPIC_OR_PARTITION);
         p->unaligned_records = slice_of("", 0);
         request_reply(r);

@@ -20,6 +20,9 @@
  * no controller could be asked, `failed` fills r->out instead. */
 void control_request(struct request *r, ctl_decide_fn decide,
                      void (*failed)(struct request *r, enum err err));
+/* By another `in`, which has what else the decision must know; from r's arena. */
+void control_request_in(struct request *r, ctl_decide_fn decide, const void *in,
+                        void (*failed)(struct request *r, enum err err));
 
 /* The same with a `done` of its own in place of the reply: for decisions inside larger requests (automatic topic
  * creation, producer id blocks). in, out and arena are lent until then. */
@@ -48,6 +51,9 @@ struct control_call {
     void *arg;
 };
 void control_call(struct control_call *c);
+/* One for a client's wish: answered into r->out on r's loop. */
+struct control_call control_call_of(struct request *r, ctl_decide_fn decide, const void *in,
+                                    void (*done)(struct control_call *c), void *arg);
 
 struct overseer;
 

@@ -175,6 +175,21 @@ void control_call(struct control_call *c)
     loop_post(c->node->control->loop, &c->msg);
 }
 
+struct control_call control_call_of(struct request *r, ctl_decide_fn decide, const void *in,
+                                    void (*done)(struct control_call *c), void *arg)
+{
+    return (struct control_call){.node = r->net->node,
+                                 .back = r->net->loop,
+                                 .request = r,
+                                 .decide = decide,
+                                 .in = in,
+                                 .out = r->out,
+                                 .version = r->version,
+                                 .arena = &r->arena,
+                                 .done = done,
+                                 .arg = arg};
+}
+
 struct decided {
     struct control_call call;
     void (*failed)(struct request *r, enum err err);
@@ -189,20 +204,17 @@ static void request_decided(struct control_call *c)
     request_reply(r);
 }
 
-void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(struct request *r, enum err err))
+void control_request_in(struct request *r, ctl_decide_fn decide, const void *in,
+                        void (*failed)(struct request *r, enum err err))
 {
     struct decided *d = arena_alloc(&r->arena, sizeof(*d));
 
     d->failed = failed;
-    d->call.node = r->net->node;
-    d->call.back = r->net->loop;
-    d->call.request = r;
-    d->call.decide = decide;
-    d->call.in = r->in;
-    d->call.out = r->out;
-    d->call.version = r->version;
-    d->call.arena = &r->arena;
-    d->call.done = request_decided;
-    d->call.arg = r;
+    d->call = control_call_of(r, decide, in, request_decided, r);
     control_call(&d->call);
+}
+
+void control_request(struct request *r, ctl_decide_fn decide, void (*failed)(struct request *r, enum err err))
+{
+    control_request_in(r, decide, r->in, failed);
 }

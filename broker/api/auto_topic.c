@@ -125,16 +125,9 @@ void auto_topics_go(struct auto_topics *a, void (*done)(struct request *r))
         done(a->r);
         return;
     }
-    a->call = (struct control_call){.node = a->r->net->node,
-                                    .back = a->r->net->loop,
-                                    .request = a->r,
-                                    .decide = decide_create_topics,
-                                    .in = &a->ask,
-                                    .out = &a->answer,
-                                    .version = CREATE_TOPICS_VERSION,
-                                    .timeout_ms = WAIT_MS, /* the asker has its answer whatever comes of it */
-                                    .arena = &a->r->arena,
-                                    .done = decided,
-                                    .arg = a};
+    a->call = control_call_of(a->r, decide_create_topics, &a->ask, decided, a);
+    a->call.out = &a->answer;
+    a->call.version = CREATE_TOPICS_VERSION;
+    a->call.timeout_ms = WAIT_MS; /* the asker has its answer whatever comes of it */
     control_call(&a->call);
 }

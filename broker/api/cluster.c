@@ -308,3 +308,18 @@ void describe_cluster(struct request *r)
         brokers_describe(r);
     }
 }
+
+bool cluster_allowed(struct request *r, enum acl_operation op, cluster_failed_fn failed)
+{
+    if (authorize(r, op, RES_CLUSTER, CLUSTER_NAME))
+        return true;
+    failed(r, E_CLUSTER_AUTHORIZATION_FAILED);
+    request_reply(r);
+    return false;
+}
+
+void cluster_ask(struct request *r, enum acl_operation op, ctl_decide_fn decide, cluster_failed_fn failed)
+{
+    if (cluster_allowed(r, op, failed))
+        control_request(r, decide, failed);
+}

@@ -4,7 +4,7 @@
  * Memory: a view is from the request's arena and borrows the loop's image: it is used up in one callback, or while a long
  *         answer keeps that image. */
 #pragma once
-#include "broker/request.h"
+#include "broker/control.h"
 #include "metadata/image.h"
 
 struct node_view {
@@ -50,3 +50,8 @@ void partition_view_init(struct partition_view *p, const struct cluster_view *c,
 /* What this principal may do, a bit for each of Kafka's operations: all of them until security comes. */
 int32_t authorized_operations(const struct request *r, enum acl_resource type, struct slice name);
 #define CLUSTER_NAME SLICE("kafka-cluster")
+/* May this principal do that to the cluster? If not, r has been answered: `failed` fills r->out. */
+typedef void (*cluster_failed_fn)(struct request *r, enum err err);
+bool cluster_allowed(struct request *r, enum acl_operation op, cluster_failed_fn failed);
+/* Whoever may, asks the controller (control.h). */
+void cluster_ask(struct request *r, enum acl_operation op, ctl_decide_fn decide, cluster_failed_fn failed);

@@ -379,16 +379,8 @@ static void ask(struct altering *x, const struct proto_type *in, const struct pr
     else
         ASK(AlterConfigs);
 #undef ASK
-    x->call = (struct control_call){.node = x->r->net->node,
-                                    .back = x->r->net->loop,
-                                    .request = x->r,
-                                    .decide = decide,
-                                    .in = request,
-                                    .out = proto_new(out, &x->r->arena, 1),
-                                    .arena = &x->r->arena,
-                                    .version = x->r->version,
-                                    .done = alter_done,
-                                    .arg = x};
+    x->call = control_call_of(x->r, decide, request, alter_done, x);
+    x->call.out = proto_new(out, &x->r->arena, 1);
     control_call(&x->call);
 }
 

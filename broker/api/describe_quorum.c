@@ -6,6 +6,7 @@
 #include "broker/api/handlers.h"
 #include "broker/control.h"
 #include "broker/link/followers.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
 
 enum { OBSERVER_GONE_MS = 300000 }; /* Kafka's: not heard for so long, it is none any more */
@@ -17,7 +18,7 @@ struct describe {
 
 static bool metadata_asked(const struct DescribeQuorumRequest *in)
 {
-    return in->topics.n == 1 && slice_eq(in->topics.v[0].topic_name, SLICE("__cluster_metadata")) &&
+    return in->topics.n == 1 && slice_eq(in->topics.v[0].topic_name, SLICE(METADATA_TOPIC)) &&
            in->topics.v[0].partitions.n == 1 && in->topics.v[0].partitions.v[0].partition_index == 0;
 }
 
@@ -129,7 +130,7 @@ void decide_describe_quorum(const struct image *tip, const void *in, void *respo
         return;
     }
     PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_TopicData, out->topics, 1);
-    out->topics.v[0].topic_name = SLICE("__cluster_metadata");
+    out->topics.v[0].topic_name = SLICE(METADATA_TOPIC);
     PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_PartitionData, out->topics.v[0].partitions, 1);
     p = &out->topics.v[0].partitions.v[0];
     p->leader_id = v.leader;
@@ -167,15 +168,6 @@ void describe_quorum(struct request *r)
     }
     d = arena_alloc(&r->arena, sizeof(*d));
     d->in = *(const struct DescribeQuorumRequest *)r->in;
-    d->call = (struct control_call){.node = r->net->node,
-                                    .back = r->net->loop,
-                                    .request = r,
-                                    .decide = decide_describe_quorum,
-                                    .in = &d->in,
-                                    .out = r->out,
-                                    .version = r->version,
-                                    .arena = &r->arena,
-                                    .done = described,
-                                    .arg = r};
+    d->call = control_call_of(r, decide_describe_quorum, &d->in, described, r);
     control_call(&d->call);
 }

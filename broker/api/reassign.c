@@ -5,17 +5,6 @@
 #include "broker/control.h"
 #include "proto_gen.h"
 
-static void ask_controller(struct request *r, enum acl_operation op, ctl_decide_fn decide,
-                           void (*failed)(struct request *r, enum err err))
-{
-    if (authorize(r, op, RES_CLUSTER, CLUSTER_NAME)) {
-        control_request(r, decide, failed);
-        return;
-    }
-    failed(r, E_CLUSTER_AUTHORIZATION_FAILED);
-    request_reply(r);
-}
-
 /* Version 0 has no error of its own: each partition tells it. */
 static void elect_failed(struct request *r, enum err err)
 {
@@ -42,7 +31,7 @@ static void elect_failed(struct request *r, enum err err)
 
 void elect_leaders(struct request *r)
 {
-    ask_controller(r, OP_ALTER, decide_elect_leaders, elect_failed);
+    cluster_ask(r, OP_ALTER, decide_elect_leaders, elect_failed);
 }
 
 static void alter_failed(struct request *r, enum err err)
@@ -56,7 +45,7 @@ static void alter_failed(struct request *r, enum err err)
 
 void alter_partition_reassignments(struct request *r)
 {
-    ask_controller(r, OP_ALTER, decide_alter_reassignments, alter_failed);
+    cluster_ask(r, OP_ALTER, decide_alter_reassignments, alter_failed);
 }
 
 static void list_failed(struct request *r, enum err err)
@@ -70,5 +59,5 @@ static void list_failed(struct request *r, enum err err)
 
 void list_partition_reassignments(struct request *r)
 {
-    ask_controller(r, OP_DESCRIBE, decide_list_reassignments, list_failed);
+    cluster_ask(r, OP_DESCRIBE, decide_list_reassignments, list_failed);
 }

@@ -6,10 +6,8 @@
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/control.h"
+#include "metadata/topic_name.h"
 #include "proto_gen.h"
-
-/* Kept out of every authorization: nobody may create it, and the controller says so. */
-#define METADATA_TOPIC SLICE("__cluster_metadata")
 
 /* A request on its way to the controller without the topics that its client may not touch. */
 struct change {
@@ -41,15 +39,7 @@ static struct change *change_new(struct request *r, ctl_decide_fn decide,
 {
     struct change *c = arena_alloc(&r->arena, sizeof(*c));
 
-    c->call = (struct control_call){.node = r->net->node,
-                                    .back = r->net->loop,
-                                    .request = r,
-                                    .decide = decide,
-                                    .out = r->out,
-                                    .version = r->version,
-                                    .arena = &r->arena,
-                                    .done = done,
-                                    .arg = r};
+    c->call = control_call_of(r, decide, NULL, done, r);
     return c;
 }
 
@@ -72,7 +62,8 @@ typedef struct CreateTopicsResponse_CreatableTopicResult created_topic;
 
 static bool may_create(const struct request *r, struct slice name)
 {
-    return slice_eq(name, METADATA_TOPIC) || authorize(r, OP_CREATE, RES_CLUSTER, CLUSTER_NAME) ||
+    /* Nobody may create the metadata log, and the controller says so. */
+    return slice_eq(name, SLICE(METADATA_TOPIC)) || authorize(r, OP_CREATE, RES_CLUSTER, CLUSTER_NAME) ||
            authorize(r, OP_CREATE, RES_TOPIC, name);
 }
 

@@ -3,7 +3,7 @@
 #include "proto_gen.h"
 #include "quorum/raft_internal.h"
 
-enum { STOP_BYTES = 1 << 16, PUT_OFF_MS = 60000 };
+enum { STOP_BYTES = 1 << 16 };
 
 /* ---- what is told ---- */
 
@@ -53,20 +53,6 @@ static void tell_loaded(struct quorum *q, int32_t leader, bool self)
         quorum_tell_loaded(q);
 }
 
-static void confirms_end(struct quorum *q, enum err err)
-{
-    struct list over;
-
-    list_init(&over);
-    list_take(&over, &q->confirms);
-    list_each_safe (it, &over) {
-        struct quorum_confirm *c = container_of(it, struct quorum_confirm, link);
-
-        list_remove(it);
-        c->done(c, err); /* last touch */
-    }
-}
-
 static void tell_leader(struct quorum *q, int32_t leader, bool self)
 {
     int32_t epoch = (int32_t)q->raft.current_term;
@@ -79,7 +65,7 @@ static void tell_leader(struct quorum *q, int32_t leader, bool self)
     q->told_epoch = epoch;
     if (q->told_self && !self) {
         q->told_self = false;
-        confirms_end(q, E_NOT_CONTROLLER);
+        quorum_confirms_end(q, E_NOT_CONTROLLER);
     }
     q->told_self = self;
     q->ops.leader(q->ops.arg, leader, epoch, self, self ? entry_book_end(&q->book) : -1);
@@ -88,92 +74,6 @@ static void tell_leader(struct quorum *q, int32_t leader, bool self)
 void quorum_tell_lost(struct quorum *q)
 {
     tell_leader(q, -1, false);
-}
-
-/* ---- snapshots ---- */
-
-static void nudged(struct raft_barrier *req, int status)
-{
-    container_of(req, struct quorum, nudge)->nudging = false;
-}
-
-/* The library takes a snapshot when it applies an entry. Where none is on its way the leader makes one: a barrier. */
-static void nudge(struct quorum *q)
-{
-    if (!q->told_self || q->nudging || !list_empty(&q->flights))
-        return;
-    q->nudging = raft_barrier(&q->raft, &q->nudge, nudged) == 0;
-    if (q->nudging)
-        q->ops.skipped(q->ops.arg, entry_book_end(&q->book));
-}
-
-static void snapshot_due(struct quorum *q)
-{
-    if (q->due || q->held || q->stopped || !q->loaded || q->since_snapshot == 0)
-        return;
-    if (q->observes) {
-        observe_snapshot(q);
-        return;
-    }
-    q->due = true;
-    raft_set_snapshot_threshold(&q->raft, 1);
-    nudge(q);
-}
-
-static void snapshot_fired(struct timer *timer)
-{
-    struct quorum *q = container_of(timer, struct quorum, snapshot_timer);
-
-    q->timed = false;
-    raft_enter(q);
-    snapshot_due(q);
-}
-
-void quorum_snapshot_look(struct quorum *q)
-{
-    const struct quorum_settings *s = &q->settings;
-
-    if (q->since_snapshot == 0 || q->held || q->stopped) /* nobody stops the timer any more */
-        return;
-    if ((s->snapshot_bytes > 0 && q->since_snapshot >= s->snapshot_bytes) ||
-        q->applied + 1 - q->book.first > ENTRIES_MAX) {
-        snapshot_due(q);
-    } else if (s->snapshot_ms > 0 && !q->timed) {
-        q->timed = true;
-        timer_set(q->control, &q->snapshot_timer, loop_now(q->control) + s->snapshot_ms * MS);
-    }
-}
-
-static void stop_step(struct quorum *q);
-
-static void written_run(struct msg *msg)
-{
-    struct quorum *q = container_of(msg, struct quorum, written);
-    struct image *image = q->held;
-    bool good = q->disk.snapshot == q->put_id.offset && !q->disk.err;
-
-    q->held = NULL;
-    q->view.log_start = q->log_start;
-    if (good) {
-        q->newest = q->put_id;
-        q->newest_voters = q->put_voters;
-        q->view.snapshot = q->put_id.offset;
-        q->timed = false;
-        timer_stop(&q->snapshot_timer);
-    } else if (!q->stopped) { /* put off by a full disk */
-        q->timed = true;
-        timer_set(q->control, &q->snapshot_timer, loop_now(q->control) + (int64_t)PUT_OFF_MS * MS);
-    }
-    if (q->put) {
-        struct raft_io_snapshot_put *put = q->put;
-
-        q->put = NULL;
-        raft_enter(q);
-        q->put_cb(put, good ? 0 : RAFT_CANCELED);
-        quorum_observe(q);
-    }
-    q->ops.released(q->ops.arg, image);
-    stop_step(q);
 }
 
 /* ---- after each return of the library ---- */
@@ -227,9 +127,9 @@ void quorum_fail(struct quorum *q)
     if (q->phase == QUORUM_RUNNING)
         rest(q);
     q->told_self = false;
-    confirms_end(q, E_NOT_CONTROLLER);
+    quorum_confirms_end(q, E_NOT_CONTROLLER);
     q->ops.failed(q->ops.arg, q->disk.err, q->disk.what);
-    stop_step(q);
+    quorum_drained(q);
 }
 
 void quorum_leave(struct quorum *q)
@@ -239,7 +139,7 @@ void quorum_leave(struct quorum *q)
     rest(q);
     if (q->ops.role)
         q->ops.role(q->ops.arg, false);
-    stop_step(q);
+    quorum_drained(q);
 }
 
 static void fail_run(struct msg *msg)
@@ -257,7 +157,7 @@ static void opened_run(struct msg *msg)
     q->image = q->opened_image;
     q->opened_image = NULL;
     if (q->stopped) {
-        stop_step(q);
+        quorum_drained(q);
         return;
     }
     q->observes = q->opened_observes;
@@ -339,7 +239,7 @@ static void refused(struct msg *msg)
 
     q->refusals--;
     e->done(e, q->view.failed ? q->view.failed : E_NOT_CONTROLLER);
-    stop_step(q);
+    quorum_drained(q);
 }
 
 void quorum_submit(struct quorum *q, struct quorum_entry *e)
@@ -439,80 +339,6 @@ void quorum_dead(struct quorum *q, int32_t node)
     raft_give(q, &m);
 }
 
-/* ---- does this node still lead? ---- */
-
-static void confirms_look(struct quorum *q)
-{
-    list_each_safe (it, &q->confirms) {
-        struct quorum_confirm *c = container_of(it, struct quorum_confirm, link);
-        int yes = 1;
-
-        for (int i = 0; i < q->voters.n; i++)
-            yes += q->voters.v[i].server_id != q->server_id && q->voters.v[i].role == VOTER_VOTES &&
-                   c->round > 0 && q->peers[i].confirmed >= c->round;
-        if (c->round == 0 || yes <= voters_voting(&q->voters) / 2)
-            continue;
-        list_remove(it);
-        c->done(c, E_OK); /* last touch */
-    }
-}
-
-static void confirms_ask(struct quorum *q)
-{
-    timer_stop(&q->confirm_timer);
-    if (list_empty(&q->confirms))
-        return;
-    for (int i = 0; i < q->voters.n; i++)
-        if (q->voters.v[i].server_id != q->server_id && q->voters.v[i].role == VOTER_VOTES)
-            raft_msg_confirm(q, i, q->round);
-    timer_set(q->control, &q->confirm_timer, loop_now(q->control) + (int64_t)q->settings.heartbeat_ms * MS);
-}
-
-static void confirm_again(struct timer *timer)
-{
-    confirms_ask(container_of(timer, struct quorum, confirm_timer));
-}
-
-static void confirm_run(struct msg *msg)
-{
-    struct quorum *q = container_of(msg, struct quorum, confirm_msg);
-
-    q->confirm_posted = false;
-    if (!q->told_self) {
-        confirms_end(q, E_NOT_CONTROLLER);
-        stop_step(q);
-        return;
-    }
-    q->round++;
-    list_each (it, &q->confirms) {
-        struct quorum_confirm *c = container_of(it, struct quorum_confirm, link);
-
-        if (c->round == 0)
-            c->round = q->round;
-    }
-    confirms_look(q);
-    confirms_ask(q);
-    stop_step(q);
-}
-
-void quorum_confirmed(struct quorum *q, int voter, int64_t round)
-{
-    if (round <= q->peers[voter].confirmed || round > q->round)
-        return;
-    q->peers[voter].confirmed = round;
-    confirms_look(q);
-}
-
-void quorum_confirm(struct quorum *q, struct quorum_confirm *c)
-{
-    c->round = 0;
-    list_add(&q->confirms, &c->link);
-    if (q->confirm_posted)
-        return;
-    q->confirm_posted = true;
-    loop_post(q->control, &q->confirm_msg);
-}
-
 /* ---- the end ---- */
 
 /* Everything is home. */
@@ -542,40 +368,13 @@ static void closed_run(struct msg *msg)
     loop_stop(q->loop, q->control, &q->gone);
 }
 
-static void last_snapshot(struct quorum *q)
-{
-    struct image *image;
-    const struct entry_row *row;
-    raft_index at;
-
-    if (q->observes) {
-        observe_snapshot(q);
-        return;
-    }
-    image = q->ops.hold(q->ops.arg);
-    row = entry_book_row(&q->book, q->applied);
-    q->since_snapshot = 0;
-    if (!image)
-        return;
-    if (!row || image->offset < 0) {
-        q->ops.released(q->ops.arg, image);
-        return;
-    }
-    q->held = image;
-    q->put_id = (struct ckpt_id){row->last_offset + 1, row->epoch};
-    q->put_voters = *member_committed(q, q->applied, &at);
-    q->put_voters.index = (int64_t)q->applied;
-    q->put_voters.configuration_index = (int64_t)at;
-    loop_post(q->loop, &q->snapshot);
-}
-
 /* The end in steps, each when the one before has ended: what was submitted, raft, a last snapshot, the disk. */
-static void stop_step(struct quorum *q)
+void quorum_drained(struct quorum *q)
 {
     if (q->stopped && q->phase == QUORUM_RUNNING && (!alone(q) || list_empty(&q->flights))) {
         rest(q);
         q->told_self = false;
-        confirms_end(q, E_NOT_CONTROLLER);
+        quorum_confirms_end(q, E_NOT_CONTROLLER);
     }
     if (q->phase == QUORUM_CLOSING && q->ops_out == 0)
         raft_end(q);
@@ -585,17 +384,12 @@ static void stop_step(struct quorum *q)
         q->confirm_posted || q->leave_posted || q->replay.posted || q->refusals > 0 || q->changes_posted > 0)
         return;
     if (q->loaded && !q->view.failed && q->since_snapshot >= STOP_BYTES) {
-        last_snapshot(q);
+        quorum_snapshot_last(q);
         if (q->held)
             return;
     }
     q->stopping = true;
     loop_post(q->loop, &q->stop);
-}
-
-void quorum_drained(struct quorum *q)
-{
-    stop_step(q);
 }
 
 /* Not inside the call: that one may come from a callback, which the library runs. */
@@ -605,7 +399,7 @@ static void leave_run(struct msg *msg)
 
     q->leave_posted = false;
     if (q->phase != QUORUM_OPENING || q->view.failed)
-        stop_step(q);
+        quorum_drained(q);
 }
 
 /* ---- the door ---- */
@@ -635,26 +429,16 @@ struct quorum *quorum_start(struct io *io, struct loop *control, struct grave *g
     list_init(&q->flights);
     list_init(&q->sent);
     list_init(&q->stuck);
-    list_init(&q->confirms);
-    q->snapshot_timer.fire = snapshot_fired;
-    q->confirm_timer.fire = confirm_again;
     q->opened.run = opened_run;
-    q->written.run = written_run;
     q->fail.run = fail_run;
     q->closed.run = closed_run;
     q->gone.run = gone_run;
     q->leave.run = leave_run;
-    q->confirm_msg.run = confirm_run;
+    quorum_confirms_make(q);
+    quorum_snapshots_make(q);
     raft_io_make(q);
     raft_disk_start(q);
     return q;
-}
-
-void quorum_snapshot(struct quorum *q)
-{
-    raft_enter(q);
-    if (q->phase == QUORUM_RUNNING)
-        snapshot_due(q);
 }
 
 struct quorum_view quorum_view(const struct quorum *q)

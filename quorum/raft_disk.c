@@ -4,7 +4,7 @@
  *     control loop                          the quorum's DISK loop
  *     raft_disk_post ───── disk_op ───────► in line; the first one posts `work` behind what is in the mailbox
  *     raft_append_done ◄── disk_op ──────── work: appends and cuts in order, one sync, all go back in order
- *     io_snapshot_put ──── snapshot ──────► a message a step
+ *     raft_snapshot_put ── snapshot ──────► a message a step
  *     … its callback ◄──── written ──────── its end
  *
  * 1. What went back without error is on disk.

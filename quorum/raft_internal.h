@@ -1,13 +1,16 @@
 /* What the files of quorum on raft share; nobody else includes it.
  *
  *     quorum.c       the door: start, stop, submit, and what is told to the broker
+ *     quorum_confirm.c   does this node still lead?
+ *     quorum_snapshot.c  when a snapshot is due
  *     raft_io.c      struct raft_io: what raft asks for; every way into and out of the library
- *     raft_rules.c   seven rules without which libraft 0.15.0 isn't safe
+ *     raft_fsm.c     what has committed: applied, kept as a snapshot, restored
+ *     raft_rules.c   nine rules without which libraft 0.15.0 isn't safe
  *     raft_msg.c     raft's messages to bytes and back
  *     raft_disk.c    the quorum's DISK loop: appends, cuts, snapshots, in order
  *     replay.c       what commits before `loaded`, in steps
  *     raft_install.c a snapshot from the leader: pieces, check, restore
- *     entry_book.c         entries and offsets
+ *     entry_book.c   entries and offsets
  *     observe.c      a node outside: no library, the same files
  *     membership.c   voters that come and go: the configuration in force, and changes of it
  *
@@ -250,19 +253,27 @@ struct loaded_entry {
 
 /* ---- quorum.c ---- */
 void quorum_observe(struct quorum *q);                      /* after each return of the library */
-void quorum_applied_to(struct quorum *q, raft_index index); /* control batches up to there are applied */
 void quorum_tell_lost(struct quorum *q);                    /* this node led */
 void quorum_fail(struct quorum *q);
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
-void quorum_confirmed(struct quorum *q, int voter, int64_t round);
 void quorum_leave(struct quorum *q);   /* this server was removed: it does nothing any more, but to stop */
 void quorum_abandon(struct quorum *q); /* leadership is given away: what is in flight is nobody's */
+void quorum_tell_loaded(struct quorum *q); /* seals the image and hands it over */
+
+/* ---- quorum_confirm.c ---- */
+void quorum_confirms_make(struct quorum *q);
+void quorum_confirms_end(struct quorum *q, enum err err); /* of all that wait */
+void quorum_confirmed(struct quorum *q, int voter, int64_t round);
+
+/* ---- quorum_snapshot.c ---- */
+void quorum_snapshots_make(struct quorum *q);
+void quorum_snapshot_look(struct quorum *q); /* something has committed: is a snapshot due? */
+void quorum_snapshot_last(struct quorum *q); /* before a stop */
+
 /* ---- progress.c ---- */
 void progress_begin(struct quorum *q); /* this node leads now */
 /* A voter took an append, up to that entry, or refused one. */
 void progress_answer(struct quorum *q, int voter, bool taken, raft_index last);
-void quorum_tell_loaded(struct quorum *q);   /* seals the image and hands it over */
-void quorum_snapshot_look(struct quorum *q); /* something has committed: is a snapshot due? */
 
 /* ---- raft_io.c ---- */
 void raft_enter(struct quorum *q);
@@ -272,10 +283,19 @@ void raft_rest(struct quorum *q); /* nothing is given to the library any more: w
 void raft_end(struct quorum *q);  /* closes it, when everything is home */
 void raft_give(struct quorum *q, struct raft_message *m); /* to the library, by the rules */
 void raft_append_done(struct quorum *q, struct disk_op *op);
-void quorum_take(struct quorum *q, struct slice batch);     /* into the image, which isn't told yet */
-void quorum_restore(struct quorum *q, struct image *image); /* takes the place of what had committed */
 int raft_voters(const struct voters *v, struct raft_configuration *out);
 void raft_step_down(struct quorum *q, raft_term term); /* into that epoch, a later one */
+
+/* ---- raft_fsm.c ---- */
+void raft_fsm_make(struct quorum *q);
+void quorum_applied_to(struct quorum *q, raft_index index); /* control batches up to there are applied */
+void quorum_take(struct quorum *q, struct slice batch);     /* into the image, which isn't told yet */
+void quorum_restore(struct quorum *q, struct image *image); /* takes the place of what had committed */
+int raft_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
+                      const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb);
+int raft_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req, raft_io_snapshot_get_cb cb);
+/* NULL: the library has no memory for it. */
+struct raft_snapshot *raft_snapshot_of(struct ckpt_id id, const struct voters *voters);
 
 /* ---- replay.c ---- */
 void replay_note(struct quorum *q, struct slice batch); /* lent until it is taken or dropped */

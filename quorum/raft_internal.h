@@ -252,8 +252,8 @@ struct loaded_entry {
 };
 
 /* ---- quorum.c ---- */
-void quorum_observe(struct quorum *q);                      /* after each return of the library */
-void quorum_tell_lost(struct quorum *q);                    /* this node led */
+void quorum_observe(struct quorum *q);   /* after each return of the library */
+void quorum_tell_lost(struct quorum *q); /* this node led */
 void quorum_fail(struct quorum *q);
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_leave(struct quorum *q);   /* this server was removed: it does nothing any more, but to stop */

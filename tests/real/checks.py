@@ -7,6 +7,7 @@ import disk
 import hostile
 import kill
 import quorum
+import split
 import threads
 import vanish
 from node import Node
@@ -45,6 +46,7 @@ ALL = {
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.strangers)},
     **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},
+    **{f"split-{c.__name__.replace('_', '-')}": c for c in (split.combined, split.apart, split.one_way)},
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
     **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,
                                                             hostile.huge)},

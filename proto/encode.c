@@ -228,18 +228,34 @@ static void encode_tag(struct enc *e, const struct proto_field *f, const void *m
     (void)varint_write(e->out->p + at, len);
 }
 
+/* They are written in the order of their tags. */
+static const struct proto_field *tag_after(const struct enc *e, const struct proto_type *t, const void *msg,
+                                           int last)
+{
+    const struct proto_field *next = NULL;
+
+    for (int i = 0; i < t->n_fields; i++) {
+        const struct proto_field *f = &t->fields[i];
+
+        if (f->tag > last && (!next || f->tag < next->tag) && tag_is_written(e, f, msg))
+            next = f;
+    }
+    return next;
+}
+
 static void encode_tags(struct enc *e, const struct proto_type *t, const void *msg)
 {
+    const struct proto_field *f;
     uint32_t n = 0;
+    int last = -1;
 
     for (int i = 0; t->n_tags && i < t->n_fields; i++)
         n += tag_is_written(e, &t->fields[i], msg);
     put_varint(e, n);
-    for (int tag = 0; n > 0 && tag < t->n_tags; tag++) {
-        for (int i = 0; i < t->n_fields; i++) {
-            if (t->fields[i].tag == tag && tag_is_written(e, &t->fields[i], msg))
-                encode_tag(e, &t->fields[i], msg);
-        }
+    for (; n > 0; n--) {
+        f = tag_after(e, t, msg, last);
+        encode_tag(e, f, msg);
+        last = f->tag;
     }
 }
 

@@ -25,6 +25,7 @@ KINDS = {  # schema type -> (C type, constant, fewest bytes on the wire when fle
     'records': ('struct slice', 'PROTO_RECORDS', 1, 4),
 }
 FOREVER = 32767
+OWN_TAG_FIRST = 0x7000  # fields of ours in Kafka's messages
 NEVER = (1, 0)  # an interval that holds no version
 C_WORDS = {'default', 'register', 'long', 'int', 'switch', 'case', 'union', 'enum', 'static', 'struct'}
 
@@ -73,7 +74,7 @@ class Field:
             self.nullable = versions(value)
         elif name == 'tag':
             tag, _, tagged = value.partition('@')
-            self.tag, self.tagged = int(tag), versions(tagged) if tagged else self.versions
+            self.tag, self.tagged = int(tag, 0), versions(tagged) if tagged else self.versions
         elif name == 'default':
             self.default = value
         elif name == 'ignorable':
@@ -131,8 +132,10 @@ class Message(Struct):
                 if f.tagged != NEVER and f.kind == 'records':
                     raise Bad(f'{f.name}: records cannot be tagged')
             tags = sorted(f.tag for f in s.fields if f.tagged != NEVER)
-            if tags != list(range(len(tags))):
-                raise Bad(f'{s.c_name}: tags are numbered from 0 without gaps')
+            kafkas = [t for t in tags if t < OWN_TAG_FIRST]
+            ours = [t - OWN_TAG_FIRST for t in tags if t >= OWN_TAG_FIRST]
+            if kafkas != list(range(len(kafkas))) or ours != list(range(len(ours))):
+                raise Bad(f'{s.c_name}: tags are numbered without gaps, Kafka\'s from 0, ours from {OWN_TAG_FIRST:#x}')
 
     def sorted_structs(self):
         """Each after those that it contains, the message last."""

@@ -14,8 +14,10 @@ struct tool {
 /* Tagged fields of ours, which Kafka's classes keep but can't name, have their defaults. */
 static void without_ours(const struct proto_type *t, void *msg)
 {
-    if (t == &EnvelopeRequest_type)
+    if (t == &EnvelopeRequest_type) {
         memset(&((struct EnvelopeRequest *)msg)->request_id, 0, sizeof(struct uuid));
+        ((struct EnvelopeRequest *)msg)->time_left_ms = -1;
+    }
     if (t == &VotersRecord_type) {
         struct VotersRecord *r = msg;
 

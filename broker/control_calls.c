@@ -170,6 +170,8 @@ void control_call(struct control_call *c)
         c->peer = *c->request->peer;
         c->principal = *c->request->principal;
         c->id = c->request->id;
+        if (c->request->time_left_ms > 0 && (c->timeout_ms <= 0 || c->timeout_ms > c->request->time_left_ms))
+            c->timeout_ms = c->request->time_left_ms;
     }
     c->msg.run = call_arrived;
     loop_post(c->node->control->loop, &c->msg);

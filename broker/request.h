@@ -55,9 +55,10 @@ struct request {
     struct list link; /* conn's order */
     struct out sent;  /* the answer on its way */
     bool ended;
-    bool silent;         /* ended by request_skip() */
-    struct uuid id;      /* which it keeps when it is sent again (Envelope); zero: none yet */
-    bool not_controller; /* the controller was asked, and is another node's */
+    bool silent;          /* ended by request_skip() */
+    struct uuid id;       /* which it keeps when it is sent again (Envelope); zero: none yet */
+    int32_t time_left_ms; /* which is left to it as the broker counts that sent it; 0: it doesn't say */
+    bool not_controller;  /* the controller was asked, and is another node's */
     bool
         abandoned; /* and this node stops: a broker's client gets no answer, so that it asks another broker */
 };
@@ -89,6 +90,7 @@ void request_abort(struct request *r); /* closes the connection, as Kafka does f
  * then. E_INVALID_REQUEST (no such request is served there), E_UNSUPPORTED_VERSION, or one of decoding: `done` won't run. */
 struct request_origin {
     struct uuid id;
+    int32_t time_left_ms;
     const struct principal *principal;
     const struct addr *peer;
     bool (*serves)(int16_t api_key);

@@ -54,8 +54,11 @@ void envelope(struct request *r)
     const struct EnvelopeRequest *in = r->in;
     struct principal *principal = arena_alloc(&r->arena, sizeof(*principal));
     struct addr *peer = arena_alloc(&r->arena, sizeof(*peer));
-    const struct request_origin asks = {
-        .id = in->request_id, .principal = principal, .peer = peer, .serves = forward_api};
+    const struct request_origin asks = {.id = in->request_id,
+                                        .time_left_ms = in->time_left_ms > 0 ? in->time_left_ms : 0,
+                                        .principal = principal,
+                                        .peer = peer,
+                                        .serves = forward_api};
     enum err err = E_OK;
 
     if (!authorize(r, OP_CLUSTER_ACTION, RES_CLUSTER, CLUSTER_NAME))

@@ -110,6 +110,7 @@ static enum err envelope_make(struct uplink_call *up)
                                   : slice_of(call->peer.ip, sizeof(call->peer.ip));
     in->request_id = call->id;
     up->in = in;
+    up->left_ms = &in->time_left_ms;
     bytes_drop(&b);
     return err;
 }

@@ -85,6 +85,14 @@ static bool controller_place(const struct uplink *u, int32_t id, struct slice *h
     return false;
 }
 
+/* At least 1: who has none left isn't sent any more, but for a moment's work. */
+static int32_t time_left_ms(const struct uplink_call *c)
+{
+    int64_t ms = (c->deadline - loop_now(c->uplink->net->loop)) / NS_A_MS;
+
+    return ms < 1 ? 1 : ms > INT32_MAX ? INT32_MAX : (int32_t)ms;
+}
+
 static void call_fly(struct msg *msg)
 {
     struct uplink_call *c = container_of(msg, struct uplink_call, msg);
@@ -103,6 +111,8 @@ static void call_fly(struct msg *msg)
         return;
     }
     c->made = true;
+    if (c->left_ms)
+        *c->left_ms = time_left_ms(c);
     client_place(u->client, c->to, host, port);
     client_call_init(&c->call, c->api_key, client_node(c->to), c->in, c->arena);
     if (c->version_min || c->version_max) {

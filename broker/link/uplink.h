@@ -32,6 +32,7 @@ struct uplink_call {
     int64_t timeout_ms;
     enum err (*make)(
         struct uplink_call *c); /* fills `in`, once, before it is sent first; NULL: it is there */
+    int32_t *left_ms; /* a field of `in`: how much time is left whenever it is sent; NULL: it has none */
     /* What the answer in `out` says; E_NOT_CONTROLLER: it is asked for again. */
     enum err (*read)(struct uplink_call *c);
     void (*done)(struct uplink_call *c);

@@ -28,6 +28,7 @@ enum err request_inside(struct request *outer, struct slice frame, const struct 
     q->r.principal = asks->principal;
     q->r.peer = asks->peer;
     q->r.id = asks->id;
+    q->r.time_left_ms = asks->time_left_ms;
     q->r.came = outer->came;
     q->r.version = head.version;
     q->r.correlation = head.correlation_id;

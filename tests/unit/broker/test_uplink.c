@@ -23,6 +23,7 @@ struct climber {
     struct msg ended_msg;
     int32_t leader; /* for leader_run() */
     int64_t timeout_ms;
+    int32_t left_ms;
     bool done, ended;
 };
 
@@ -113,6 +114,7 @@ static void ask_run(struct loop *loop, void *arg)
                                    .in = &c->in,
                                    .arena = &c->arena,
                                    .timeout_ms = c->timeout_ms,
+                                   .left_ms = &c->left_ms,
                                    .read = read_answer,
                                    .done = call_done,
                                    .arg = c};
@@ -234,6 +236,7 @@ TEST(uplink, not_controller_is_asked_again_after_a_rest)
     leads(&c, OTHER);
     CHECK(done_within(&c, 100));
     CHECK(!c.call.err && c.call.to == OTHER);
+    CHECK(c.left_ms <= 55000 && c.left_ms > 54000); /* the time that is left, not the whole again */
     climber_drop(&c);
 }
 

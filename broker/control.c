@@ -103,7 +103,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
     c->uplink = uplink_new(node, c->loop);
     c->overseer = overseer_new(node, c->loop, &oversight);
-    control_quorum_begin(c);
+    control_life_first(c);
     return c;
 }
 
@@ -202,7 +202,8 @@ void control_end_waits(struct control *c)
     overseer_end(c->overseer, &c->overseer_ended);
     followers_end(c->node->followers);
     control_held_end(c, E_NOT_CONTROLLER);
-    quorum_end_waits(c->quorum);
+    if (c->quorum)
+        quorum_end_waits(c->quorum);
 }
 
 void control_await_calls(struct control *c, struct msg *ended)
@@ -215,5 +216,5 @@ void control_stop(struct control *c, struct msg *stopped)
 {
     c->stopped = stopped;
     c->drained.run = quorum_gone;
-    quorum_stop(c->quorum, &c->drained);
+    control_life_end(c);
 }

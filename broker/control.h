@@ -7,6 +7,8 @@
  *         Clients of a broker that stops get no answer but the end of their connection: that one is asked elsewhere.
  * Full:   while the metadata log lives on its reserve (log/reserve.h), what may free room is decided, deletions and
  *         settings; the rest waits, in order, until there is room or its time is over.
+ * Lives:  the quorum underneath may end and begin again (control_life.c). Meanwhile images stay published, nothing is led, what
+ *         is asked goes to who leads elsewhere, and no image is published after that is older than one before.
  * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.
  *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it. */
 #pragma once

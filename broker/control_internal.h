@@ -1,5 +1,6 @@
 /* What the files of the control loop share; nobody else includes it. control.c decides in turns and publishes, control_calls.c
- * has the requests of the other loops, control_quorum.c the metadata log and those that it comes from.
+ * has the requests of the other loops, control_quorum.c the metadata log and those that it comes from, control_life.c its
+ * lives: it begins, ends and begins again while the node runs on.
  * Loop: the control loop, but for messages that name another. */
 #pragma once
 #include "base/check.h"
@@ -24,14 +25,22 @@ struct control {
     struct control_ops ops;
     struct ctl_rules rules;
     struct controller *ctl;
-    struct quorum *quorum;
+    struct quorum *quorum; /* NULL: between two lives */
+    struct quorum_settings quorum_settings;
+    struct quorum_view view; /* of the life before, while there is none */
+    struct msg quorum_gone, follow_gone, link_gone;
+    int n_closing;        /* of these, what is on its way out */
+    struct msg *unlinked; /* who waits until nothing is */
+    struct msg role;      /* this node is something else: the life ends and the next begins */
+    bool role_posted, role_due;
+    bool loaded; /* an image was told */
     struct uplink *uplink;
     struct overseer *overseer;
     struct msg uplink_ended, overseer_ended;
     int n_ended;             /* of these two */
     struct msg *calls_ended; /* who waits for both */
-    struct follow *follow;   /* NULL: this node votes */
-    int n_voters;
+    struct follow *follow;   /* NULL: nothing was asked of it in this life: this node votes */
+    int n_voters;            /* of the newest configuration */
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
     struct ctl_request first; /* of a new cluster */
@@ -63,5 +72,13 @@ void control_held_end(struct control *c, enum err err);
 void control_answers_post(struct control *c); /* to all whose image has been published */
 
 /* ---- control_quorum.c ---- */
-void control_quorum_begin(struct control *c);
 void control_propose(void *arg, struct ctl_batch *b);
+extern const struct quorum_ops control_quorum_ops; /* but for arg */
+void control_unlead(
+    struct control *c); /* it doesn't lead, and knows of nobody but who led before it heard that */
+
+/* ---- control_life.c ---- */
+void control_life_first(struct control *c);
+void control_life_end(struct control *c); /* for good: then `drained` runs */
+void control_role(struct control *c);     /* quorum_ops.role */
+void control_follow(struct control *c);   /* there is a struct follow from now on */

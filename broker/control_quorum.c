@@ -2,8 +2,6 @@
 
 /* The metadata log and those that it comes from: what the controller proposes goes in, what has committed comes out. */
 
-enum { HEARTBEATS = 8 }; /* of a leader, in the time after which silence begins an election */
-
 /* ---- the controller's batches through the quorum ---- */
 
 /* Images go to the loops before answers do: whoever hears that a topic was created finds it. */
@@ -12,7 +10,8 @@ static void flight_done(struct quorum_entry *e, enum err err)
     struct control *c = container_of(e, struct flight, entry)->control;
     bool moved;
 
-    if (err) /* quorum_ops.failed has said so, or says so next */
+    if (err ||
+        !c->leads) /* quorum_ops.failed has said so, or says so next; or its life is over, and the next one reads it */
         return;
     c->committing = true;
     moved = ctl_committed(c->ctl, e->last_offset);
@@ -38,20 +37,57 @@ void control_propose(void *arg, struct ctl_batch *b)
 
 /* ---- what the quorum tells ---- */
 
+static void on_installed(void *arg, struct image *image)
+{
+    struct control *c = arg;
+
+    ctl_load(c->ctl, image);
+    followers_look(c->node->followers);
+    control_moved(c);
+    control_turn(c);
+}
+
+/* Again, in a later life of the quorum: an image like any other that comes from a leader. */
 static void on_loaded(void *arg, struct image *image)
 {
     struct control *c = arg;
 
+    if (c->loaded) {
+        ASSERT(image->offset >= ctl_tip(c->ctl)->offset);
+        on_installed(c, image);
+        return;
+    }
+    c->loaded = true;
     ctl_load(c->ctl, image);
     overseer_image(c->overseer, image);
     publisher_begin(c->publisher, ctl_image(c->ctl));
     c->ops.loaded(c->ops.arg, ctl_image(c->ctl));
 }
 
+static void lead_over(struct control *c)
+{
+    control_held_end(c, E_NOT_CONTROLLER);
+    if (c->leads)
+        ctl_lost(c->ctl);
+    c->leads = false;
+    overseer_lead(c->overseer, false);
+    c->ops.leader(c->ops.arg, false);
+}
+
+void control_unlead(struct control *c)
+{
+    if (c->leads)
+        uplink_leader(c->uplink, -1);
+    lead_over(c);
+    c->tight = false;
+}
+
 static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset)
 {
     struct control *c = arg;
 
+    if (!c->quorum) /* its life is over */
+        return;
     if (self)
         TRACE(c->node->io, quorum_leads, epoch, next_offset);
     else if (leader >= 0)
@@ -61,12 +97,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     if (!self) {
         uplink_leader(c->uplink,
                       leader == c->node->id ? -1 : leader); /* itself, before its barrier: not yet */
-        control_held_end(c, E_NOT_CONTROLLER);
-        if (c->leads)
-            ctl_lost(c->ctl);
-        c->leads = false;
-        overseer_lead(c->overseer, false);
-        c->ops.leader(c->ops.arg, false);
+        lead_over(c);
         return;
     }
     ctl_lead(c->ctl, epoch, next_offset);
@@ -80,7 +111,10 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
 
 static void on_skipped(void *arg, int64_t next_offset)
 {
-    ctl_skip(((struct control *)arg)->ctl, next_offset);
+    const struct control *c = arg;
+
+    if (c->leads)
+        ctl_skip(c->ctl, next_offset);
 }
 
 static void on_committed(void *arg, struct slice batch)
@@ -89,7 +123,7 @@ static void on_committed(void *arg, struct slice batch)
     enum err err;
 
     followers_look(c->node->followers);
-    if (c->leads) /* a control batch: ctl_skip() knows of it */
+    if (c->leads || !c->quorum) /* a control batch: ctl_skip() knows of it; the next life reads it */
         return;
     err = ctl_follow(c->ctl, batch);
     if (err)
@@ -98,19 +132,12 @@ static void on_committed(void *arg, struct slice batch)
         control_moved(c);
 }
 
-static void on_installed(void *arg, struct image *image)
-{
-    struct control *c = arg;
-
-    ctl_load(c->ctl, image);
-    followers_look(c->node->followers);
-    control_moved(c);
-    control_turn(c);
-}
-
 static struct image *on_hold(void *arg)
 {
     struct control *c = arg;
+
+    if (!c->quorum) /* the next life does it */
+        return NULL;
     return ctl_in_transaction(c->ctl) ? NULL : image_ref(ctl_image(c->ctl));
 }
 
@@ -126,6 +153,8 @@ static void on_room(void *arg, bool tight)
 {
     struct control *c = arg;
 
+    if (!c->quorum)
+        return;
     c->tight = tight;
     if (tight)
         TRACE(c->node->io, control_tight);
@@ -140,10 +169,7 @@ static void on_failed(void *arg, enum err err, const char *what)
     struct control *c = arg;
 
     followers_look(c->node->followers);
-    control_held_end(c, E_NOT_CONTROLLER);
-    if (c->leads)
-        ctl_lost(c->ctl);
-    c->leads = false;
+    control_unlead(c);
     if (err != E_FULL || !c->ending) /* a stop is no failure for having cut short what waited for room */
         c->ops.failed(c->ops.arg, err, what);
 }
@@ -167,78 +193,50 @@ static void on_ask(void *arg, int32_t node, struct quorum_checkpoint id, int64_t
         raft_link_ask(c->node->raft_link, node, id, at);
 }
 
+/* A node that doesn't vote asks those that do. */
 static void on_fetch(void *arg, int64_t offset, int32_t epoch)
 {
-    const struct control *c = arg;
+    struct control *c = arg;
 
-    if (c->follow)
-        follow_fetch(c->follow, offset, epoch);
+    if (!c->quorum || c->ending)
+        return;
+    control_follow(c);
+    follow_fetch(c->follow, offset, epoch);
 }
 
-static void on_fetched(void *arg, const struct quorum_fetched *f)
+static void on_voters(void *arg)
 {
-    quorum_fetched(((struct control *)arg)->quorum, f);
+    struct control *c = arg;
+
+    if (c->quorum)
+        c->n_voters = quorum_view(c->quorum).n_voters;
 }
 
-static bool on_came(void *arg, int32_t node, struct slice bytes)
+static void on_role(void *arg, bool member)
 {
-    return quorum_deliver(((struct control *)arg)->quorum, node, bytes);
+    control_role(arg);
 }
 
-static void on_dead(void *arg, int32_t node)
-{
-    quorum_dead(((struct control *)arg)->quorum, node);
-}
-
-static void on_alive(void *arg, int32_t node)
-{
-    quorum_alive(((struct control *)arg)->quorum, node);
-}
-
-static void on_piece(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
-                     enum err err)
-{
-    quorum_piece(((struct control *)arg)->quorum, id, at, size, bytes, err);
-}
-
-static void link_begin(struct control *c, const struct config_voter *voters)
-{
-    const struct raft_link_settings settings = {
-        .directory_id = c->settings.metadata_dir_id, .voters = voters, .n_voters = c->n_voters};
-    const struct raft_link_ops ops = {
-        .came = on_came, .dead = on_dead, .alive = on_alive, .piece = on_piece, .arg = c};
-
-    c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
-}
-
-/* A node that doesn't vote asks those that do. */
-static void follow_begin(struct control *c)
-{
-    const struct follow_ops ops = {.fetched = on_fetched, .piece = on_piece, .arg = c};
-
-    c->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
-}
-
-void control_unlink(struct control *c, struct msg *unlinked)
-{
-    struct raft_link *l = c->node->raft_link;
-    struct follow *f = c->follow;
-
-    c->node->raft_link = NULL;
-    c->follow = NULL;
-    if (f)
-        follow_stop(f, unlinked);
-    else if (l)
-        raft_link_stop(l, unlinked);
-    else
-        loop_post(c->loop, unlinked);
-}
+const struct quorum_ops control_quorum_ops = {.loaded = on_loaded,
+                                              .leader = on_leader,
+                                              .skipped = on_skipped,
+                                              .committed = on_committed,
+                                              .hold = on_hold,
+                                              .released = on_released,
+                                              .failed = on_failed,
+                                              .room = on_room,
+                                              .installed = on_installed,
+                                              .send = on_send,
+                                              .ask = on_ask,
+                                              .fetch = on_fetch,
+                                              .voters = on_voters,
+                                              .role = on_role};
 
 /* ---- looks at it from other loops ---- */
 
 struct quorum_view control_quorum(const struct control *c)
 {
-    return quorum_view(c->quorum);
+    return c->quorum ? quorum_view(c->quorum) : c->view;
 }
 
 static void look_back(struct msg *msg)
@@ -264,11 +262,28 @@ void control_look(struct control *c, struct control_look *l)
     loop_post(c->loop, &l->msg);
 }
 
-static void read_asked(struct msg *msg)
+static void read_refused(struct msg *msg)
 {
     struct quorum_read *r = container_of(msg, struct quorum_read, msg);
 
-    quorum_read(((struct control *)r->owner)->quorum, r);
+    r->done(r); /* last touch */
+}
+
+static void read_asked(struct msg *msg)
+{
+    struct quorum_read *r = container_of(msg, struct quorum_read, msg);
+    const struct control *c = r->owner;
+
+    if (c->quorum) {
+        quorum_read(c->quorum, r);
+        return;
+    }
+    r->err = E_KAFKA_STORAGE_ERROR;
+    r->range = (struct log_range){0};
+    r->leader = c->view.leader;
+    r->epoch = c->view.epoch;
+    msg->run = read_refused;
+    loop_post(r->back, msg);
 }
 
 void control_read(struct control *c, struct quorum_read *r)
@@ -276,55 +291,4 @@ void control_read(struct control *c, struct quorum_read *r)
     r->owner = c;
     r->msg.run = read_asked;
     loop_post(c->loop, &r->msg);
-}
-
-/* ---- start ---- */
-
-static void quorum_voters(struct control *c, const struct config_voter *voters, struct quorum_settings *out)
-{
-    for (int i = 0; i < c->n_voters; i++)
-        out->voters[out->n_voters++] = voters[i].id;
-}
-
-void control_quorum_begin(struct control *c)
-{
-    const struct config *cfg = c->settings.config;
-    struct node *node = c->node;
-    const struct config_voter *voters;
-    const struct quorum_ops quorum_ops = {.loaded = on_loaded,
-                                          .leader = on_leader,
-                                          .skipped = on_skipped,
-                                          .committed = on_committed,
-                                          .hold = on_hold,
-                                          .released = on_released,
-                                          .failed = on_failed,
-                                          .room = on_room,
-                                          .installed = on_installed,
-                                          .send = on_send,
-                                          .ask = on_ask,
-                                          .fetch = on_fetch,
-                                          .arg = c};
-    struct quorum_settings quorum = {
-        .election_ms = (int32_t)config_int(cfg, C_quorum_election_ms),
-        .heartbeat_ms = (int32_t)config_int(cfg, C_quorum_election_ms) / HEARTBEATS,
-        .dir = config_metadata_dir(cfg),
-        .node_id = node->id,
-        .directory_id = c->settings.metadata_dir_id,
-        .observes = !config_controls(cfg),
-        .snapshot_bytes = config_int(cfg, C_metadata_log_max_record_bytes_between_snapshots),
-        .snapshot_ms = config_int(cfg, C_metadata_log_max_snapshot_interval_ms),
-        .segment_bytes = config_int(cfg, C_metadata_log_segment_bytes),
-        .segment_ms = config_int(cfg, C_metadata_log_segment_ms),
-        .retention_bytes = config_int(cfg, C_metadata_max_retention_bytes),
-        .retention_ms = config_int(cfg, C_metadata_max_retention_ms),
-    };
-
-    voters = config_voters(cfg, &c->n_voters);
-    quorum_voters(c, voters, &quorum);
-    if (quorum.observes)
-        follow_begin(c);
-    else if (c->n_voters > 1)
-        link_begin(c, voters);
-    c->quorum = quorum_start(node->io, c->loop, ctl_grave(c->ctl), &quorum, &quorum_ops);
-    followers_open(node->followers, c->quorum);
 }

@@ -10,7 +10,8 @@
  *     stops the node.
  *  2. A batch is told when it is on this disk: what a broker has once acted on, its next start knows.
  *  3. One question at a time: the offset that it names is the end of this log.
- *  4. `loaded` waits until a leader's barrier is here, and all that it had committed when it was first heard of. */
+ *  4. `loaded` waits until a leader's barrier is here, and all that it had committed when it was first heard of, and what an
+ *     earlier life of this process has told. */
 #include "quorum/raft_internal.h"
 
 enum { AGAIN_MS = 500 };
@@ -69,7 +70,7 @@ static void tell(struct quorum *q)
 
     q->view.leader = o->leader;
     q->view.epoch = o->epoch;
-    if (!q->loaded && observer_caught_up(o))
+    if (!q->loaded && observer_caught_up(o) && q->view.committed > q->settings.told)
         quorum_tell_loaded(q);
     if (!q->loaded || (o->leader == q->told_leader && o->epoch == q->told_epoch))
         return;

@@ -49,7 +49,7 @@ static void tell_loaded(struct quorum *q, int32_t leader, bool self)
     bool caught_up = self || (leader >= 0 && q->target_term == q->raft.current_term &&
                               q->applied >= q->target && q->applied_epoch == (int32_t)q->raft.current_term);
 
-    if (!q->loaded && caught_up && replay_over(q))
+    if (!q->loaded && caught_up && q->view.committed > q->settings.told && replay_over(q))
         quorum_tell_loaded(q);
 }
 

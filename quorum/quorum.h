@@ -49,6 +49,8 @@ struct quorum_settings {
     bool observes;        /* this node follows and never votes */
     int32_t election_ms;  /* quorum.election.ms, ours: silence of the leader before an election */
     int32_t heartbeat_ms; /* and how often it speaks */
+    /* An earlier life of this process has told the image of this offset: `loaded` waits for what comes behind it. 0: none */
+    int64_t told;
     int64_t snapshot_bytes; /* metadata.log.max.record.bytes.between.snapshots */
     /* Kept in memory behind a snapshot, for voters that lag less than that; 0: some thousands. */
     int32_t trailing_entries;

@@ -11,7 +11,8 @@ struct known {
 struct followers {
     struct node *node;
     struct loop *control;
-    struct quorum *quorum; /* NULL: not open yet */
+    struct quorum *quorum; /* NULL: not open yet, or */
+    bool closed;           /* not any more */
     struct list waiting;   /* struct follower_fetch */
     int n_reading;
     bool ended;
@@ -110,7 +111,7 @@ static bool votes(const struct followers *f, const struct quorum_view *v)
 static enum err refusal(const struct followers *f, const struct follower_fetch *x,
                         const struct quorum_view *v)
 {
-    if (v->failed || (v->n_voters > 0 && !votes(f, v)))
+    if (f->closed || v->failed || (v->n_voters > 0 && !votes(f, v)))
         return E_NOT_LEADER_OR_FOLLOWER;
     if (x->leader_epoch >= 0 && x->leader_epoch < v->epoch)
         return E_FENCED_LEADER_EPOCH;
@@ -132,6 +133,11 @@ static bool says(const struct followers *f, struct follower_fetch *x)
         x->err = x->begins_later ? E_OK : E_OFFSET_OUT_OF_RANGE;
         return true;
     }
+    if (f->closed) { /* between the look and now */
+        log_range_drop(&x->read.range);
+        x->err = E_NOT_LEADER_OR_FOLLOWER;
+        return true;
+    }
     if (outside && quorum_view(f->quorum).leader != f->node->id)
         return false;
     x->err = r->err;
@@ -144,12 +150,15 @@ static void looked(struct quorum_read *r)
 {
     struct follower_fetch *x = container_of(r, struct follower_fetch, read);
     struct followers *f = x->node->followers;
-    struct quorum_view v = quorum_view(f->quorum);
+    struct quorum_view v;
 
     f->n_reading--;
     if (says(f, x) || x->last_look || f->ended) {
         answer(f, x);
-    } else if (v.committed > r->committed) { /* meanwhile */
+        return;
+    }
+    v = quorum_view(f->quorum);
+    if (v.committed > r->committed) { /* meanwhile */
         look(f, x);
     } else if (v.leader != x->leader || v.epoch != x->epoch) {
         answer(f, x);
@@ -263,6 +272,20 @@ struct followers *followers_new(struct node *node, struct loop *control)
 void followers_open(struct followers *f, struct quorum *q)
 {
     f->quorum = q;
+    f->closed = false;
+}
+
+void followers_close(struct followers *f)
+{
+    f->quorum = NULL;
+    f->closed = true;
+    list_each_safe (it, &f->waiting) {
+        struct follower_fetch *x = container_of(it, struct follower_fetch, link);
+
+        list_remove(it);
+        x->err = E_NOT_LEADER_OR_FOLLOWER;
+        answer(f, x);
+    }
 }
 
 void followers_end(struct followers *f)

@@ -42,7 +42,9 @@ struct follower_fetch {
 
 struct followers;
 struct followers *followers_new(struct node *node, struct loop *control);
-void followers_open(struct followers *f, struct quorum *q); /* before, fetches wait */
+void followers_open(struct followers *f, struct quorum *q); /* before the first time, fetches wait */
+/* The quorum is about to stop, and may open again: until then all are refused (E_NOT_LEADER_OR_FOLLOWER). */
+void followers_close(struct followers *f);
 void followers_fetch(struct follower_fetch *f);
 /* Something has committed, or who leads has changed. */
 void followers_look(struct followers *f);

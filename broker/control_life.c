@@ -1,0 +1,222 @@
+/* The lives of this node's quorum. It is stopped and started again on the same directory while the node runs on:
+ *
+ *     RUNS ── ops.role ──► ENDS: the quorum, and what it follows by, are stopped ── all of it is gone ──► RUNS
+ *
+ *  1. While there is no quorum this node doesn't lead, and whoever asks its controller is sent to the leader that was last
+ *     heard of (link/uplink.h). Images stay published.
+ *  2. What a life had begun is over before the next one begins: entries, reads, questions.
+ *  3. No image is published that is older than one that was: a quorum tells `loaded` only when it has caught up with what a
+ *     leader had committed, and never when it lacks what an earlier life has told (quorum_settings.told). */
+#include "broker/control_internal.h"
+
+enum { HEARTBEATS = 8 }; /* of a leader, in the time after which silence begins an election */
+
+/* ---- the other voters ---- */
+
+static void on_fetched(void *arg, const struct quorum_fetched *f)
+{
+    const struct control *c = arg;
+
+    if (c->quorum)
+        quorum_fetched(c->quorum, f);
+}
+
+static bool on_came(void *arg, int32_t node, struct slice bytes)
+{
+    const struct control *c = arg;
+
+    return c->quorum ? quorum_deliver(c->quorum, node, bytes) : true; /* dropped, as by one that is down */
+}
+
+static void on_dead(void *arg, int32_t node)
+{
+    const struct control *c = arg;
+
+    if (c->quorum)
+        quorum_dead(c->quorum, node);
+}
+
+static void on_alive(void *arg, int32_t node)
+{
+    const struct control *c = arg;
+
+    if (c->quorum)
+        quorum_alive(c->quorum, node);
+}
+
+static void on_piece(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                     enum err err)
+{
+    const struct control *c = arg;
+
+    if (c->quorum)
+        quorum_piece(c->quorum, id, at, size, bytes, err);
+}
+
+/* Voters speak to this node whatever its quorum does, so their connections outlive it. */
+static void link_begin(struct control *c, const struct config_voter *voters, int n)
+{
+    const struct raft_link_settings settings = {
+        .directory_id = c->settings.metadata_dir_id, .voters = voters, .n_voters = n};
+    const struct raft_link_ops ops = {
+        .came = on_came, .dead = on_dead, .alive = on_alive, .piece = on_piece, .arg = c};
+
+    c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
+}
+
+void control_follow(struct control *c)
+{
+    const struct follow_ops ops = {.fetched = on_fetched, .piece = on_piece, .arg = c};
+
+    if (!c->follow)
+        c->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
+}
+
+/* ---- what is on its way out ---- */
+
+static void life_begin(struct control *c);
+
+static void closed(struct control *c)
+{
+    struct msg *unlinked = c->unlinked;
+
+    ASSERT(c->n_closing > 0);
+    if (--c->n_closing > 0)
+        return;
+    c->unlinked = NULL;
+    if (unlinked)
+        loop_post(c->loop, unlinked);
+    if (c->stopped)
+        loop_post(c->loop, &c->drained);
+    else if (!c->ending && !c->quorum)
+        life_begin(c);
+}
+
+static void quorum_gone(struct msg *msg)
+{
+    closed(container_of(msg, struct control, quorum_gone));
+}
+
+static void follow_gone(struct msg *msg)
+{
+    closed(container_of(msg, struct control, follow_gone));
+}
+
+static void link_gone(struct msg *msg)
+{
+    closed(container_of(msg, struct control, link_gone));
+}
+
+static void follow_end(struct control *c)
+{
+    if (!c->follow)
+        return;
+    c->n_closing++;
+    follow_stop(c->follow, &c->follow_gone);
+    c->follow = NULL;
+}
+
+static void quorum_end(struct control *c)
+{
+    c->n_closing++;
+    quorum_stop(c->quorum, &c->quorum_gone);
+}
+
+void control_unlink(struct control *c, struct msg *unlinked)
+{
+    struct raft_link *l = c->node->raft_link;
+
+    c->node->raft_link = NULL;
+    if (l) {
+        c->n_closing++;
+        raft_link_stop(l, &c->link_gone);
+    }
+    follow_end(c);
+    if (c->n_closing > 0)
+        c->unlinked = unlinked;
+    else
+        loop_post(c->loop, unlinked);
+}
+
+void control_life_end(struct control *c)
+{
+    if (c->quorum)
+        quorum_end(c);
+    else if (c->n_closing == 0)
+        loop_post(c->loop, &c->drained);
+}
+
+/* ---- a life ---- */
+
+static void life_begin(struct control *c)
+{
+    struct quorum_ops ops = control_quorum_ops;
+
+    ops.arg = c;
+    if (c->loaded)
+        c->quorum_settings.told = ctl_tip(c->ctl)->offset;
+    c->quorum = quorum_start(c->node->io, c->loop, ctl_grave(c->ctl), &c->quorum_settings, &ops);
+    followers_open(c->node->followers, c->quorum);
+}
+
+/* The next one begins when nothing of this one is left. */
+static void life_over(struct control *c)
+{
+    c->role_due = false;
+    control_unlead(c);
+    followers_close(c->node->followers);
+    c->view = quorum_view(c->quorum);
+    quorum_end(c);
+    c->quorum = NULL;
+    follow_end(c);
+}
+
+static void role_run(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, role);
+
+    c->role_posted = false;
+    if (c->role_due && c->quorum && !c->ending)
+        life_over(c);
+}
+
+/* Not inside the quorum's callback. */
+void control_role(struct control *c)
+{
+    c->role_due = true;
+    if (!c->role_posted)
+        loop_post(c->loop, &c->role);
+    c->role_posted = true;
+}
+
+void control_life_first(struct control *c)
+{
+    const struct config *cfg = c->settings.config;
+    struct quorum_settings *s = &c->quorum_settings;
+    int n;
+    const struct config_voter *voters = config_voters(cfg, &n);
+
+    *s = (struct quorum_settings){
+        .election_ms = (int32_t)config_int(cfg, C_quorum_election_ms),
+        .heartbeat_ms = (int32_t)config_int(cfg, C_quorum_election_ms) / HEARTBEATS,
+        .dir = config_metadata_dir(cfg),
+        .node_id = c->node->id,
+        .directory_id = c->settings.metadata_dir_id,
+        .observes = !config_controls(cfg),
+        .snapshot_bytes = config_int(cfg, C_metadata_log_max_record_bytes_between_snapshots),
+        .snapshot_ms = config_int(cfg, C_metadata_log_max_snapshot_interval_ms),
+        .segment_bytes = config_int(cfg, C_metadata_log_segment_bytes),
+        .segment_ms = config_int(cfg, C_metadata_log_segment_ms),
+        .retention_bytes = config_int(cfg, C_metadata_max_retention_bytes),
+        .retention_ms = config_int(cfg, C_metadata_max_retention_ms),
+    };
+    for (int i = 0; i < n; i++)
+        s->voters[s->n_voters++] = voters[i].id;
+    c->role.run = role_run;
+    c->quorum_gone.run = quorum_gone;
+    c->follow_gone.run = follow_gone;
+    c->link_gone.run = link_gone;
+    if (!s->observes && n > 1)
+        link_begin(c, voters, n);
+    life_begin(c);
+}

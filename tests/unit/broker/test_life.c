@@ -1,0 +1,251 @@
+/* The quorum of a node ends and begins again while the node runs on: three whole nodes, a client at each of them. */
+#include "base/trace.h"
+#include "broker/control.h"
+#include "broker/control_internal.h"
+#include "tests/check.h"
+#include "tests/sim/client_wire.h"
+#include "tests/sim/whole.h"
+#include <stdio.h>
+
+enum { N = 3, CLIENT = 9 };
+static const int64_t A_MS = 1000000;
+
+struct life {
+    struct sim *sim;
+    struct whole *v[N];
+    struct io *client;
+    struct wire wires[N];
+    struct wire_ask asks[N];
+    bool answered[N];
+    int topics;
+};
+
+static void ask_done(struct wire_ask *a)
+{
+    ((bool *)a->arg)[0] = true;
+}
+
+static void client_begin(struct loop *loop, void *arg)
+{
+    struct life *w = arg;
+
+    for (int i = 0; i < N; i++) {
+        struct addr to = sim_addr(i + 1, WHOLE_PORT);
+
+        wire_init(&w->wires[i], w->client, loop);
+        wire_ask_init(&w->asks[i], w->client);
+        w->wires[i].patience = w->asks[i].patience = 60000 * A_MS;
+        w->asks[i].done = ask_done;
+        w->asks[i].arg = &w->answered[i];
+        wire_dial(&w->wires[i], &to);
+    }
+}
+
+static void client_end(struct loop *loop, void *arg)
+{
+    struct life *w = arg;
+
+    for (int i = 0; i < N; i++) {
+        wire_cut(&w->wires[i]);
+        wire_ask_drop(&w->asks[i]);
+    }
+}
+
+static bool client_open(void *arg)
+{
+    const struct life *w = arg;
+
+    return w->wires[0].open && w->wires[1].open && w->wires[2].open;
+}
+
+static void life_run(struct life *w, int64_t ms)
+{
+    (void)sim_run(w->sim, NULL, NULL, ms * A_MS);
+}
+
+static int64_t told(const struct life *w, int i, enum trace_id id)
+{
+    return (int64_t)trace_count(io_trace(w->v[i]->io), id);
+}
+
+static int leader(const struct life *w)
+{
+    int best = -1, epoch = -1;
+
+    for (int i = 0; i < N; i++) {
+        struct quorum_view v = {.leader = -1};
+
+        if (w->v[i]->io && w->v[i]->node->control)
+            v = control_quorum(w->v[i]->node->control);
+        if (v.leader == i + 1 && v.epoch > epoch) {
+            best = i;
+            epoch = v.epoch;
+        }
+    }
+    return best;
+}
+
+static void life_init(struct life *w, uint64_t seed)
+{
+    static const char *const sets[] = {
+        "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093", "metadata.log.dir=/meta",
+        "broker.session.timeout.ms=6000"};
+
+    *w = (struct life){.sim = sim_new(seed)};
+    for (int i = 0; i < N; i++) {
+        w->v[i] = whole_new(w->sim, i + 1, 1, sets, 3);
+        whole_dir(w->v[i], "/meta", (uint8_t)(0x20 + i));
+        whole_start(w->v[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK(sim_run(w->sim, whole_up, w->v[i], 20000 * A_MS));
+        if (!w->v[i]->ready)
+            test_fail(__FILE__, __LINE__, "node %d did not start: %s", i + 1, w->v[i]->text);
+    }
+    w->client = sim_node(w->sim, CLIENT);
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, client_begin, w));
+    CHECK(sim_run(w->sim, client_open, w, 5000 * A_MS));
+}
+
+static void life_drop(struct life *w)
+{
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, client_end, w));
+    life_run(w, 100);
+    for (int i = N - 1; i >= 0; i--) {
+        whole_stop(w->v[i]);
+        CHECK(sim_run(w->sim, whole_over, w->v[i], 30000 * A_MS));
+        if (w->v[i]->why)
+            test_fail(__FILE__, __LINE__, "node %d stops: %s", i + 1, w->v[i]->text);
+        whole_drop(w->v[i]);
+    }
+    sim_drop(w->sim);
+}
+
+/* ---- a client at node i ---- */
+
+struct asking {
+    struct life *w;
+    int i;
+    const void *in;
+};
+
+static void ask_run(struct loop *loop, void *arg)
+{
+    struct asking *a = arg;
+
+    CHECK(wire_ask(&a->w->wires[a->i], &a->w->asks[a->i], -1, a->in));
+}
+
+static bool is_answered(void *arg)
+{
+    return *(bool *)arg;
+}
+
+static void create_begin(struct life *w, int i)
+{
+    struct CreateTopicsRequest *in = wire_in(&w->asks[i], API_CreateTopics);
+    struct arena *a = &w->asks[i].arena;
+    struct asking asking = {w, i, in};
+
+    in->timeout_ms = 30000;
+    PROTO_ARRAY_NEW(a, CreateTopicsRequest_CreatableTopic, in->topics, 1);
+    in->topics.v[0].name = SLICE(arena_printf(a, "t%d", w->topics++));
+    in->topics.v[0].num_partitions = 1;
+    in->topics.v[0].replication_factor = 1;
+    w->answered[i] = false;
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, ask_run, &asking));
+}
+
+/* It was created, within that time. */
+static void created(struct life *w, int i, int64_t ms)
+{
+    const struct CreateTopicsResponse *out;
+
+    CHECK(sim_run(w->sim, is_answered, &w->answered[i], ms * A_MS));
+    CHECK_OK(w->asks[i].err);
+    out = w->asks[i].out;
+    CHECK_EQ(out->topics.v[0].error_code, 0);
+}
+
+static int64_t newest(const struct life *w, int i)
+{
+    return control_image(w->v[i]->node->control)->offset;
+}
+
+static bool all_alike(void *arg)
+{
+    const struct life *w = arg;
+
+    return newest(w, 0) == newest(w, 1) && newest(w, 1) == newest(w, 2);
+}
+
+/* ---- it becomes something else ---- */
+
+struct again {
+    struct msg msg;
+    struct control *c;
+};
+
+static void again_run(struct msg *msg)
+{
+    control_role(container_of(msg, struct again, msg)->c);
+}
+
+static void again_post(struct loop *loop, void *arg)
+{
+    struct again *a = arg;
+
+    a->msg.run = again_run;
+    loop_post(control_loop(a->c), &a->msg);
+}
+
+static bool runs_again(void *arg)
+{
+    const struct control *c = arg;
+
+    return c->quorum && quorum_view(c->quorum).leader >= 0 && quorum_view(c->quorum).committed > 0;
+}
+
+/* A quorum begins again in a node that runs on, on a follower and on a leader: whoever asks that node meanwhile is answered
+ * by the leader that there is, or will be; nothing goes back. */
+TEST(life, a_quorum_begins_again)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct life w;
+
+        life_init(&w, seed);
+        for (int n = 0; n < N; n++) {
+            int i = n < 2 ? (leader(&w) + n) % N : leader(&w);
+            struct again a = {.c = w.v[i]->node->control};
+            int64_t before = newest(&w, i), loads = told(&w, i, TR_quorum_loaded_log);
+
+            create_begin(&w, i);
+            life_run(&w, (int64_t)(seed % 3));
+            CHECK(sim_call(w.sim, w.v[i]->io, LOOP_DISK, again_post, &a));
+            created(&w, i, 5000);
+            create_begin(&w, i);
+            created(&w, i, 5000);
+            CHECK(sim_run(w.sim, runs_again, a.c, 5000 * A_MS));
+            CHECK(sim_run(w.sim, all_alike, &w, 5000 * A_MS) && newest(&w, i) > before);
+            CHECK_EQ(told(&w, i, TR_quorum_loaded_log), loads + 1);
+        }
+        for (int i = 0; i < N; i++)
+            CHECK(w.v[i]->ready && !w.v[i]->stopped);
+        life_drop(&w);
+    }
+}
+
+/* A node may be told to stop at any moment of it. */
+TEST(life, a_stop_between_two_lives)
+{
+    for (int us = 0; us < 4000; us += 250) {
+        struct life w;
+        struct again a;
+
+        life_init(&w, 7);
+        a = (struct again){.c = w.v[1]->node->control};
+        CHECK(sim_call(w.sim, w.v[1]->io, LOOP_DISK, again_post, &a));
+        (void)sim_run(w.sim, NULL, NULL, us * INT64_C(1000));
+        life_drop(&w);
+    }
+}

@@ -281,7 +281,8 @@ static void brokers_judge(const struct asker *a, const struct MetadataResponse *
         char host[TRUTH_NAME];
 
         snprintf(host, sizeof(host), "10.0.0.%d", b->node_id);
-        JUDGE(b->node_id >= 1 && b->node_id <= a->c->n_brokers && b->port == WHOLE_PORT &&
+        JUDGE(b->node_id >= 1 && b->node_id < TRUTH_NODES && a->c->brokers >> b->node_id & 1 &&
+                  b->port == WHOLE_PORT &&
                   slice_eq(b->host, SLICE(host)),
               "node %d shows broker %d at %.*s:%d", a->broker, b->node_id, (int)b->host.len,
               (const char *)b->host.p, b->port);

@@ -24,7 +24,7 @@ struct lead {
 struct cbook {
     struct sim *sim;
     struct heap *heap;
-    int n;
+    int voters, n;
     struct row *rows;
     size_t n_rows, rows_room;
     uint64_t *images; /* by offset: the hash of the image; 0: unknown */
@@ -37,13 +37,13 @@ struct cbook {
     struct cbook_seen seen;
 };
 
-struct cbook *cbook_new(struct sim *s, int n)
+struct cbook *cbook_new(struct sim *s, int voters, int n)
 {
     struct heap *heap = heap_new(true);
     struct cbook *b = heap_alloc(heap, sizeof(*b));
 
     ASSERT(n < TRUTH_NODES);
-    *b = (struct cbook){.sim = s, .heap = heap, .n = n};
+    *b = (struct cbook){.sim = s, .heap = heap, .voters = voters, .n = n};
     for (int i = 0; i < TRUTH_NODES; i++)
         b->nodes[i].image = b->nodes[i].image_ever = -1;
     truth_init(&b->truth, heap);
@@ -59,6 +59,12 @@ void cbook_life(struct cbook *b, int node)
 {
     b->nodes[node].image = -1;
     b->nodes[node].life++;
+}
+
+void cbook_new_disk(struct cbook *b, int node)
+{
+    b->nodes[node].image = b->nodes[node].image_ever = -1;
+    b->nodes[node].epoch = 0;
 }
 
 int64_t cbook_end(const struct cbook *b)
@@ -188,13 +194,13 @@ static void rows_learn(struct cbook *b, int node, int64_t to)
     struct search x = {.b = b, .from = cbook_end(b), .to = to};
 
     arena_init(&x.arena, b->heap, SIZE_MAX);
-    for (int i = 1; i <= b->n; i++)
+    for (int i = 1; i <= b->voters; i++)
         (void)qdisk_batches(b->sim, i, candidate_found, &x);
     while (cbook_end(b) <= to) {
         int64_t at = cbook_end(b);
         int i = 0;
 
-        while (i < x.n && (x.v[i].row.base != at || 2 * x.v[i].disks <= b->n))
+        while (i < x.n && (x.v[i].row.base != at || 2 * x.v[i].disks <= b->voters))
             i++;
         JUDGE(i < x.n, "node %d shows an image of %lld, and no majority of the disks has offset %lld", node,
               (long long)to, (long long)at);
@@ -234,7 +240,7 @@ static struct lead *lead_said(struct cbook *b, int node, int leader, int32_t epo
 {
     struct lead *l;
 
-    JUDGE(epoch >= 0 && epoch < 1000000 && leader > 0 && leader <= b->n, "node %d: %d leads epoch %d", node,
+    JUDGE(epoch >= 0 && epoch < 1000000 && leader > 0 && leader <= b->voters, "node %d: %d leads epoch %d", node,
           leader, epoch);
     JUDGE(epoch >= b->nodes[node].epoch, "node %d goes back from epoch %d to %d", node, b->nodes[node].epoch,
           epoch);
@@ -340,7 +346,7 @@ void cbook_judge_kept(struct cbook *b)
 {
     uint32_t *held = heap_alloc(b->heap, (b->n_rows + 1) * sizeof(*held));
 
-    for (int i = 1; i <= b->n; i++) {
+    for (int i = 1; i <= b->voters; i++) {
         struct disk_walk w = {.b = b, .node = i, .up_to = b->nodes[i].image_ever, .held = held};
         int64_t checkpoint = qdisk_checkpoint(b->sim, i);
 
@@ -349,8 +355,8 @@ void cbook_judge_kept(struct cbook *b)
             held[k] |= 1u << i; /* whether the log still has it or not */
     }
     for (size_t k = 0; k < b->n_rows; k++)
-        JUDGE(2 * __builtin_popcount(held[k]) > b->n,
+        JUDGE(2 * __builtin_popcount(held[k]) > b->voters,
               "offset %lld had committed, and the disks %x of %d have it", (long long)b->rows[k].base,
-              held[k], b->n);
+              held[k], b->voters);
     heap_free(b->heap, held);
 }

@@ -195,11 +195,14 @@ static void ask_anything(struct asker *a)
 
 static int broker_next(struct asker *a)
 {
-    if (a->c->to_goal)
-        for (int i = 1; i <= a->c->n_brokers; i++)
-            if ((a->to_ask | a->to_see) >> i & 1)
-                return i;
-    return 1 + (int)sim_below(a->c->s, (uint64_t)a->c->n_brokers);
+    uint32_t among = a->c->brokers, wanted = a->c->to_goal ? a->to_ask | a->to_see : 0;
+    int n;
+
+    if (wanted)
+        return __builtin_ctz(wanted);
+    for (n = (int)sim_below(a->c->s, (uint64_t)a->c->n_brokers); n > 0; n--)
+        among &= among - 1;
+    return __builtin_ctz(among);
 }
 
 static void dial(struct timer *t)
@@ -278,11 +281,12 @@ static void start_run(struct msg *msg)
     }
 }
 
-struct cclients *cclients_new(struct sim *s, int node, int n_brokers, struct cbook *book)
+struct cclients *cclients_new(struct sim *s, int node, uint32_t brokers, struct cbook *book)
 {
     struct cclients *c = calloc(1, sizeof(*c));
 
-    *c = (struct cclients){.s = s, .node = node, .n_brokers = n_brokers, .book = book};
+    *c = (struct cclients){.s = s, .node = node, .brokers = brokers, .book = book};
+    c->n_brokers = __builtin_popcount(brokers);
     c->io = sim_node(s, node);
     c->loop = loop_start(c->io, LOOP_NET, "clients");
     return c;
@@ -298,7 +302,7 @@ void cclients_goal(struct cclients *c)
 {
     c->to_goal = true;
     for (int i = 0; i < ASKERS; i++)
-        c->askers[i].to_ask = c->askers[i].to_see = (1u << (c->n_brokers + 1)) - 2;
+        c->askers[i].to_ask = c->askers[i].to_see = c->brokers;
 }
 
 bool cclients_reached(const struct cclients *c)

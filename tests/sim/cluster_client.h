@@ -17,7 +17,8 @@ struct cclients_tally {
     uint64_t metadata, stale, made_checks, gone_checks, clusters, described;
 };
 
-struct cclients *cclients_new(struct sim *s, int node, int n_brokers, struct cbook *book);
+/* brokers: the nodes that are, as bits. */
+struct cclients *cclients_new(struct sim *s, int node, uint32_t brokers, struct cbook *book);
 void cclients_start(struct cclients *c);
 /* From now on the goal is: each client has made a topic on as many brokers as there are by asking each of them, and each has
  * shown it the newest state. */

@@ -49,6 +49,7 @@ struct cclients {
     struct io *io;
     struct loop *loop;
     int node, n_brokers;
+    uint32_t brokers;
     struct cbook *book;
     struct asker askers[ASKERS];
     struct cclients_tally tally;

@@ -56,8 +56,8 @@ static void topic_made(struct truth *t, const struct record_topic *r)
 
     text(name, r->name);
     before = truth_topic(t, name);
-    JUDGE(!before || before->gone <= t->offset, "%s is made at %lld, and there since %lld", name,
-          (long long)t->offset, (long long)before->made);
+    JUDGE(!before, "%s is made at %lld, and was made at %lld by the same request", name, (long long)t->offset,
+          (long long)before->made);
     JUDGE(!truth_topic_id(t, &r->id), "the id of %s is another's", name);
     t->topics = more(t, t->topics, t->n_topics, &t->topics_room, sizeof(t->topics[0]));
     t->topics[t->n_topics] = (struct truth_topic){.id = r->id, .made = t->offset, .gone = TRUTH_EVER};
@@ -161,14 +161,27 @@ static void broker_changed(struct truth *t, const struct record_broker_change *r
     JUDGE(b->registered && r->epoch == b->epoch, "broker %d of epoch %lld changes in epoch %lld", r->id,
           (long long)b->epoch, (long long)r->epoch);
     b->fencings += r->fenced > 0 && !b->fenced;
+    b->unfencings += r->fenced < 0 && b->fenced;
+    b->leavings += r->in_controlled_shutdown > 0;
     if (r->fenced)
         b->fenced = r->fenced > 0;
 }
 
-bool truth_unfenced(const struct truth *t, int n)
+/* Its number stays, and with it the epoch that the next registration has to exceed. */
+static void unregistered(struct truth *t, const struct record_unregister_broker *r)
 {
-    for (int i = 1; i <= n; i++)
-        if (!t->brokers[i].registered || t->brokers[i].fenced)
+    struct truth_broker *b = broker(t, r->id);
+
+    JUDGE(b->registered && r->epoch == b->epoch, "broker %d of epoch %lld is removed in epoch %lld", r->id,
+          (long long)b->epoch, (long long)r->epoch);
+    b->registered = false;
+    b->removals++;
+}
+
+bool truth_unfenced(const struct truth *t, uint32_t brokers)
+{
+    for (int i = 1; i < TRUTH_NODES; i++)
+        if (brokers >> i & 1 && (!t->brokers[i].registered || t->brokers[i].fenced))
             return false;
     return true;
 }
@@ -221,12 +234,15 @@ static void record(struct truth *t, const struct meta_record *r)
     case RECORD_BROKER_CHANGE:
         broker_changed(t, &r->broker_change);
         break;
+    case RECORD_UNREGISTER_BROKER:
+        unregistered(t, &r->unregister_broker);
+        break;
     case RECORD_CONFIG:
         config_set(t, &r->config);
         break;
     default:
-        JUDGE(r->type != RECORD_BEGIN_TRANSACTION && r->type != RECORD_UNREGISTER_BROKER,
-              "nobody asked for so much at once, or for that: %s", record_name(r->type));
+        JUDGE(r->type != RECORD_BEGIN_TRANSACTION, "nobody asked for so much at once: %s",
+              record_name(r->type));
     }
 }
 

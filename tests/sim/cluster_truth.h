@@ -5,13 +5,13 @@
  *         no incarnation has two epochs, and no epoch two incarnations;
  *         an ISR lies within the replicas, and a leader in the ISR;
  *         nobody leads a partition who is fenced, or not registered, but the only replica, which begins again as its leader;
- *         a topic is made once by each name until it is gone.
+ *         a topic is made once by each name, for nobody asks for a name again.
  * A disagreement ends the process by JUDGE(). */
 #pragma once
 #include "metadata/batches.h"
 #include "sim.h"
 
-enum { TRUTH_NODES = 8, TRUTH_PARTS = 8, TRUTH_NAME = 32 };
+enum { TRUTH_NODES = 16, TRUTH_PARTS = 8, TRUTH_NAME = 32 };
 #define TRUTH_EVER INT64_MAX
 
 struct truth_part { /* from an offset on */
@@ -40,7 +40,7 @@ struct truth_broker {
     bool registered, fenced;
     int64_t epoch;
     struct uuid incarnation;
-    uint64_t registrations, fencings;
+    uint64_t registrations, fencings, unfencings, leavings, removals;
 };
 
 struct truth {
@@ -60,4 +60,4 @@ const struct truth_topic *truth_topic(const struct truth *t, const char *name);
 const struct truth_topic *truth_topic_id(const struct truth *t, const struct uuid *id);
 /* Did that setting ever have that value? */
 bool truth_had(const struct truth *t, int8_t type, const char *resource, const char *name, const char *value);
-bool truth_unfenced(const struct truth *t, int n); /* 1 .. n all are */
+bool truth_unfenced(const struct truth *t, uint32_t brokers); /* all of these bits are */

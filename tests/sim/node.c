@@ -60,6 +60,15 @@ static void host_power(struct sim *s, struct host *h, int node)
         h->boot_id[i] = (uint8_t)chance_next(&h->chance);
 }
 
+void sim_disk_new(struct sim *s, int node)
+{
+    struct host *h = host_of(s, node);
+
+    ASSERT(!h->io && h->disk);
+    disk_drop(h->disk);
+    h->disk = disk_new();
+}
+
 struct io *sim_node(struct sim *s, int node)
 {
     struct host *h = host_of(s, node);

@@ -94,6 +94,8 @@ int64_t sim_file_calls(const struct sim *s, int node);                        /*
 void sim_disk_limit(struct sim *s, int node, int64_t bytes); /* in pages of 4 KiB; E_FULL beyond; -1: none */
 void sim_disk_errors(struct sim *s, uint32_t ppm);           /* from now on, in place of the option */
 int64_t sim_disk_used(const struct sim *s, int node);
+/* Another one, empty, in its place; the node is down. */
+void sim_disk_new(struct sim *s, int node);
 void sim_disk_stall(struct sim *s, int node, int64_t until_ns); /* file calls begin then, cached ones too */
 void sim_disk_speed(struct sim *s, int node,
                     const struct sim_range *disk); /* of its syncs and cold reads; NULL: as the options say */

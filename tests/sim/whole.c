@@ -27,27 +27,35 @@ static void warned(void *arg, const char *line)
 static void settings_load(struct whole *w, const char *const *sets, int n_sets)
 {
     const struct config_world world = {.env = no_env, .read = no_file, .warn = warned};
-    const char *all[SETS_MAX] = {"process.roles=broker,controller",
-                                 "controller.listener.names=CONTROLLER",
+    static const struct {
+        const char *roles, *listeners, *advertised;
+    } as[] = {[WHOLE_BOTH] = {"broker,controller", "PLAINTEXT://:9092,CONTROLLER://:9093", "PLAINTEXT"},
+              [WHOLE_BROKER] = {"broker", "PLAINTEXT://:9092", "PLAINTEXT"},
+              [WHOLE_CONTROLLER] = {"controller", "CONTROLLER://:9093", "CONTROLLER"}};
+    const char *all[SETS_MAX] = {"controller.listener.names=CONTROLLER",
                                  "controller.quorum.bootstrap.servers=localhost:9093",
-                                 "listeners=PLAINTEXT://:9092,CONTROLLER://:9093",
                                  "num.network.threads=2",
                                  "num.io.threads=2",
                                  "offsets.topic.replication.factor=1",
                                  "transaction.state.log.replication.factor=1",
                                  "transaction.state.log.min.isr=1"};
     struct config_load from = {.world = &world, .sets = all};
-    char dirs[DIRS_MAX * 16] = "log.dirs=", id[WORDS], told[WORDS];
+    char dirs[DIRS_MAX * 16] = "log.dirs=", id[WORDS], told[WORDS], roles[WORDS], listeners[WORDS];
     struct bytes why;
-    int n = 9;
+    int n = 7;
 
     for (int i = 0; i < w->n_dirs; i++)
         snprintf(dirs + strlen(dirs), sizeof(dirs) - strlen(dirs), "%s/data/%d", i ? "," : "", i);
     snprintf(id, sizeof(id), "node.id=%d", w->id);
     all[n++] = dirs;
     all[n++] = id;
-    snprintf(told, sizeof(told), "advertised.listeners=PLAINTEXT://10.0.0.%d:%d", w->id, WHOLE_PORT);
+    snprintf(told, sizeof(told), "advertised.listeners=%s://10.0.0.%d:%d", as[w->role].advertised, w->id,
+             w->role == WHOLE_CONTROLLER ? WHOLE_CONTROL_PORT : WHOLE_PORT);
+    snprintf(roles, sizeof(roles), "process.roles=%s", as[w->role].roles);
+    snprintf(listeners, sizeof(listeners), "listeners=%s", as[w->role].listeners);
     all[n++] = told;
+    all[n++] = roles;
+    all[n++] = listeners;
     ASSERT(n + n_sets <= SETS_MAX);
     for (int i = 0; i < n_sets; i++)
         all[n++] = sets[i];
@@ -68,6 +76,7 @@ void whole_dir(struct whole *w, const char *dir, uint8_t mark)
 
     memset(id.b, mark, sizeof(id.b)); /* of node 1; each other node has its own */
     id.b[0] = (uint8_t)(id.b[0] + w->id - 1);
+    id.b[1] = (uint8_t)(id.b[1] + w->disks);
     uuid_text(id, uuid);
     snprintf(path, sizeof(path), "%s/meta.properties", dir);
     snprintf(text, sizeof(text), "#\nversion=1\ncluster.id=sim-cluster\nnode.id=%d\ndirectory.id=%s\n", w->id,
@@ -75,21 +84,39 @@ void whole_dir(struct whole *w, const char *dir, uint8_t mark)
     ASSERT(sim_file_put(w->s, w->id, path, text, strlen(text)) == E_OK);
 }
 
+static void dirs_format(struct whole *w)
+{
+    for (int i = 0; i < w->n_dirs; i++) {
+        char dir[WORDS];
+        snprintf(dir, sizeof(dir), "/data/%d", i);
+        whole_dir(w, dir, (uint8_t)(0x11 + i));
+    }
+}
+
+void whole_new_disk(struct whole *w)
+{
+    sim_disk_new(w->s, w->id);
+    w->disks++;
+    dirs_format(w);
+}
+
 struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *sets, int n_sets)
+{
+    return whole_new_as(s, id, WHOLE_BOTH, n_dirs, sets, n_sets);
+}
+
+struct whole *whole_new_as(struct sim *s, int id, enum whole_role role, int n_dirs, const char *const *sets,
+                           int n_sets)
 {
     struct heap *heap = heap_new(true); /* of a life that crashed, settings made from these are left in it */
     struct whole *w = heap_alloc(heap, sizeof(*w));
 
     ASSERT(n_dirs <= DIRS_MAX);
-    *w = (struct whole){.s = s, .id = id, .heap = heap, .n_dirs = n_dirs};
+    *w = (struct whole){.s = s, .id = id, .role = role, .heap = heap, .n_dirs = n_dirs};
     settings_load(w, sets, n_sets);
     (void)sim_node(s, id); /* a disk begins with its machine */
     sim_exit(s, id);
-    for (int i = 0; i < n_dirs; i++) {
-        char dir[WORDS];
-        snprintf(dir, sizeof(dir), "/data/%d", i);
-        whole_dir(w, dir, (uint8_t)(0x11 + i));
-    }
+    dirs_format(w);
     return w;
 }
 

@@ -11,12 +11,16 @@
 #include "broker/server.h"
 #include "tests/sim/sim.h"
 
+enum whole_role { WHOLE_BOTH, WHOLE_BROKER, WHOLE_CONTROLLER };
+
 struct whole {
     struct sim *s;
     int id;
+    enum whole_role role;
     struct heap *heap; /* for the settings */
     struct config *config;
     int n_dirs;
+    int disks; /* how often it got new ones */
     struct io *io; /* of this life; NULL: down */
     struct node *node;
     bool ready;
@@ -27,11 +31,16 @@ struct whole {
     int lives;
 };
 
-enum { WHOLE_PORT = 9092 };
+enum { WHOLE_PORT = 9092, WHOLE_CONTROL_PORT = 9093 };
 
 /* sets: "name=value", over what one node with port 9092 and a directory /data/0 needs. A world may hold several, at
  * 10.0.0.<id>, each with directory ids of its own; who the voters are they are told by `sets`. */
 struct whole *whole_new(struct sim *s, int id, int n_dirs, const char *const *sets, int n_sets);
+struct whole *whole_new_as(struct sim *s, int id, enum whole_role role, int n_dirs, const char *const *sets,
+                           int n_sets);
+/* Its disk is replaced by an empty one, formatted, with directory ids of its own; it is down. What whole_dir() made has to be
+ * made again. */
+void whole_new_disk(struct whole *w);
 /* Formats another directory, for metadata.log.dir. mark: its id is made from it, from 0x20 on. */
 void whole_dir(struct whole *w, const char *dir, uint8_t mark);
 void whole_start(struct whole *w);

@@ -121,7 +121,8 @@ static void on_image(struct session *s, const struct session_event *ev, struct s
         fx->ready = true;
     }
     s->leaver = ev->leaver;
-    if (s->state == SESSION_FENCED && caught_up)
+    s->unfenced = ev->unfenced;
+    if ((s->state == SESSION_FENCED && caught_up) || (s->state == SESSION_ACTIVE && s->local && !s->unfenced))
         s->due_ms = ev->now_ms;
     else if (tells_leaver(s) && !s->asking && s->due_ms > s->heard_ms + SESSION_LEAVE_POLL_MS)
         s->due_ms = s->heard_ms + SESSION_LEAVE_POLL_MS;
@@ -131,7 +132,7 @@ static void on_image(struct session *s, const struct session_event *ev, struct s
 static void on_leader(struct session *s, const struct session_event *ev)
 {
     s->local = ev->local;
-    if (s->state == SESSION_ACTIVE && s->local)
+    if (s->state == SESSION_ACTIVE && s->local && s->unfenced)
         s->due_ms = SESSION_NEVER;
     else if (s->state != SESSION_IDLE && s->state != SESSION_LEFT && s->state != SESSION_FAILED)
         s->due_ms = ev->now_ms;

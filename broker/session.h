@@ -10,7 +10,8 @@
  * 2. A heartbeat carries the epoch of the registration that was answered last.
  * 3. `ready` is told once: when an image says that this broker, in this epoch, isn't fenced.
  * 4. Where this node leads it is its own controller, which needs no heartbeat of a broker in its own process: it beats
- *    only until it is ACTIVE, and while it leaves.
+ *    only until it is ACTIVE, while it leaves, and when the image says that it isn't unfenced after all: the leader before
+ *    fenced it, or somebody has unregistered it.
  * 5. A session that waits for nothing but time has a tick; one that failed or left has none.
  * Times are of one monotonic clock, in ms. */
 #pragma once
@@ -46,6 +47,7 @@ struct session {
     bool asking;             /* a request is under way */
     bool again;              /* and another is due after it */
     bool ready;              /* was told */
+    bool unfenced;           /* the image here says so */
     bool leaver;             /* another broker leaves: it waits for what this one's heartbeats say */
     int tries;               /* without success, in a row */
     int64_t offset;          /* of the image here */

@@ -176,6 +176,25 @@ TEST(session, a_fenced_broker_beats_on)
     CHECK(d.s.state == SESSION_ACTIVE);
 }
 
+/* Where it leads itself its image tells it: fenced by the leader before, or unregistered, it asks to be back. */
+TEST(session, the_leader_hears_of_its_own_fencing)
+{
+    struct desk d;
+
+    active(&d);
+    image(&d, EPOCH + 2, false, false);
+    CHECK(!d.fx.beat); /* its next heartbeat does */
+    leader(&d, true);
+    CHECK(d.fx.beat);
+    beaten(&d, E_OK, false, false);
+    image(&d, EPOCH + 3, true, false);
+    CHECK(!d.fx.beat && d.fx.tick_ms == SESSION_NEVER);
+    image(&d, EPOCH + 4, false, false);
+    CHECK(d.fx.beat);
+    beaten(&d, E_STALE_BROKER_EPOCH, false, false);
+    CHECK(d.fx.join);
+}
+
 /* It leaves when the controller says that it may, asked often; also where it leads itself. */
 TEST(session, it_leaves_when_it_may)
 {

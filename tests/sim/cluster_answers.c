@@ -6,20 +6,21 @@
 
 /* ---- codes ---- */
 
-/* false: it wasn't done, or nobody knows. Whatever the question, a broker forwards it. */
-static bool went_well(struct asker *a, int16_t code)
+bool asker_went_well(struct asker *a, int16_t code)
 {
-    JUDGE(code != err_wire(E_NOT_CONTROLLER),
-          "client %d: node %d, a broker, answers question %d with NOT_CONTROLLER", a->number, a->broker,
-          a->question);
+    a->elsewhere = code == err_wire(E_NOT_CONTROLLER);
+    a->c->tally.not_controller += a->elsewhere;
+    JUDGE(!a->elsewhere || a->direct, "client %d: node %d, a broker, answers question %d with NOT_CONTROLLER",
+          a->number, a->broker, a->question);
     a->c->tally.late += code == err_wire(E_REQUEST_TIMED_OUT);
     a->c->tally.refused += code != 0 && code != err_wire(E_REQUEST_TIMED_OUT);
     return code == 0;
 }
 
-static void unknown(struct asker *a, int16_t code, enum err also)
+void asker_unknown(struct asker *a, int16_t code, enum err also)
 {
-    JUDGE(code == 0 || code == err_wire(E_REQUEST_TIMED_OUT) || code == err_wire(also),
+    JUDGE(code == 0 || code == err_wire(E_REQUEST_TIMED_OUT) || code == err_wire(also) ||
+              (a->direct && code == err_wire(E_NOT_CONTROLLER)),
           "client %d: node %d answers question %d about %d with error %d", a->number, a->broker, a->question,
           a->at, code);
 }
@@ -68,8 +69,8 @@ static void created(struct asker *a)
         o->id = t->id;
         return;
     }
-    if (!went_well(a, code)) {
-        unknown(a, code, E_INVALID_REPLICATION_FACTOR);
+    if (!asker_went_well(a, code)) {
+        asker_unknown(a, code, E_INVALID_REPLICATION_FACTOR);
         return;
     }
     o->is = OWN_SURE;
@@ -88,9 +89,9 @@ static void created_again(struct asker *a)
     if (code == err_wire(E_TOPIC_ALREADY_EXISTS))
         a->c->tally.made_checks++;
     else
-        JUDGE(code != 0 && !went_well(a, code),
+        JUDGE(code != 0 && !asker_went_well(a, code),
               "client %d: topic %d was made, and node %d would make it again", a->number, a->at, a->broker);
-    unknown(a, code, E_TOPIC_ALREADY_EXISTS);
+    asker_unknown(a, code, E_TOPIC_ALREADY_EXISTS);
 }
 
 static void created_gone(struct asker *a)
@@ -100,8 +101,8 @@ static void created_gone(struct asker *a)
 
     JUDGE(code != err_wire(E_TOPIC_ALREADY_EXISTS),
           "client %d: topic %d was deleted, and is there for node %d", a->number, a->at, a->broker);
-    a->c->tally.gone_checks += went_well(a, code);
-    unknown(a, code, E_INVALID_REPLICATION_FACTOR); /* no broker is unfenced */
+    a->c->tally.gone_checks += asker_went_well(a, code);
+    asker_unknown(a, code, E_INVALID_REPLICATION_FACTOR); /* no broker is unfenced */
 }
 
 static void deleted(struct asker *a)
@@ -115,14 +116,14 @@ static void deleted(struct asker *a)
         JUDGE(code != 0, "client %d: topic %d was deleted, and node %d does it again", a->number, a->at,
               a->broker);
         a->c->tally.gone_checks += code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION);
-    } else if (went_well(a, code) || code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION)) {
+    } else if (asker_went_well(a, code) || code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION)) {
         is_gone(a);
         a->c->tally.twice += code != 0;
         a->c->tally.deleted += code == 0;
         a->owned[a->at].is = OWN_GONE;
     }
-    (void)went_well(a, code);
-    unknown(a, code, E_UNKNOWN_TOPIC_OR_PARTITION);
+    (void)asker_went_well(a, code);
+    asker_unknown(a, code, E_UNKNOWN_TOPIC_OR_PARTITION);
 }
 
 static void grown(struct asker *a)
@@ -133,8 +134,8 @@ static void grown(struct asker *a)
 
     JUDGE(out->results.n == 1, "shape");
     code = out->results.v[0].error_code;
-    if (!went_well(a, code) && code != err_wire(E_INVALID_PARTITIONS)) {
-        unknown(a, code, E_INVALID_REPLICATION_FACTOR); /* too few are unfenced */
+    if (!asker_went_well(a, code) && code != err_wire(E_INVALID_PARTITIONS)) {
+        asker_unknown(a, code, E_INVALID_REPLICATION_FACTOR); /* too few are unfenced */
         return;
     }
     o->growing = false;
@@ -152,8 +153,8 @@ static void altered(struct asker *a)
 
     JUDGE(out->responses.n == 1, "shape");
     code = out->responses.v[0].error_code;
-    unknown(a, code, E_REQUEST_TIMED_OUT);
-    if (!went_well(a, code))
+    asker_unknown(a, code, E_REQUEST_TIMED_OUT);
+    if (!asker_went_well(a, code))
         return;
     owned_name(a, a->at, name);
     JUDGE(truth_had(cbook_truth(a->c->book), SETTING_TOPIC, name, "retention.ms", a->value),
@@ -170,7 +171,7 @@ static void described(struct asker *a)
 
     JUDGE(out->results.n == 1, "shape");
     if (out->results.v[0].error_code) {
-        unknown(a, out->results.v[0].error_code, E_UNKNOWN_TOPIC_OR_PARTITION);
+        asker_unknown(a, out->results.v[0].error_code, E_UNKNOWN_TOPIC_OR_PARTITION);
         return;
     }
     JUDGE(out->results.v[0].configs.n == 1, "shape");
@@ -282,8 +283,7 @@ static void brokers_judge(const struct asker *a, const struct MetadataResponse *
 
         snprintf(host, sizeof(host), "10.0.0.%d", b->node_id);
         JUDGE(b->node_id >= 1 && b->node_id < TRUTH_NODES && a->c->brokers >> b->node_id & 1 &&
-                  b->port == WHOLE_PORT &&
-                  slice_eq(b->host, SLICE(host)),
+                  b->port == WHOLE_PORT && slice_eq(b->host, SLICE(host)),
               "node %d shows broker %d at %.*s:%d", a->broker, b->node_id, (int)b->host.len,
               (const char *)b->host.p, b->port);
         controller |= b->node_id == out->controller_id;
@@ -332,11 +332,14 @@ static void cluster_shown(struct asker *a)
 
 void asker_answered(struct asker *a)
 {
-    static void (*const judges[QUESTIONS])(struct asker * a) = {
+    static void (*const judges[ASK_ELECT])(struct asker * a) = {
         [ASK_CREATE] = created,       [ASK_CREATE_AGAIN] = created_again, [ASK_CREATE_GONE] = created_gone,
         [ASK_DELETE] = deleted,       [ASK_DELETE_GONE] = deleted,        [ASK_GROW] = grown,
         [ASK_SETTING] = altered,      [ASK_DESCRIBE] = described,         [ASK_METADATA] = metadata_shown,
         [ASK_CLUSTER] = cluster_shown};
 
-    judges[a->question](a);
+    if (a->question >= ASK_ELECT)
+        asker_judge_more(a);
+    else
+        judges[a->question](a);
 }

@@ -240,8 +240,8 @@ static struct lead *lead_said(struct cbook *b, int node, int leader, int32_t epo
 {
     struct lead *l;
 
-    JUDGE(epoch >= 0 && epoch < 1000000 && leader > 0 && leader <= b->voters, "node %d: %d leads epoch %d", node,
-          leader, epoch);
+    JUDGE(epoch >= 0 && epoch < 1000000 && leader > 0 && leader <= b->voters, "node %d: %d leads epoch %d",
+          node, leader, epoch);
     JUDGE(epoch >= b->nodes[node].epoch, "node %d goes back from epoch %d to %d", node, b->nodes[node].epoch,
           epoch);
     b->nodes[node].epoch = epoch;

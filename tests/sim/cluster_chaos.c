@@ -281,4 +281,3 @@ void cworld_heal(struct world *w)
         cworld_start(w, i);
     }
 }
-

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static const int64_t TICK_NS = 200000000, REDIAL_NS = 200000000, PATIENCE_NS = 9000000000;
-enum { TIMEOUT_MS = 4000, BELOW_BROKERS = 16 };
+enum { BELOW_BROKERS = 16 };
 
 void owned_name(const struct asker *a, int i, char name[TRUTH_NAME])
 {
@@ -15,12 +15,23 @@ void owned_name(const struct asker *a, int i, char name[TRUTH_NAME])
 
 /* ---- questions ---- */
 
-static void ask(struct asker *a, enum question q, int version, const void *in)
+void asker_ask(struct asker *a, enum question q, int version, const void *in)
 {
     a->question = q;
+    a->since = cbook_truth(a->c->book)->offset;
     a->c->tally.asked++;
     sim_note(a->c->s, "client %d asks node %d: question %d about %d", a->number, a->broker, q, a->at);
     (void)wire_ask(&a->wire, &a->ask, version, in);
+}
+
+/* With more than one, replicas that fall out of sync may be eligible. */
+static void min_isr_set(struct asker *a, struct CreateTopicsRequest_CreatableTopic *t, int replicas)
+{
+    struct arena *m = &a->ask.arena;
+
+    PROTO_ARRAY_NEW(m, CreateTopicsRequest_CreatableTopicConfig, t->configs, 1);
+    t->configs.v[0].name = SLICE("min.insync.replicas");
+    t->configs.v[0].value = SLICE(arena_printf(m, "%d", 1 + (int)sim_below(a->c->s, (uint64_t)replicas)));
 }
 
 static void create(struct asker *a, enum question q, int partitions, int replicas, bool only_look)
@@ -35,7 +46,9 @@ static void create(struct asker *a, enum question q, int partitions, int replica
     in->topics.v[0].name = arena_copy(&a->ask.arena, SLICE(name));
     in->topics.v[0].num_partitions = partitions;
     in->topics.v[0].replication_factor = (int16_t)replicas;
-    ask(a, q, CREATE_VERSION, in);
+    if (replicas > 1)
+        min_isr_set(a, &in->topics.v[0], replicas);
+    asker_ask(a, q, CREATE_VERSION, in);
 }
 
 static void create_new(struct asker *a, int replicas)
@@ -63,7 +76,7 @@ static void delete (struct asker *a, enum question q)
     in->timeout_ms = TIMEOUT_MS;
     if (q == ASK_DELETE)
         a->owned[a->at].is = OWN_LEAVING;
-    ask(a, q, 5, in);
+    asker_ask(a, q, 5, in);
 }
 
 static void grow(struct asker *a)
@@ -81,7 +94,7 @@ static void grow(struct asker *a)
     in->topics.v[0].name = arena_copy(&a->ask.arena, SLICE(name));
     in->topics.v[0].count = o->parts + 1;
     in->topics.v[0].assignments.n = -1;
-    ask(a, ASK_GROW, 3, in);
+    asker_ask(a, ASK_GROW, 3, in);
 }
 
 static void setting(struct asker *a)
@@ -98,7 +111,7 @@ static void setting(struct asker *a)
     PROTO_ARRAY_NEW(m, IncrementalAlterConfigsRequest_AlterableConfig, in->resources.v[0].configs, 1);
     in->resources.v[0].configs.v[0].name = SLICE("retention.ms");
     in->resources.v[0].configs.v[0].value = arena_copy(m, SLICE(a->value));
-    ask(a, ASK_SETTING, 1, in);
+    asker_ask(a, ASK_SETTING, 1, in);
 }
 
 static void describe(struct asker *a)
@@ -115,7 +128,7 @@ static void describe(struct asker *a)
     in->resources.v[0].resource_name = arena_copy(m, SLICE(name));
     in->resources.v[0].configuration_keys.v = keys;
     in->resources.v[0].configuration_keys.n = 1;
-    ask(a, ASK_DESCRIBE, 4, in);
+    asker_ask(a, ASK_DESCRIBE, 4, in);
 }
 
 static void metadata(struct asker *a)
@@ -124,16 +137,15 @@ static void metadata(struct asker *a)
 
     in->topics.n = -1;
     in->allow_auto_topic_creation = false;
-    ask(a, ASK_METADATA, 12, in);
+    asker_ask(a, ASK_METADATA, 12, in);
 }
 
 static void cluster(struct asker *a)
 {
-    ask(a, ASK_CLUSTER, 2, wire_in(&a->ask, API_DescribeCluster));
+    asker_ask(a, ASK_CLUSTER, 2, wire_in(&a->ask, API_DescribeCluster));
 }
 
-/* One of its topics in that state, into a->at. */
-static bool pick(struct asker *a, enum ownership is)
+bool asker_pick(struct asker *a, enum ownership is)
 {
     uint64_t n = 0;
 
@@ -143,52 +155,70 @@ static bool pick(struct asker *a, enum ownership is)
     return n > 0;
 }
 
-static void ask_anything(struct asker *a)
+static void ask_about_topics(struct asker *a)
 {
     struct sim *s = a->c->s;
 
-    switch (sim_below(s, 16)) {
+    switch (sim_below(s, 12)) {
     case 0:
     case 1:
     case 2:
         create_new(a, 1 + (int)sim_below(s, (uint64_t)a->c->n_brokers));
         break;
     case 3:
-        if (pick(a, OWN_SURE))
+    case 4:
+        if (asker_pick(a, OWN_SURE))
             delete (a, ASK_DELETE);
         break;
-    case 4:
-        if (pick(a, OWN_GONE))
+    case 5:
+        if (asker_pick(a, OWN_GONE))
             delete (a, ASK_DELETE_GONE);
         break;
-    case 5:
     case 6:
-        if (pick(a, OWN_SURE))
+    case 7:
+        if (asker_pick(a, OWN_SURE))
             create(a, ASK_CREATE_AGAIN, 1, 1, sim_below(s, 2));
         break;
-    case 7:
-        if (pick(a, OWN_GONE))
+    case 8:
+        if (asker_pick(a, OWN_GONE))
             create(a, ASK_CREATE_GONE, 1, 1, true);
         break;
-    case 8:
-        if (pick(a, OWN_SURE))
+    case 9:
+        if (asker_pick(a, OWN_SURE))
             grow(a);
         break;
-    case 9:
-    case 10:
-        if (pick(a, OWN_SURE))
+    default:
+        if (asker_pick(a, OWN_SURE))
             setting(a);
-        break;
-    case 11:
-        if (pick(a, OWN_SURE))
+    }
+}
+
+/* Of the image of the node that is asked. */
+static void ask_to_see(struct asker *a)
+{
+    switch (sim_below(a->c->s, 5)) {
+    case 0:
+        if (asker_pick(a, OWN_SURE))
             describe(a);
         break;
-    case 12:
+    case 1:
         cluster(a);
         break;
     default:
         metadata(a);
     }
+}
+
+static void ask_anything(struct asker *a)
+{
+    uint64_t what = sim_below(a->c->s, 20);
+
+    if (what < 5 && !a->direct)
+        ask_to_see(a);
+    else if (what < 15)
+        ask_about_topics(a);
+    else
+        asker_ask_more(a);
 }
 
 /* ---- connections ---- */
@@ -198,6 +228,8 @@ static int broker_next(struct asker *a)
     uint32_t among = a->c->brokers, wanted = a->c->to_goal ? a->to_ask | a->to_see : 0;
     int n;
 
+    if (a->direct)
+        return 1 + (int)sim_below(a->c->s, (uint64_t)a->c->voters);
     if (wanted)
         return __builtin_ctz(wanted);
     for (n = (int)sim_below(a->c->s, (uint64_t)a->c->n_brokers); n > 0; n--)
@@ -212,8 +244,9 @@ static void dial(struct timer *t)
 
     a->broker = broker_next(a);
     a->knows = -1;
+    a->elsewhere = false;
     a->c->tally.dials++;
-    to = sim_addr(a->broker, WHOLE_PORT);
+    to = sim_addr(a->broker, a->direct ? WHOLE_CONTROL_PORT : WHOLE_PORT);
     wire_dial(&a->wire, &to);
 }
 
@@ -227,22 +260,29 @@ static void lost(struct wire *w, enum err why)
     dial_soon(w->arg);
 }
 
+/* To another node: this one has said all that the goal wants, isn't the controller, or for no reason. */
+static bool moves_on(struct asker *a)
+{
+    if (a->c->to_goal && !a->direct)
+        return (a->to_ask | a->to_see) && !((a->to_ask | a->to_see) >> a->broker & 1);
+    return a->elsewhere || sim_below(a->c->s, BELOW_BROKERS) == 0;
+}
+
 static void ticked(struct timer *t)
 {
     struct asker *a = container_of(t, struct asker, tick);
-    bool goal = a->c->to_goal, asks = a->to_ask >> a->broker & 1, sees = a->to_see >> a->broker & 1;
 
     timer_set(a->c->loop, t, loop_now(a->c->loop) + (int64_t)sim_below(a->c->s, (uint64_t)TICK_NS));
     if (a->ask.wire || !a->wire.open)
         return;
-    if (goal ? !asks && !sees && (a->to_ask | a->to_see) : sim_below(a->c->s, BELOW_BROKERS) == 0)
-        wire_cut(&a->wire); /* to another */
-    else if (goal && asks)
-        create_new(a, a->c->n_brokers);
-    else if (goal)
-        metadata(a);
-    else
+    if (moves_on(a))
+        wire_cut(&a->wire);
+    else if (!a->c->to_goal)
         ask_anything(a);
+    else if (a->to_ask >> a->broker & 1)
+        create_new(a, a->c->n_brokers);
+    else if (!a->direct)
+        metadata(a);
 }
 
 static void done(struct wire_ask *ask)
@@ -261,10 +301,11 @@ static void start_run(struct msg *msg)
 {
     struct cclients *c = container_of(msg, struct cclients, start);
 
-    for (int i = 0; i < ASKERS; i++) {
+    for (int i = 0; i < ALL_ASKERS; i++) {
         struct asker *a = &c->askers[i];
         a->c = c;
         a->number = i;
+        a->direct = i >= ASKERS;
         wire_init(&a->wire, c->io, c->loop);
         a->wire.patience = PATIENCE_NS;
         a->wire.lost = lost;
@@ -281,11 +322,11 @@ static void start_run(struct msg *msg)
     }
 }
 
-struct cclients *cclients_new(struct sim *s, int node, uint32_t brokers, struct cbook *book)
+struct cclients *cclients_new(struct sim *s, int node, int voters, uint32_t brokers, struct cbook *book)
 {
     struct cclients *c = calloc(1, sizeof(*c));
 
-    *c = (struct cclients){.s = s, .node = node, .brokers = brokers, .book = book};
+    *c = (struct cclients){.s = s, .node = node, .voters = voters, .brokers = brokers, .book = book};
     c->n_brokers = __builtin_popcount(brokers);
     c->io = sim_node(s, node);
     c->loop = loop_start(c->io, LOOP_NET, "clients");

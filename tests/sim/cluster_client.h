@@ -4,7 +4,7 @@
  * Always: what was answered as done is in the committed log, and stays: a topic that was made is there for whoever has the
  *         controller asked (making it again is refused), one that was deleted isn't;
  *         Metadata is the state of one offset of the committed log, and on one connection never an older one;
- *         nobody hears NOT_CONTROLLER from a broker.
+ *         nobody hears NOT_CONTROLLER from a broker; some ask controllers, of whom one does what it is asked.
  * Loop:   one NET loop of the clients' machine, which never fails. A lie ends the process. */
 #pragma once
 #include "cluster_book.h"
@@ -14,11 +14,12 @@ struct cclients;
 struct cclients_tally {
     uint64_t dials, asked, unanswered, late, refused;
     uint64_t made, deleted, grown, settings, twice; /* twice: a broker asked again, and it had been done */
+    uint64_t elections, moves, levels, removals, isrs, stale_beats, not_controller;
     uint64_t metadata, stale, made_checks, gone_checks, clusters, described;
 };
 
-/* brokers: the nodes that are, as bits. */
-struct cclients *cclients_new(struct sim *s, int node, uint32_t brokers, struct cbook *book);
+/* Nodes 1 .. voters are controllers; brokers: the nodes that are, as bits. */
+struct cclients *cclients_new(struct sim *s, int node, int voters, uint32_t brokers, struct cbook *book);
 void cclients_start(struct cclients *c);
 /* From now on the goal is: each client has made a topic on as many brokers as there are by asking each of them, and each has
  * shown it the newest state. */

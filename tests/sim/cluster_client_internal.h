@@ -1,9 +1,19 @@
-/* What the clients of a cluster share: cluster_client.c asks, cluster_answers.c judges. */
+/* What the clients of a cluster share: cluster_client.c asks, cluster_answers.c judges; cluster_more.c does both for what isn't
+ * about topics alone. */
 #pragma once
 #include "client_wire.h"
 #include "cluster_client.h"
 
-enum { ASKERS = 4, OWNED_MAX = 400, PARTS_START_MAX = 3, CREATE_VERSION = 7, SETTING_TOPIC = 2 };
+enum {
+    TIMEOUT_MS = 4000,
+    ASKERS = 4,
+    DIRECTS = 2,
+    ALL_ASKERS = ASKERS + DIRECTS,
+    OWNED_MAX = 400,
+    PARTS_START_MAX = 3,
+    CREATE_VERSION = 7,
+    SETTING_TOPIC = 2
+};
 
 enum question {
     ASK_CREATE,
@@ -16,6 +26,12 @@ enum question {
     ASK_DESCRIBE,
     ASK_METADATA,
     ASK_CLUSTER,
+    ASK_ELECT,
+    ASK_MOVE, /* a reassignment, or the end of one */
+    ASK_FEATURE,
+    ASK_UNREGISTER,
+    ASK_ISR,        /* as the leader would, who has none yet that follow it */
+    ASK_STALE_BEAT, /* a heartbeat in an epoch that isn't the broker's */
     QUESTIONS
 };
 
@@ -34,10 +50,15 @@ struct asker {
     struct wire wire;
     struct timer again, tick;
     struct wire_ask ask;
-    int broker; /* that it is connected to */
+    bool direct;    /* asks controllers, of whom only the active one does what it is asked */
+    bool elsewhere; /* it was told so */
+    int broker;     /* that it is connected to: a node */
     enum question question;
     int at; /* the topic that it is about */
     char value[24];
+    int64_t since; /* what had committed when it asked */
+    int part, target;
+    uint32_t targets;
     int64_t knows; /* an offset whose state this connection has shown */
     struct owned owned[OWNED_MAX];
     int n_owned;
@@ -48,10 +69,10 @@ struct cclients {
     struct sim *s;
     struct io *io;
     struct loop *loop;
-    int node, n_brokers;
+    int node, n_brokers, voters;
     uint32_t brokers;
     struct cbook *book;
-    struct asker askers[ASKERS];
+    struct asker askers[ALL_ASKERS];
     struct cclients_tally tally;
     int64_t values; /* given out */
     bool to_goal;
@@ -59,4 +80,12 @@ struct cclients {
 };
 
 void owned_name(const struct asker *a, int i, char name[TRUTH_NAME]);
+void asker_ask(struct asker *a, enum question q, int version, const void *in);
+bool asker_pick(struct asker *a, enum ownership is); /* one of its topics in that state, into a->at */
+/* false: it wasn't done, or nobody knows. Whatever the question, a broker forwards it. */
+bool asker_went_well(struct asker *a, int16_t code);
+void asker_unknown(struct asker *a, int16_t code, enum err also); /* nothing else may be answered */
+/* One of the questions from ASK_ELECT on, or none. */
+void asker_ask_more(struct asker *a);
+void asker_judge_more(struct asker *a);
 void asker_answered(struct asker *a); /* judges a->ask */

@@ -77,15 +77,29 @@ static uint32_t bits(struct ids ids)
     return v;
 }
 
+static void in_sync_judge(const struct truth *t, const struct truth_topic *topic, int32_t index,
+                          const struct truth_part *p, uint32_t came)
+{
+    JUDGE((p->isr & ~p->replicas) == 0, "%s-%d: at %lld its ISR is %x, its replicas %x", topic->name, index,
+          (long long)t->offset, p->isr, p->replicas);
+    JUDGE((p->elr & ~p->replicas) == 0 && (p->elr & p->isr) == 0,
+          "%s-%d: at %lld %x are eligible, the ISR is %x, the replicas %x", topic->name, index,
+          (long long)t->offset, p->elr, p->isr, p->replicas);
+    JUDGE(p->leader == LEADER_NONE || (p->leader > 0 && p->leader < TRUTH_NODES && p->isr >> p->leader & 1),
+          "%s-%d: at %lld %d leads, the ISR is %x", topic->name, index, (long long)t->offset, p->leader,
+          p->isr);
+    for (int i = 1; i < TRUTH_NODES; i++)
+        JUDGE(!(came >> i & 1) || (t->brokers[i].registered && !t->brokers[i].fenced),
+              "%s-%d: at %lld %d comes into the ISR, and is fenced", topic->name, index, (long long)t->offset,
+              i);
+}
+
 static void part_add(struct truth *t, struct truth_topic *topic, int32_t index, struct truth_part p)
 {
     int n = topic->n_part[index];
 
     p.from = t->offset;
-    JUDGE((p.isr & ~p.replicas) == 0, "%s-%d: at %lld its ISR is %x, its replicas %x", topic->name, index,
-          (long long)p.from, p.isr, p.replicas);
-    JUDGE(p.leader == LEADER_NONE || (p.leader > 0 && p.leader < TRUTH_NODES && p.isr >> p.leader & 1),
-          "%s-%d: at %lld %d leads, the ISR is %x", topic->name, index, (long long)p.from, p.leader, p.isr);
+    in_sync_judge(t, topic, index, &p, n > 0 ? p.isr & ~topic->part[index][n - 1].isr : p.isr);
     if (n > 0 && topic->part[index][n - 1].from == p.from) { /* the same batch: no image lies between them */
         topic->part[index][n - 1] = p;
         return;
@@ -108,8 +122,27 @@ static void part_made(struct truth *t, const struct record_partition *r)
     part_add(t, topic, r->index,
              (struct truth_part){.leader = r->leader,
                                  .leader_epoch = r->leader_epoch,
+                                 .partition_epoch = r->partition_epoch,
+                                 .preferred = r->replicas.v[0],
                                  .isr = bits(r->isr),
+                                 .elr = bits(r->elr),
                                  .replicas = bits(r->replicas)});
+}
+
+static struct truth_part *part_now(const struct truth_topic *topic, int32_t index)
+{
+    return &topic->part[index][topic->n_part[index] - 1];
+}
+
+static void election_judge(const struct truth *t, const struct truth_topic *topic, int32_t index,
+                           const struct truth_part *now)
+{
+    const struct truth_part *was = part_now(topic, index);
+
+    JUDGE(now->leader <= 0 || now->leader == was->leader || now->recovering ||
+              (was->isr | was->elr) >> now->leader & 1 || was->replicas != now->replicas,
+          "%s-%d: at %lld %d is elected, the ISR was %x, eligible were %x", topic->name, index,
+          (long long)t->offset, now->leader, was->isr, was->elr);
 }
 
 static void part_changed(struct truth *t, const struct record_partition_change *r)
@@ -119,16 +152,66 @@ static void part_changed(struct truth *t, const struct record_partition_change *
 
     JUDGE(r->index >= 0 && r->index < topic->n_parts, "%s-%d changes and was never made", topic->name,
           r->index);
-    p = topic->part[r->index][topic->n_part[r->index] - 1];
+    p = *part_now(topic, r->index);
+    p.partition_epoch++;
     if (r->leader != LEADER_SAME) {
         p.leader = r->leader;
         p.leader_epoch++;
     }
     if (r->isr.n >= 0)
         p.isr = bits(r->isr);
-    if (r->replicas.n >= 0)
+    if (r->replicas.n >= 0) {
         p.replicas = bits(r->replicas);
+        p.preferred = r->replicas.v[0];
+    }
+    if (r->elr.n >= 0)
+        p.elr = bits(r->elr);
+    if (r->last_elr.n >= 0)
+        p.elects = r->last_elr.n > 0;
+    if (r->recovering >= 0)
+        p.recovering = r->recovering > 0;
+    election_judge(t, topic, r->index, &p);
     part_add(t, topic, r->index, p);
+}
+
+/* Of a topic, or of all. */
+static void elr_cleared(struct truth *t, const struct record_clear_elr *r)
+{
+    for (int i = 0; i < t->n_topics; i++) {
+        struct truth_topic *topic = &t->topics[i];
+        bool is = topic->gone == TRUTH_EVER && (r->topic.len == 0 || slice_eq(r->topic, SLICE(topic->name)));
+
+        for (int32_t k = 0; is && k < topic->n_parts; k++) {
+            struct truth_part p = *part_now(topic, k);
+
+            p.partition_epoch += p.elr || p.elects;
+            p.elr = 0;
+            p.elects = false;
+            part_add(t, topic, k, p);
+        }
+    }
+}
+
+/* Does the state of version k of a partition hold at `since`, or later? */
+static bool holds_since(const struct truth_topic *t, int part, int k, int64_t since)
+{
+    return k + 1 == t->n_part[part] || t->part[part][k + 1].from > since;
+}
+
+bool truth_led(const struct truth_topic *t, int part, int32_t leader, int64_t since)
+{
+    for (int k = 0; k < t->n_part[part]; k++)
+        if (holds_since(t, part, k, since) && t->part[part][k].leader == leader)
+            return true;
+    return false;
+}
+
+bool truth_replicated(const struct truth_topic *t, int part, uint32_t replicas, int64_t since)
+{
+    for (int k = 0; k < t->n_part[part]; k++)
+        if (holds_since(t, part, k, since) && (t->part[part][k].replicas & replicas) == replicas)
+            return true;
+    return false;
 }
 
 /* ---- brokers ---- */
@@ -139,6 +222,35 @@ static struct truth_broker *broker(struct truth *t, int32_t id)
     return &t->brokers[id];
 }
 
+static bool has_dir(const struct record_register_broker *r, const struct uuid *dir)
+{
+    for (int32_t i = 0; i < r->dirs.n; i++)
+        if (uuid_eq(r->dirs.v[i], *dir))
+            return true;
+    return false;
+}
+
+static bool other_disks(const struct truth_broker *b, const struct record_register_broker *r)
+{
+    for (int i = 0; i < b->n_dirs; i++)
+        if (!has_dir(r, &b->dirs[i]))
+            return true;
+    return false;
+}
+
+static void new_disk_judge(const struct truth *t, int32_t id)
+{
+    for (int i = 0; i < t->n_topics; i++) {
+        const struct truth_topic *topic = &t->topics[i];
+        for (int p = 0; p < topic->n_parts && topic->gone == TRUTH_EVER; p++) {
+            const struct truth_part *part = part_now(topic, p);
+            JUDGE(part->replicas == 1u << id || !((part->isr | part->elr) >> id & 1),
+                  "%s-%d: broker %d comes with other disks at %lld, in ISR %x or eligible %x", topic->name, p,
+                  id, (long long)t->offset, part->isr, part->elr);
+        }
+    }
+}
+
 static void registered(struct truth *t, const struct record_register_broker *r)
 {
     struct truth_broker *b = broker(t, r->id);
@@ -147,6 +259,10 @@ static void registered(struct truth *t, const struct record_register_broker *r)
 
     JUDGE(again ? r->epoch == b->epoch : r->epoch > b->epoch,
           "broker %d registers with epoch %lld after %lld", r->id, (long long)r->epoch, (long long)b->epoch);
+    if (b->n_dirs > 0 && other_disks(b, r) && truth_level(t, TRUTH_ELR, 1, t->offset))
+        new_disk_judge(t, r->id);
+    for (b->n_dirs = 0; b->n_dirs < r->dirs.n && b->n_dirs < TRUTH_DIRS; b->n_dirs++)
+        b->dirs[b->n_dirs] = r->dirs.v[b->n_dirs];
     b->registered = true;
     b->fenced = r->fenced;
     b->epoch = r->epoch;
@@ -175,6 +291,7 @@ static void unregistered(struct truth *t, const struct record_unregister_broker 
     JUDGE(b->registered && r->epoch == b->epoch, "broker %d of epoch %lld is removed in epoch %lld", r->id,
           (long long)b->epoch, (long long)r->epoch);
     b->registered = false;
+    b->removed_at = t->offset;
     b->removals++;
 }
 
@@ -186,7 +303,28 @@ bool truth_unfenced(const struct truth *t, uint32_t brokers)
     return true;
 }
 
-/* ---- settings ---- */
+/* ---- settings and features ---- */
+
+static void level_set(struct truth *t, const struct record_feature *r)
+{
+    t->levels = more(t, t->levels, t->n_levels, &t->levels_room, sizeof(t->levels[0]));
+    t->levels[t->n_levels] = (struct truth_level){.level = r->level, .from = t->offset};
+    text(t->levels[t->n_levels++].name, r->name);
+}
+
+bool truth_level(const struct truth *t, const char *name, int level, int64_t since)
+{
+    int at = 0; /* nobody has set it */
+    bool was = false;
+
+    for (int i = 0; i < t->n_levels; i++) {
+        if (strcmp(t->levels[i].name, name) != 0)
+            continue;
+        was |= t->levels[i].from > since && at == level;
+        at = t->levels[i].level;
+    }
+    return was || at == level;
+}
 
 static void config_set(struct truth *t, const struct record_config *r)
 {
@@ -237,6 +375,12 @@ static void record(struct truth *t, const struct meta_record *r)
     case RECORD_UNREGISTER_BROKER:
         unregistered(t, &r->unregister_broker);
         break;
+    case RECORD_CLEAR_ELR:
+        elr_cleared(t, &r->clear_elr);
+        break;
+    case RECORD_FEATURE:
+        level_set(t, &r->feature);
+        break;
     case RECORD_CONFIG:
         config_set(t, &r->config);
         break;
@@ -251,7 +395,7 @@ static void leaders_judge(const struct truth *t)
     for (int i = 0; i < t->n_topics; i++) {
         const struct truth_topic *topic = &t->topics[i];
         for (int p = 0; p < topic->n_parts && topic->gone == TRUTH_EVER; p++) {
-            const struct truth_part *part = &topic->part[p][topic->n_part[p] - 1];
+            const struct truth_part *part = part_now(topic, p);
             const struct truth_broker *b = &t->brokers[part->leader > 0 ? part->leader : 0];
             bool alone = part->replicas == 1u << (part->leader > 0 ? part->leader : 0);
             JUDGE(part->leader == LEADER_NONE || (b->registered && (!b->fenced || alone)),

@@ -3,7 +3,10 @@
  *
  * Always: the epochs of a broker only grow, and a change of it names the newest;
  *         no incarnation has two epochs, and no epoch two incarnations;
- *         an ISR lies within the replicas, and a leader in the ISR;
+ *         an ISR lies within the replicas, and a leader in the ISR; who may lead later lies within them, outside of it;
+ *         who comes into an ISR is registered and not fenced;
+ *         a new leader was in sync or eligible, or the partition is marked as recovering;
+ *         with ELR on, a broker that comes with other disks is in no ISR and not eligible, but where it is alone;
  *         nobody leads a partition who is fenced, or not registered, but the only replica, which begins again as its leader;
  *         a topic is made once by each name, for nobody asks for a name again.
  * A disagreement ends the process by JUDGE(). */
@@ -11,13 +14,17 @@
 #include "metadata/batches.h"
 #include "sim.h"
 
-enum { TRUTH_NODES = 16, TRUTH_PARTS = 8, TRUTH_NAME = 32 };
+enum { TRUTH_NODES = 16, TRUTH_DIRS = 4, TRUTH_PARTS = 8, TRUTH_NAME = 40 };
 #define TRUTH_EVER INT64_MAX
+#define TRUTH_ELR  "eligible.leader.replicas.version"
 
 struct truth_part { /* from an offset on */
     int64_t from;
-    int32_t leader, leader_epoch;
-    uint32_t isr, replicas; /* bits */
+    int32_t leader, leader_epoch, partition_epoch;
+    int32_t preferred;           /* the first of the replicas */
+    uint32_t isr, replicas, elr; /* bits */
+    bool recovering;
+    bool elects; /* last_elr names somebody */
 };
 
 struct truth_topic {
@@ -36,9 +43,17 @@ struct truth_config {
     int64_t at;
 };
 
+struct truth_level { /* of a feature, from an offset on */
+    char name[TRUTH_NAME];
+    int16_t level;
+    int64_t from;
+};
+
 struct truth_broker {
     bool registered, fenced;
-    int64_t epoch;
+    int64_t epoch, removed_at;
+    struct uuid dirs[TRUTH_DIRS];
+    int n_dirs;
     struct uuid incarnation;
     uint64_t registrations, fencings, unfencings, leavings, removals;
 };
@@ -50,6 +65,8 @@ struct truth {
     int n_topics, topics_room;
     struct truth_config *configs;
     int n_configs, configs_room;
+    struct truth_level *levels;
+    int n_levels, levels_room;
     struct truth_broker brokers[TRUTH_NODES];
 };
 
@@ -60,4 +77,9 @@ const struct truth_topic *truth_topic(const struct truth *t, const char *name);
 const struct truth_topic *truth_topic_id(const struct truth *t, const struct uuid *id);
 /* Did that setting ever have that value? */
 bool truth_had(const struct truth *t, int8_t type, const char *resource, const char *name, const char *value);
+/* From the state of `since` on: was that feature ever at that level? Did that broker ever lead, or have all of these
+ * replicas stood for the partition? */
+bool truth_level(const struct truth *t, const char *name, int level, int64_t since);
+bool truth_led(const struct truth_topic *t, int part, int32_t leader, int64_t since);
+bool truth_replicated(const struct truth_topic *t, int part, uint32_t replicas, int64_t since);
 bool truth_unfenced(const struct truth *t, uint32_t brokers); /* all of these bits are */

@@ -13,7 +13,8 @@ struct world {
     struct whole *nodes[NODES_MAX + 1];
     bool stopping[NODES_MAX + 1];
     bool armed_power[NODES_MAX + 1]; /* what sim_fail_at() was told to do */
-    bool errors; /* disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for
+    bool
+        errors; /* disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for
                   * ever, where a new process finds it and can't tell */
     bool calm;
     int64_t session_ms;

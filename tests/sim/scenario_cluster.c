@@ -33,7 +33,8 @@ static bool all_well(void *arg)
 {
     struct world *w = arg;
 
-    if (!cclients_reached(w->clients) || !cbook_agree(w->book) || !truth_unfenced(cbook_truth(w->book), w->brokers))
+    if (!cclients_reached(w->clients) || !cbook_agree(w->book) ||
+        !truth_unfenced(cbook_truth(w->book), w->brokers))
         return false;
     for (int i = 1; i <= w->n; i++)
         if (!w->nodes[i]->ready)
@@ -49,10 +50,10 @@ static void say(struct world *w)
     for (int i = 1; i <= w->n; i++)
         fprintf(stderr, "node %d: %s%s, image %lld of %lld, broker %s\n", i, w->nodes[i]->io ? "up" : "down",
                 w->nodes[i]->ready ? ", ready" : "", (long long)cbook_image(w->book, i), (long long)t->offset,
-                !(w->brokers >> i & 1)    ? "is none"
+                !(w->brokers >> i & 1)      ? "is none"
                 : !t->brokers[i].registered ? "unknown"
-                : t->brokers[i].fenced    ? "fenced"
-                                          : "unfenced");
+                : t->brokers[i].fenced      ? "fenced"
+                                            : "unfenced");
     JUDGE(false, "%d nodes healed, and within %lld s all isn't well", w->n,
           (long long)(LIVENESS_NS / 1000 / MS));
 }
@@ -138,6 +139,13 @@ static void tell(const struct world *w)
     tally_add(TALLY_cluster_topics_grown, t->grown);
     tally_add(TALLY_cluster_settings_changed, t->settings);
     tally_add(TALLY_cluster_settings_described, t->described);
+    tally_add(TALLY_cluster_leaders_elected, t->elections);
+    tally_add(TALLY_cluster_reassignments, t->moves);
+    tally_add(TALLY_cluster_feature_levels, t->levels);
+    tally_add(TALLY_cluster_brokers_unregistered, t->removals);
+    tally_add(TALLY_cluster_isrs_told, t->isrs);
+    tally_add(TALLY_cluster_stale_heartbeats, t->stale_beats);
+    tally_add(TALLY_cluster_not_the_controller, t->not_controller);
     tally_add(TALLY_cluster_metadata_judged, t->metadata);
     tally_add(TALLY_cluster_metadata_stale, t->stale);
     tally_add(TALLY_cluster_made_stays_made, t->made_checks);
@@ -154,7 +162,7 @@ void scenario_cluster(struct sim *s)
     cworld_shape(&w);
     w.book = cbook_new(s, w.voters, w.n);
     sim_ear_set(s, cbook_line, w.book);
-    w.clients = cclients_new(s, CLIENTS, w.brokers, w.book);
+    w.clients = cclients_new(s, CLIENTS, w.voters, w.brokers, w.book);
     cclients_start(w.clients);
     for (int i = 1; i <= w.n; i++)
         cworld_start(&w, i);

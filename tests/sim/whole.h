@@ -20,7 +20,7 @@ struct whole {
     struct heap *heap; /* for the settings */
     struct config *config;
     int n_dirs;
-    int disks; /* how often it got new ones */
+    int disks;     /* how often it got new ones */
     struct io *io; /* of this life; NULL: down */
     struct node *node;
     bool ready;

@@ -42,6 +42,9 @@ struct client_options {
     const char *client_id;
     const char *software_version; /* told in ApiVersions, beside the name weir */
     int64_t timeout_ns;           /* of a call that has none of its own, dialling included */
+    /* socket.connection.setup.timeout.ms: how long one address may take to accept before the next is tried; doubled with each
+     * that didn't, up to the second. 0: as long as the calls wait. */
+    int64_t setup_ns, setup_max_ns;
     /* A connection over which calls could go has ended, after the end of those that were on it. NULL: nobody cares. */
     void (*ended)(void *arg);
     void *ended_arg;

@@ -237,14 +237,40 @@ static void peer_open(struct sock *s)
 {
     struct peer *p = container_of(s, struct peer, sock);
 
-    if (p->state == PEER_DIALING)
-        peer_ask(p, ApiVersionsRequest_type.versions.last);
+    if (p->state != PEER_DIALING)
+        return;
+    timer_stop(&p->setup);
+    p->silent = 0;
+    peer_ask(p, ApiVersionsRequest_type.versions.last);
+}
+
+static void peer_silent(struct timer *timer)
+{
+    struct peer *p = container_of(timer, struct peer, setup);
+
+    p->silent++;
+    peer_fail(p, E_TIMEOUT);
 }
 
 static void peer_closed(struct sock *s, enum err why);
 
 static const struct sock_ops peer_ops = {
     .open = peer_open, .room = peer_room, .came = peer_came, .closed = peer_closed};
+
+static void peer_dial(struct peer *p)
+{
+    const struct client_options *o = &p->client->o;
+    int64_t patience = o->setup_ns;
+
+    for (int i = 0; i < p->silent && patience < o->setup_max_ns; i++)
+        patience *= 2;
+    p->state = PEER_DIALING;
+    if (patience > o->setup_max_ns)
+        patience = o->setup_max_ns;
+    if (patience > 0)
+        timer_set(o->net, &p->setup, loop_now(o->net) + patience);
+    sock_dial(o->net, &p->sock, &peer_ops, &p->addrs[p->addr++]);
+}
 
 /* Dials the next address, looks up the next host, or gives up. */
 static void peer_next(struct peer *p, enum err why)
@@ -258,8 +284,7 @@ static void peer_next(struct peer *p, enum err why)
     if (c->closing || list_empty(&p->waiting)) {
         p->state = PEER_IDLE;
     } else if (p->addr < p->n_addrs) {
-        p->state = PEER_DIALING;
-        sock_dial(c->o.net, &p->sock, &peer_ops, &p->addrs[p->addr++]);
+        peer_dial(p);
         return;
     } else if (p->host < p->n_hosts) {
         p->state = PEER_LOOKUP;
@@ -280,6 +305,7 @@ static void peer_closed(struct sock *s, enum err why)
 
     why = p->why ? p->why : why;
     p->state = PEER_CLOSING;
+    timer_stop(&p->setup);
     peer_fail_list(&p->pending, why);
     if (was_ready) /* what came since it began to close is dialled for anew */
         p->host = p->addr = p->n_addrs = 0;
@@ -295,7 +321,7 @@ void peer_fail(struct peer *p, enum err why)
         return;
     p->state = PEER_CLOSING;
     p->why = why;
-    sock_close(&p->sock);
+    timer_stop(&p->setup);
     sock_close(&p->sock);
 }
 
@@ -335,6 +361,7 @@ struct peer *peer_new(struct client *c, int32_t node)
     p->client = c;
     p->node = node;
     p->lookup.run = lookup_run;
+    p->setup.fire = peer_silent;
     list_init(&p->waiting);
     list_init(&p->pending);
     arena_init(&p->arena, c->heap, SIZE_MAX);

@@ -31,6 +31,8 @@ struct peer {
     struct msg lookup; /* to the DISK loop and back */
     struct addr addrs[PEER_ADDRS_MAX];
     int n_addrs, addr;
+    struct timer setup; /* while it dials */
+    int silent;         /* addresses in a row that said nothing in that time */
     enum err lookup_err;
     enum err why;        /* the connection's end, where we are the cause */
     struct list waiting; /* calls until it is ready */

@@ -8,7 +8,7 @@ struct tool {
     struct loop *disk;
     struct client *client;
     const char *bootstrap;
-    int64_t timeout_ns;
+    int64_t timeout_ns, setup_ns;
     struct client_call *calls[4];
     int step;
     bool closed;
@@ -30,7 +30,9 @@ static void tool_begin(struct loop *loop, void *arg)
                                .bootstrap = t->bootstrap,
                                .client_id = "tool",
                                .software_version = "1.0",
-                               .timeout_ns = t->timeout_ns};
+                               .timeout_ns = t->timeout_ns,
+                               .setup_ns = t->setup_ns,
+                               .setup_max_ns = 2 * t->setup_ns};
 
     t->new_err = client_new(&o, &t->client);
     if (!t->new_err)
@@ -40,7 +42,11 @@ static void tool_begin(struct loop *loop, void *arg)
 static void tool_start(struct tool *t, struct net_world *w, const char *bootstrap,
                        void (*first)(struct tool *t))
 {
-    *t = (struct tool){.w = w, .bootstrap = bootstrap, .timeout_ns = INT64_C(2) * 1000000000, .first = first};
+    *t = (struct tool){.w = w,
+                       .bootstrap = bootstrap,
+                       .timeout_ns = INT64_C(2) * 1000000000,
+                       .setup_ns = INT64_C(100) * 1000000,
+                       .first = first};
     t->io = sim_node(w->sim, 2);
     CHECK(sim_call(w->sim, t->io, LOOP_DISK, disk_run, t));
     CHECK(sim_call(w->sim, t->io, LOOP_NET, tool_begin, t));
@@ -119,6 +125,24 @@ TEST(client, tries_every_bootstrap_address)
 
     tool_start(&t, w, "10.0.0.1:1, 10.0.0.1:9092", ask_versions_thrice);
     nw_run(w, 500);
+    CHECK_EQ(t.step, 1);
+    CHECK_OK(t.calls[2]->err);
+    tool_stop(&t);
+    nw_drop(w);
+}
+
+/* One that says nothing is left after its time, which doubles while it stays silent, up to a bound. */
+TEST(client, a_silent_address_is_left_for_the_next)
+{
+    struct net_world *w = nw_new(3);
+    struct tool t;
+
+    sim_node(w->sim, 3);
+    sim_partition(w->sim, 2, 3, true);
+    tool_start(&t, w, "10.0.0.3:1, 10.0.0.3:2, 10.0.0.3:3, 10.0.0.1:9092", ask_versions_thrice);
+    nw_run(w, 450);
+    CHECK_EQ(t.step, 0);
+    nw_run(w, 150);
     CHECK_EQ(t.step, 1);
     CHECK_OK(t.calls[2]->err);
     tool_stop(&t);

@@ -3,6 +3,8 @@
 #include "broker/control.h"
 #include "proto_gen.h"
 
+enum { NS_A_MS = 1000000 };
+
 /* A choice or a loss, on its way to the control loop and then in a queue there. */
 struct told {
     struct msg msg;
@@ -16,10 +18,12 @@ struct told {
 struct dirs {
     struct node *node;
     struct loop *control;
+    struct dirs_ops ops;
     int64_t broker_epoch; /* -1: not registered yet */
     struct list choices;
     struct list losses;
-    int asked; /* so many of the first of the list are in the question under way */
+    struct timer patience; /* while there are losses */
+    int asked;             /* so many of the first of the list are in the question under way */
     bool losing;
     bool stopped;
     struct arena arena;
@@ -39,12 +43,22 @@ static void forget(struct dirs *d, struct list *from, int n)
     }
 }
 
+static void patience_over(struct timer *timer)
+{
+    const struct dirs *d = container_of(timer, struct dirs, patience);
+
+    d->ops.failed(d->ops.arg, E_REQUEST_TIMED_OUT,
+                  "no controller could be told of a failed log directory for log.dir.failure.timeout.ms");
+}
+
 static void answered(struct control_call *c)
 {
     struct dirs *d = container_of(c, struct dirs, call);
 
     if (!c->err) /* whatever the controller refused is of a partition that isn't there any more */
         forget(d, d->losing ? &d->losses : &d->choices, d->asked);
+    if (list_empty(&d->losses))
+        timer_stop(&d->patience);
     d->asked = 0;
     if (c->err != E_NOT_CONTROLLER)
         dirs_work(d);
@@ -134,6 +148,9 @@ static void told_came(struct msg *msg)
     struct told *t = container_of(msg, struct told, msg);
     struct dirs *d = t->dirs;
 
+    if (t->partition < 0 && list_empty(&d->losses) && !d->stopped)
+        timer_set(d->control, &d->patience,
+                  loop_now(d->control) + config_int(d->node->config, C_log_dir_failure_timeout_ms) * NS_A_MS);
     list_add(t->partition < 0 ? &d->losses : &d->choices, &t->link);
     dirs_work(d);
 }
@@ -158,12 +175,14 @@ void dirs_lost(struct dirs *d, const struct uuid *dir)
     tell(d, dir, &(struct uuid){0}, -1);
 }
 
-struct dirs *dirs_new(struct node *node, struct loop *control)
+struct dirs *dirs_new(struct node *node, struct loop *control, const struct dirs_ops *ops)
 {
     struct dirs *d = heap_alloc(node->heap, sizeof(*d));
 
     d->node = node;
     d->control = control;
+    d->ops = *ops;
+    d->patience.fire = patience_over;
     d->broker_epoch = -1;
     list_init(&d->choices);
     list_init(&d->losses);
@@ -180,6 +199,7 @@ void dirs_registered(struct dirs *d, int64_t broker_epoch)
 void dirs_stop(struct dirs *d)
 {
     d->stopped = true;
+    timer_stop(&d->patience);
 }
 
 void dirs_drop(struct dirs *d)

@@ -309,7 +309,7 @@ struct node *server_start(struct io *io, const struct server_options *options)
     s->options = *options;
     arena_init(&s->arena, n->heap, SIZE_MAX);
     s->control_loop = loop_start(io, LOOP_DISK, "control");
-    n->dirs = dirs_new(n, s->control_loop);
+    n->dirs = dirs_new(n, s->control_loop, &(struct dirs_ops){.failed = on_failed, .arg = s});
     server_member(s);
     n->followers = followers_new(n, s->control_loop);
     s->begin.run = server_begin;

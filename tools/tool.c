@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 60000 };
+enum { TIMEOUT_MS = 60000, SETUP_MS = 10000, SETUP_MAX_MS = 30000 };
 
 void tool_init(struct tool *t, struct io *io, const struct tool_world *world)
 {
@@ -124,9 +124,13 @@ static bool property(struct tool *t, const char *servers, const char *name, cons
         t->options.client_id = value;
     else if (strcmp(name, "default.api.timeout.ms") == 0 || strcmp(name, "request.timeout.ms") == 0)
         t->options.timeout_ns = atoll(value) * 1000000;
+    else if (strcmp(name, "socket.connection.setup.timeout.ms") == 0)
+        t->options.setup_ns = atoll(value) * 1000000;
+    else if (strcmp(name, "socket.connection.setup.timeout.max.ms") == 0)
+        t->options.setup_max_ns = atoll(value) * 1000000;
     else if (strcmp(name, "security.protocol") == 0 && strcmp(value, "PLAINTEXT") != 0)
         tool_usage(t, "security.protocol=%s isn't there yet: it comes with security", value);
-    if (t->options.timeout_ns <= 0)
+    if (t->options.timeout_ns <= 0 || t->options.setup_ns <= 0 || t->options.setup_max_ns <= 0)
         tool_usage(t, "%s must be a number above 0, not \"%s\"", name, value);
     return !t->ended;
 }
@@ -165,7 +169,9 @@ bool tool_options(struct tool *t, const char *servers)
                                          .bootstrap = flag_text(&t->flags, servers),
                                          .client_id = "weir-tools",
                                          .software_version = WEIR_VERSION_TEXT,
-                                         .timeout_ns = TIMEOUT_MS * 1000000ll};
+                                         .timeout_ns = TIMEOUT_MS * 1000000ll,
+                                         .setup_ns = SETUP_MS * 1000000ll,
+                                         .setup_max_ns = SETUP_MAX_MS * 1000000ll};
     return !path || properties_apply(t, servers, path);
 }
 

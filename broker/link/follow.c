@@ -108,14 +108,18 @@ static void sources_of_config(struct follow *f)
 static struct client *client_of(struct follow *f, const struct source *s, struct client **client, int64_t ms)
 {
     if (!*client) {
-        enum err err = client_new(&(struct client_options){.io = f->node->io,
-                                                           .net = f->net,
-                                                           .disk = f->names,
-                                                           .bootstrap = s->at,
-                                                           .client_id = "follow",
-                                                           .software_version = WEIR_VERSION_TEXT,
-                                                           .timeout_ns = ms * MS},
-                                  client);
+        enum err err = client_new(
+            &(struct client_options){
+                .io = f->node->io,
+                .net = f->net,
+                .disk = f->names,
+                .bootstrap = s->at,
+                .client_id = "follow",
+                .software_version = WEIR_VERSION_TEXT,
+                .timeout_ns = ms * MS,
+                .setup_ns = config_int(f->node->config, C_socket_connection_setup_timeout_ms) * MS,
+                .setup_max_ns = config_int(f->node->config, C_socket_connection_setup_timeout_max_ms) * MS},
+            client);
 
         ASSERT(!err); /* the settings were checked when they were read */
         f->n_clients++;

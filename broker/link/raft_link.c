@@ -188,17 +188,20 @@ static struct client *client_of(struct link_voter *v, const char *host, uint16_t
     enum err err;
 
     arena_init(&a, l->node->heap, SIZE_MAX);
-    err = client_new(&(struct client_options){.io = l->node->io,
-                                              .net = l->net,
-                                              .disk = l->names,
-                                              .bootstrap = arena_printf(
-                                                  &a, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port),
-                                              .client_id = "raft",
-                                              .software_version = WEIR_VERSION_TEXT,
-                                              .timeout_ns = timeout_ms * MS,
-                                              .ended = ended,
-                                              .ended_arg = v},
-                     &c);
+    err = client_new(
+        &(struct client_options){
+            .io = l->node->io,
+            .net = l->net,
+            .disk = l->names,
+            .bootstrap = arena_printf(&a, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port),
+            .client_id = "raft",
+            .software_version = WEIR_VERSION_TEXT,
+            .timeout_ns = timeout_ms * MS,
+            .setup_ns = config_int(l->node->config, C_socket_connection_setup_timeout_ms) * MS,
+            .setup_max_ns = config_int(l->node->config, C_socket_connection_setup_timeout_max_ms) * MS,
+            .ended = ended,
+            .ended_arg = v},
+        &c);
     ASSERT(!err); /* the settings were checked when they were read */
     arena_drop(&a);
     l->n_clients++;

@@ -47,12 +47,15 @@ static void call_answered(struct client_call *call)
 static enum err client_make(struct uplink *u)
 {
     char id[32];
-    const struct client_options o = {.io = u->node->io,
-                                     .net = u->net->loop,
-                                     .disk = u->node->reader,
-                                     .client_id = id,
-                                     .software_version = "1",
-                                     .timeout_ns = (int64_t)UPLINK_SLACK_MS * NS_A_MS};
+    const struct client_options o = {
+        .io = u->node->io,
+        .net = u->net->loop,
+        .disk = u->node->reader,
+        .client_id = id,
+        .software_version = "1",
+        .timeout_ns = (int64_t)UPLINK_SLACK_MS * NS_A_MS,
+        .setup_ns = config_int(u->node->config, C_socket_connection_setup_timeout_ms) * NS_A_MS,
+        .setup_max_ns = config_int(u->node->config, C_socket_connection_setup_timeout_max_ms) * NS_A_MS};
 
     if (u->client)
         return E_OK;

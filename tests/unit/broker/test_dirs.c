@@ -100,3 +100,27 @@ TEST(dirs, that_fail_take_their_leaders_along)
     }
     node_world_drop(w);
 }
+
+/* A broker that can't tell any controller in time of a lost directory would be taken for the leader of what it can't
+ * serve: it stops. Here the controller's own log takes longer than that time. */
+TEST(dirs, that_fail_in_silence_end_the_node)
+{
+    static const struct node_setting durable[] = {{"log.durable", "true"}};
+    static const char *const sets[] = {"log.dir.failure.timeout.ms=50"};
+    static const struct sim_range slow = {INT64_C(100) * 1000000, INT64_C(100) * 1000000};
+    struct node_world *w = node_world_new(3, 2, sets, 1);
+    int lost = 0;
+
+    CHECK_EQ(node_topic(w, "t", PARTITIONS, durable, 1), 0);
+    for (int p = 0; p < PARTITIONS; p++)
+        CHECK_EQ(append(w, "t", p), 0);
+    node_run(w, 100);
+    while (dir_of(w, "t", lost) != 1)
+        lost++;
+    sim_disk_speed(w->sim, 1, &slow);
+    sim_fail_at(w->sim, 1, 2, SIM_EIO); /* the sync */
+    CHECK_EQ(append(w, "t", lost), err_wire(E_KAFKA_STORAGE_ERROR));
+    CHECK(sim_run(w->sim, whole_over, w->whole, INT64_C(60) * 1000000000));
+    CHECK_EQ(w->whole->why, E_REQUEST_TIMED_OUT);
+    node_world_drop(w);
+}

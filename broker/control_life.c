@@ -21,6 +21,14 @@ static void on_fetched(void *arg, const struct quorum_fetched *f)
         quorum_fetched(c->quorum, f);
 }
 
+static void on_hello(void *arg, int32_t node, const struct uuid *directory_id)
+{
+    const struct control *c = arg;
+
+    if (c->quorum)
+        quorum_hello(c->quorum, node, directory_id);
+}
+
 static bool on_came(void *arg, int32_t node, struct slice bytes)
 {
     const struct control *c = arg;
@@ -58,8 +66,12 @@ static void link_begin(struct control *c, const struct config_voter *voters, int
 {
     const struct raft_link_settings settings = {
         .directory_id = c->settings.metadata_dir_id, .voters = voters, .n_voters = n};
-    const struct raft_link_ops ops = {
-        .came = on_came, .dead = on_dead, .alive = on_alive, .piece = on_piece, .arg = c};
+    const struct raft_link_ops ops = {.hello = on_hello,
+                                      .came = on_came,
+                                      .dead = on_dead,
+                                      .alive = on_alive,
+                                      .piece = on_piece,
+                                      .arg = c};
 
     c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
 }
@@ -216,7 +228,7 @@ void control_life_first(struct control *c)
     c->quorum_gone.run = quorum_gone;
     c->follow_gone.run = follow_gone;
     c->link_gone.run = link_gone;
-    if (!s->observes && n > 1)
+    if (!s->observes)
         link_begin(c, voters, n);
     life_begin(c);
 }

@@ -207,9 +207,14 @@ static void on_fetch(void *arg, int64_t offset, int32_t epoch)
 static void on_voters(void *arg)
 {
     struct control *c = arg;
+    struct quorum_view v;
 
-    if (c->quorum)
-        c->n_voters = quorum_view(c->quorum).n_voters;
+    if (!c->quorum)
+        return;
+    v = quorum_view(c->quorum);
+    c->n_voters = v.n_voters;
+    if (c->node->raft_link)
+        raft_link_voters(c->node->raft_link, v.voters, v.n_voters);
 }
 
 static void on_role(void *arg, bool member)

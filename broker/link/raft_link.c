@@ -1,29 +1,24 @@
-/* Dials the other voters and sends what the quorum gives.
+/* Dials the other controllers and sends what the quorum gives.
  *
  *            dial, ApiVersions, RaftHello             accepted
  *     RESTS ─────────────────────────────► HELLO ────────────────► UP
  *       ▲                                    │ refused, failed     │ the connection ended
  *       └────────── timer, or it says hello ◄┴─────────────────────┘ (then at once HELLO again)
  *
- * 1. Only a voter that is UP is sent messages; what is on its way when the connection ends is lost.
- * 2. A voter is told dead when its port has refused, none of its connections is open here, and it wasn't told so since it was
- *    heard last.
- * 3. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
+ * 1. Only a peer that is UP is sent messages; what is on its way when the connection ends is lost.
+ * 2. A peer is told dead when its port has refused, none of its connections is open here, and it wasn't told so since it was
+ *    heard last. A place that others tell is no evidence.
+ * 3. One that isn't wanted, and has no connection here, rests until it says hello.
+ * 4. A peer is of one directory at a time: another one is believed when it says hello and nothing connects the old one any
+ *    more, or answers where the old one did. What a connection of the old one still brings isn't taken.
+ * 5. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
 #include "base/version.h"
 #include "broker/link/piece.h"
 #include "broker/link/raft_link_internal.h"
-#include <stdio.h>
+#include <strings.h>
 
 #define MS INT64_C(1000000)
 enum { RETRY_MAX_MS = 1000, REFUSED_MS = 5000, PIECE_MS = 30000 };
-
-struct link_voter *link_voter_of(struct raft_link *l, int32_t node)
-{
-    for (int i = 0; i < l->n; i++)
-        if (l->voters[i].node == node)
-            return &l->voters[i];
-    return NULL;
-}
 
 static int64_t setting_ms(const struct raft_link *l, enum config_id id)
 {
@@ -32,125 +27,179 @@ static int64_t setting_ms(const struct raft_link *l, enum config_id id)
     return ms > 0 ? ms : 1;
 }
 
-static int64_t retry_ns(const struct raft_link *l)
-{
-    return setting_ms(l, C_controller_quorum_retry_backoff_ms) * MS;
-}
-
 /* ---- what net[0] tells the control loop ---- */
 
-enum link_event { EVENT_UP, EVENT_DOWN, EVENT_DEAD };
+enum link_event { EVENT_HELLO, EVENT_UP, EVENT_DOWN, EVENT_DEAD };
 
 struct link_told {
     struct msg msg;
-    struct link_voter *voter;
+    struct link_peer *peer;
     enum link_event event;
+    struct uuid directory_id;
 };
+
+static void told_of(struct link_peer *p, const struct uuid *directory_id)
+{
+    struct raft_link *l = p->link;
+
+    if (!p->listed)
+        l->heard[l->n_heard++] = p;
+    p->listed = true;
+    p->said = *directory_id;
+    if (!l->stopping)
+        l->ops.hello(l->ops.arg, p->node, &p->said);
+}
 
 static void told(struct msg *msg)
 {
     struct link_told *t = container_of(msg, struct link_told, msg);
-    struct link_voter *v = t->voter;
-    struct raft_link *l = v->link;
+    struct link_peer *p = t->peer;
+    struct raft_link *l = p->link;
 
-    if (t->event != EVENT_DEAD)
-        v->up = t->event == EVENT_UP;
+    if (t->event == EVENT_HELLO)
+        told_of(p, &t->directory_id);
+    if (t->event == EVENT_UP || t->event == EVENT_DOWN)
+        p->up = t->event == EVENT_UP;
     if (t->event == EVENT_UP && !l->stopping)
-        l->ops.alive(l->ops.arg, v->node);
+        l->ops.alive(l->ops.arg, p->node);
     if (t->event == EVENT_DEAD && !l->stopping)
-        l->ops.dead(l->ops.arg, v->node);
+        l->ops.dead(l->ops.arg, p->node);
     heap_free(l->node->heap, t);
 }
 
-static void tell(struct link_voter *v, enum link_event event)
+static void tell(struct link_peer *p, enum link_event event)
 {
-    struct link_told *t = heap_alloc(v->link->node->heap, sizeof(*t));
+    struct link_told *t = heap_alloc(p->link->node->heap, sizeof(*t));
 
     t->msg.run = told;
-    t->voter = v;
+    t->peer = p;
     t->event = event;
-    loop_post(v->link->control, &t->msg);
+    t->directory_id = p->directory_id;
+    loop_post(p->link->control, &t->msg);
 }
 
-static void evidence(struct link_voter *v)
+static void directory_take(struct link_peer *p, const struct uuid *directory_id)
 {
-    if (!v->refused || v->n_in > 0 || v->dead)
+    if (p->known && uuid_eq(p->directory_id, *directory_id))
         return;
-    v->dead = true;
-    TRACE(v->link->node->io, raft_link_dead, v->node);
-    tell(v, EVENT_DEAD);
+    p->known = true;
+    p->directory_id = *directory_id;
+    tell(p, EVENT_HELLO);
+}
+
+static void evidence(struct link_peer *p)
+{
+    if (!p->refused || p->n_in > 0 || p->dead)
+        return;
+    p->dead = true;
+    TRACE(p->link->node->io, raft_link_dead, p->node);
+    tell(p, EVENT_DEAD);
+}
+
+/* ---- clients ---- */
+
+static struct client *client_of(struct link_peer *p, struct client **client, int64_t timeout_ms,
+                                void (*ended)(void *arg))
+{
+    struct raft_link *l = p->link;
+    struct link_place at;
+    bool hearsay;
+
+    if (!*client) {
+        enum err err = client_new(
+            &(struct client_options){
+                .io = l->node->io,
+                .net = l->net,
+                .disk = l->names,
+                .client_id = "raft",
+                .software_version = WEIR_VERSION_TEXT,
+                .timeout_ns = timeout_ms * MS,
+                .setup_ns = config_int(l->node->config, C_socket_connection_setup_timeout_ms) * MS,
+                .setup_max_ns = config_int(l->node->config, C_socket_connection_setup_timeout_max_ms) * MS,
+                .ended = ended,
+                .ended_arg = p},
+            client);
+
+        ASSERT(!err); /* no list that could be wrong */
+        l->n_clients++;
+    }
+    if (link_place_find(p, &at, &hearsay))
+        client_place(*client, p->node, at.host, at.port);
+    return *client;
 }
 
 /* ---- the hello ---- */
 
-static void hello_again(struct timer *timer);
-
-static void rest(struct link_voter *v, int64_t ms)
+static void hello_again(struct timer *timer)
 {
-    v->state = LINK_RESTS;
-    timer_set(v->link->net, &v->again, loop_now(v->link->net) + ms * MS);
+    link_reach(container_of(timer, struct link_peer, again));
+}
+
+static void rest(struct link_peer *p, int64_t ms)
+{
+    p->state = LINK_RESTS;
+    p->again.fire = hello_again;
+    timer_set(p->link->net, &p->again, loop_now(p->link->net) + ms * MS);
+    link_inquire(p->link);
+}
+
+/* E_OK, or the node at the other end isn't who is meant; told in words. */
+static bool hello_taken(struct link_peer *p, const struct RaftHelloResponse *out)
+{
+    struct raft_link *l = p->link;
+    bool other = out->node_id != p->node || uuid_is_zero(out->directory_id);
+
+    if (!out->error_code && !other)
+        return true;
+    TRACE(l->node->io, raft_link_not_taken, p->node,
+          !out->error_code         ? (int)strlen("another node listens there")
+          : out->error_message.len ? (int)out->error_message.len
+                                   : 0,
+          !out->error_code         ? "another node listens there"
+          : out->error_message.len ? (const char *)out->error_message.p
+                                   : "");
+    return false;
 }
 
 static void hello_done(struct client_call *call)
 {
-    struct link_voter *v = call->arg;
-    struct raft_link *l = v->link;
+    struct link_peer *p = call->arg;
+    struct raft_link *l = p->link;
     const struct RaftHelloResponse *out = call->out;
 
     if (l->ending)
         return;
-    v->refused = call->err == E_REFUSED;
+    p->refused = call->err == E_REFUSED && !p->hearsay;
     if (call->err) {
-        evidence(v);
-        rest(v, v->wait_ns / MS);
-        v->wait_ns = v->wait_ns * 2 < RETRY_MAX_MS * MS ? v->wait_ns * 2 : RETRY_MAX_MS * MS;
+        evidence(p);
+        p->tries++;
+        rest(p, p->wait_ns / MS);
+        p->wait_ns = p->wait_ns * 2 < RETRY_MAX_MS * MS ? p->wait_ns * 2 : RETRY_MAX_MS * MS;
         return;
     }
-    v->dead = false;
-    v->wait_ns = retry_ns(v->link);
-    if (out->error_code) {
-        TRACE(l->node->io, raft_link_not_taken, v->node, (int)out->error_message.len,
-              out->error_message.len ? (const char *)out->error_message.p : "");
-        rest(v, REFUSED_MS);
+    p->dead = false;
+    p->wait_ns = link_retry_ns(l);
+    if (!hello_taken(p, out)) {
+        p->tries++;
+        rest(p, REFUSED_MS);
         return;
     }
-    v->state = LINK_UP;
-    TRACE(l->node->io, raft_link_up, v->node);
-    tell(v, EVENT_UP);
+    p->tries = 0;
+    p->state = LINK_UP;
+    directory_take(p, &out->directory_id);
+    TRACE(l->node->io, raft_link_up, p->node);
+    tell(p, EVENT_UP);
+    link_answer_note(l, out, SLICE_NULL);
+    link_inquire(l);
 }
 
-static void hello(struct link_voter *v)
+static void down(struct link_peer *p)
 {
-    struct raft_link *l = v->link;
-
-    ASSERT(v->state == LINK_RESTS && !l->ending);
-    timer_stop(&v->again);
-    v->state = LINK_HELLO;
-    arena_reset(&v->arena);
-    proto_defaults(&RaftHelloRequest_type, &v->hello);
-    v->hello.cluster_id = SLICE(l->node->cluster_id);
-    v->hello.node_id = l->node->id;
-    v->hello.directory_id = l->directory_id;
-    v->hello.voter_id = v->node;
-    client_call_init(&v->call, API_RaftHello, client_any(), &v->hello, &v->arena);
-    v->call.done = hello_done;
-    v->call.arg = v;
-    client_send(v->client, &v->call);
-}
-
-static void hello_again(struct timer *timer)
-{
-    hello(container_of(timer, struct link_voter, again));
-}
-
-static void down(struct link_voter *v)
-{
-    if (v->state != LINK_UP)
+    if (p->state != LINK_UP)
         return;
-    v->state = LINK_RESTS;
-    tell(v, EVENT_DOWN);
-    if (!v->link->ending)
-        hello(v);
+    p->state = LINK_RESTS;
+    tell(p, EVENT_DOWN);
+    link_reach(p);
 }
 
 static void connection_ended(void *arg)
@@ -158,88 +207,128 @@ static void connection_ended(void *arg)
     down(arg);
 }
 
-void link_heard(struct link_voter *v)
+void link_reach(struct link_peer *p)
 {
-    v->n_in++;
-    v->dead = v->refused = false;
-    v->wait_ns = retry_ns(v->link);
-    if (v->state == LINK_RESTS && !v->link->ending)
-        hello(v);
-}
+    struct raft_link *l = p->link;
+    struct link_place at;
 
-void link_left(struct link_voter *v)
-{
-    ASSERT(v->n_in > 0);
-    if (--v->n_in > 0 || v->link->ending)
+    link_inquire(l);
+    if (l->ending || p->state != LINK_RESTS || (!p->wanted && p->n_in == 0) ||
+        !link_place_find(p, &at, &p->hearsay))
         return;
-    evidence(v);
-    if (v->state == LINK_RESTS)
-        hello(v);
+    timer_stop(&p->again);
+    p->state = LINK_HELLO;
+    arena_reset(&p->arena);
+    link_hello_fill(l, p->node, &p->hello);
+    client_call_init(&p->call, API_RaftHello, client_node(p->node), &p->hello, &p->arena);
+    p->call.done = hello_done;
+    p->call.arg = p;
+    client_send(
+        client_of(p, &p->client, setting_ms(l, C_controller_quorum_request_timeout_ms), connection_ended),
+        &p->call);
 }
 
-/* ---- clients ---- */
-
-static struct client *client_of(struct link_voter *v, const char *host, uint16_t port, int64_t timeout_ms,
-                                void (*ended)(void *arg))
+void link_heard(struct link_peer *p, const struct uuid *directory_id)
 {
-    struct raft_link *l = v->link;
-    struct arena a;
-    struct client *c;
-    enum err err;
-
-    arena_init(&a, l->node->heap, SIZE_MAX);
-    err = client_new(
-        &(struct client_options){
-            .io = l->node->io,
-            .net = l->net,
-            .disk = l->names,
-            .bootstrap = arena_printf(&a, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port),
-            .client_id = "raft",
-            .software_version = WEIR_VERSION_TEXT,
-            .timeout_ns = timeout_ms * MS,
-            .setup_ns = config_int(l->node->config, C_socket_connection_setup_timeout_ms) * MS,
-            .setup_max_ns = config_int(l->node->config, C_socket_connection_setup_timeout_max_ms) * MS,
-            .ended = ended,
-            .ended_arg = v},
-        &c);
-    ASSERT(!err); /* the settings were checked when they were read */
-    arena_drop(&a);
-    l->n_clients++;
-    return c;
+    p->n_in++;
+    p->dead = p->refused = false;
+    p->wait_ns = link_retry_ns(p->link);
+    p->tries = 0;
+    directory_take(p, directory_id);
+    link_reach(p);
 }
 
-static const struct config_voter *where(const struct link_voter *v)
+void link_left(struct link_peer *p)
 {
+    ASSERT(p->n_in > 0);
+    if (--p->n_in > 0 || p->link->ending)
+        return;
+    evidence(p);
+    link_reach(p);
+}
+
+/* ---- who is dialled ---- */
+
+struct link_voters {
+    struct msg msg;
+    struct raft_link *link;
     int n;
-    const struct config_voter *all = config_voters(v->link->node->config, &n);
+    int32_t nodes[RAFT_LINK_PEERS];
+};
 
-    for (int i = 0; i < n; i++)
-        if (all[i].id == v->node)
-            return &all[i];
-    return NULL;
+static void voters_came(struct msg *msg)
+{
+    struct link_voters *v = container_of(msg, struct link_voters, msg);
+    struct raft_link *l = v->link;
+
+    for (int i = 0; i < l->n && !l->ending; i++)
+        l->peers[i]->wanted = l->peers[i]->places[PLACE_SETTINGS].port != 0;
+    for (int i = 0; i < v->n && !l->ending; i++) {
+        struct link_peer *p = v->nodes[i] == l->node->id ? NULL : link_peer_add(l, v->nodes[i]);
+
+        if (!p)
+            continue;
+        p->wanted = true;
+        link_reach(p);
+    }
+    if (!l->ending)
+        link_inquire(l);
+    heap_free(l->node->heap, v);
 }
 
-static void begin(struct msg *msg)
+void raft_link_voters(struct raft_link *l, const int32_t *nodes, int n)
 {
-    struct raft_link *l = container_of(msg, struct raft_link, begin);
+    struct link_voters *v = heap_alloc(l->node->heap, sizeof(*v));
 
-    for (int i = 0; i < l->n; i++) {
-        struct link_voter *v = &l->voters[i];
-        const struct config_voter *at = where(v);
+    ASSERT(n <= RAFT_LINK_PEERS);
+    v->msg.run = voters_came;
+    v->link = l;
+    v->n = n;
+    memcpy(v->nodes, nodes, (size_t)n * sizeof(*nodes));
+    loop_post(l->net, &v->msg);
+    for (int i = 0; i < l->n_heard && !l->stopping; i++)
+        l->ops.hello(l->ops.arg, l->heard[i]->node, &l->heard[i]->said);
+}
 
-        ASSERT(at);
-        v->client = client_of(v, at->host, at->port, setting_ms(l, C_controller_quorum_request_timeout_ms),
-                              connection_ended);
-        if (v->state == LINK_RESTS)
-            hello(v);
-    }
+struct link_placed {
+    struct msg msg;
+    struct raft_link *link;
+    int32_t node;
+    uint16_t port;
+    size_t len;
+    uint8_t host[];
+};
+
+static void placed(struct msg *msg)
+{
+    struct link_placed *at = container_of(msg, struct link_placed, msg);
+    struct raft_link *l = at->link;
+    struct link_peer *p =
+        l->ending || at->node < 0 || at->node == l->node->id ? NULL : link_peer_add(l, at->node);
+
+    if (p && link_place_note(p, PLACE_TOLD, slice_of(at->host, at->len), at->port))
+        link_reach(p);
+    heap_free(l->node->heap, at);
+}
+
+void raft_link_place(struct raft_link *l, int32_t node, struct slice host, uint16_t port)
+{
+    struct link_placed *at = heap_alloc(l->node->heap, sizeof(*at) + host.len);
+
+    at->msg.run = placed;
+    at->link = l;
+    at->node = node;
+    at->port = port;
+    at->len = host.len;
+    memcpy(at->host, host.p, host.len);
+    loop_post(l->net, &at->msg);
 }
 
 /* ---- messages ---- */
 
 struct raft_send {
     struct msg msg;
-    struct link_voter *voter;
+    struct link_peer *peer;
     struct client_call call;
     struct arena arena;
     struct RaftRequest in;
@@ -250,19 +339,19 @@ struct raft_send {
 static void send_home(struct msg *msg)
 {
     struct raft_send *s = container_of(msg, struct raft_send, msg);
-    struct link_voter *v = s->voter;
+    struct link_peer *p = s->peer;
 
-    ASSERT(v->n_waiting > 0 && v->bytes_waiting >= s->len);
-    v->n_waiting--;
-    v->bytes_waiting -= s->len;
+    ASSERT(p->n_waiting > 0 && p->bytes_waiting >= s->len);
+    p->n_waiting--;
+    p->bytes_waiting -= s->len;
     arena_drop(&s->arena);
-    heap_free(v->link->node->heap, s);
+    heap_free(p->link->node->heap, s);
 }
 
 static void send_back(struct raft_send *s)
 {
     s->msg.run = send_home;
-    loop_post(s->voter->link->control, &s->msg);
+    loop_post(s->peer->link->control, &s->msg);
 }
 
 /* One that was not heard here: the connection is another than the one that said hello. */
@@ -272,7 +361,7 @@ static void send_done(struct client_call *call)
     const struct RaftResponse *out = call->out;
 
     if (out && out->error_code)
-        down(s->voter);
+        down(s->peer);
     send_back(s);
 }
 
@@ -280,34 +369,42 @@ static void send_run(struct msg *msg)
 {
     struct raft_send *s = container_of(msg, struct raft_send, msg);
 
-    if (s->voter->state != LINK_UP || s->voter->link->ending) {
+    if (s->peer->state != LINK_UP || s->peer->link->ending) {
         send_back(s);
         return;
     }
     s->in.message = slice_of(s->bytes, s->len);
-    client_call_init(&s->call, API_Raft, client_any(), &s->in, &s->arena);
+    client_call_init(&s->call, API_Raft, client_node(s->peer->node), &s->in, &s->arena);
     s->call.done = send_done;
     s->call.arg = s;
-    client_send(s->voter->client, &s->call);
+    client_send(s->peer->client, &s->call);
+}
+
+static struct link_peer *heard_of(const struct raft_link *l, int32_t node)
+{
+    for (int i = 0; i < l->n_heard; i++)
+        if (l->heard[i]->node == node)
+            return l->heard[i];
+    return NULL;
 }
 
 bool raft_link_send(struct raft_link *l, int32_t node, struct slice bytes)
 {
-    struct link_voter *v = link_voter_of(l, node);
+    struct link_peer *p = heard_of(l, node);
     struct raft_send *s;
 
-    if (!v || !v->up || l->stopping || v->n_waiting >= RAFT_LINK_MESSAGES ||
-        (v->n_waiting > 0 && v->bytes_waiting + bytes.len > RAFT_LINK_BYTES))
+    if (!p || !p->up || l->stopping || p->n_waiting >= RAFT_LINK_MESSAGES ||
+        (p->n_waiting > 0 && p->bytes_waiting + bytes.len > RAFT_LINK_BYTES))
         return false;
     s = heap_alloc(l->node->heap, sizeof(*s) + bytes.len);
     s->msg.run = send_run;
-    s->voter = v;
+    s->peer = p;
     arena_init(&s->arena, l->node->heap, SIZE_MAX);
     proto_defaults(&RaftRequest_type, &s->in);
     s->len = bytes.len;
     memcpy(s->bytes, bytes.p, bytes.len);
-    v->n_waiting++;
-    v->bytes_waiting += bytes.len;
+    p->n_waiting++;
+    p->bytes_waiting += bytes.len;
     loop_post(l->net, &s->msg);
     return true;
 }
@@ -317,7 +414,7 @@ bool raft_link_send(struct raft_link *l, int32_t node, struct slice bytes)
 struct raft_ask {
     struct msg msg;
     struct raft_link *link;
-    struct link_voter *voter; /* NULL: there is none */
+    int32_t node;
     struct quorum_checkpoint id;
     int64_t at;
     struct client_call call;
@@ -355,20 +452,20 @@ static void ask_done(struct client_call *call)
 static void ask_run(struct msg *msg)
 {
     struct raft_ask *a = container_of(msg, struct raft_ask, msg);
-    struct link_voter *v = a->voter;
+    struct raft_link *l = a->link;
+    struct link_peer *p = l->ending ? NULL : link_peer_of(l, a->node);
+    struct link_place at;
+    bool hearsay;
 
-    if (!v || v->link->ending) {
+    if (!p || !link_place_find(p, &at, &hearsay)) {
         ask_back(a, E_BROKER_NOT_AVAILABLE);
         return;
     }
-    if (!v->bulk)
-        v->bulk = client_of(v, where(v)->host, where(v)->port, PIECE_MS, NULL);
-    client_call_init(&a->call, API_FetchSnapshot, client_any(),
-                     piece_request(&a->arena, a->link->node, &a->link->directory_id, a->id, a->at),
-                     &a->arena);
+    client_call_init(&a->call, API_FetchSnapshot, client_node(p->node),
+                     piece_request(&a->arena, l->node, &l->directory_id, a->id, a->at), &a->arena);
     a->call.done = ask_done;
     a->call.arg = a;
-    client_send(v->bulk, &a->call);
+    client_send(client_of(p, &p->bulk, PIECE_MS, NULL), &a->call);
 }
 
 void raft_link_ask(struct raft_link *l, int32_t node, struct quorum_checkpoint id, int64_t at)
@@ -377,7 +474,7 @@ void raft_link_ask(struct raft_link *l, int32_t node, struct quorum_checkpoint i
 
     a->msg.run = ask_run;
     a->link = l;
-    a->voter = l->stopping ? NULL : link_voter_of(l, node);
+    a->node = node;
     a->id = id;
     a->at = at;
     arena_init(&a->arena, l->node->heap, SIZE_MAX);
@@ -385,6 +482,27 @@ void raft_link_ask(struct raft_link *l, int32_t node, struct quorum_checkpoint i
 }
 
 /* ---- start and stop ---- */
+
+static void begin(struct msg *msg)
+{
+    struct raft_link *l = container_of(msg, struct raft_link, begin);
+
+    for (int i = 0; i < l->n; i++)
+        link_reach(l->peers[i]);
+}
+
+/* As peers know this node: by the first listener of controller.listener.names. */
+static const struct config_listener *own_listener(const struct node *node)
+{
+    struct config_list names = config_list(node->config, C_controller_listener_names);
+    int n;
+    const struct config_listener *all = config_listeners(node->config, &n);
+
+    for (int i = 0; i < n; i++)
+        if (all[i].controller && names.n && strcasecmp(all[i].name, names.v[0]) == 0)
+            return &all[i];
+    return NULL;
+}
 
 struct raft_link *raft_link_start(struct node *node, struct loop *control,
                                   const struct raft_link_settings *settings, const struct raft_link_ops *ops)
@@ -397,18 +515,16 @@ struct raft_link *raft_link_start(struct node *node, struct loop *control,
     l->names = loop_start(node->io, LOOP_DISK, "names");
     l->ops = *ops;
     l->directory_id = settings->directory_id;
-    l->voters = heap_alloc(node->heap, (size_t)settings->n_voters * sizeof(*l->voters));
+    l->own = own_listener(node);
+    link_inquiry_init(l);
     for (int i = 0; i < settings->n_voters; i++) {
-        struct link_voter *v = &l->voters[l->n];
+        const struct config_voter *v = &settings->voters[i];
+        struct link_peer *p = v->id == node->id ? NULL : link_peer_add(l, v->id);
 
-        if (settings->voters[i].id == node->id)
+        if (!p)
             continue;
-        l->n++;
-        v->link = l;
-        v->node = settings->voters[i].id;
-        v->wait_ns = retry_ns(l);
-        v->again.fire = hello_again;
-        arena_init(&v->arena, node->heap, SIZE_MAX);
+        (void)link_place_note(p, PLACE_SETTINGS, SLICE(v->host), v->port);
+        p->wanted = true;
     }
     l->begin.run = begin;
     loop_post(l->net, &l->begin);
@@ -422,23 +538,23 @@ static void gone(struct msg *msg)
     struct msg *stopped = l->stopped;
     struct loop *control = l->control;
 
-    for (int i = 0; i < l->n; i++) {
-        ASSERT(l->voters[i].n_waiting == 0 && l->voters[i].n_in == 0);
-        arena_drop(&l->voters[i].arena);
-    }
-    heap_free(l->node->heap, l->voters);
+    link_book_drop(l);
     heap_free(l->node->heap, l);
     loop_post(control, stopped);
 }
 
-static void client_closed(void *arg)
+static void names_end(struct raft_link *l)
 {
-    struct raft_link *l = arg;
-
-    if (--l->n_clients > 0)
-        return;
     l->stop.run = gone;
     loop_stop(l->names, l->control, &l->stop);
+}
+
+void link_client_closed(void *link)
+{
+    struct raft_link *l = link;
+
+    if (--l->n_clients == 0 && l->ending)
+        names_end(l);
 }
 
 static void stop_run(struct msg *msg)
@@ -446,13 +562,19 @@ static void stop_run(struct msg *msg)
     struct raft_link *l = container_of(msg, struct raft_link, stop);
 
     l->ending = true;
+    if (l->n_clients == 0) {
+        names_end(l);
+        return;
+    }
+    link_inquiry_end(l);
     for (int i = 0; i < l->n; i++) {
-        struct link_voter *v = &l->voters[i];
+        struct link_peer *p = l->peers[i];
 
-        timer_stop(&v->again);
-        client_close(v->client, client_closed, l);
-        if (v->bulk)
-            client_close(v->bulk, client_closed, l);
+        timer_stop(&p->again);
+        if (p->client)
+            client_close(p->client, link_client_closed, l);
+        if (p->bulk)
+            client_close(p->bulk, link_client_closed, l);
     }
 }
 

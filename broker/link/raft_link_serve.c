@@ -1,7 +1,8 @@
-/* What other voters ask of this one: RaftHello, Raft, and pieces of its checkpoints. On the controller's listener alone, also
+/* What other controllers ask of this one: RaftHello, Raft, and pieces of its checkpoints. On the controller's listener alone, also
  * before the quorum has loaded: it loads by these.
  *
- * A connection belongs to the voter that said hello on it, and only its messages are taken. Each is answered when the control
+ * A connection belongs to the controller that said hello on it, and only its messages are taken, from the directory that it
+ * said then. A hello to whoever listens here (VoterId -1) only asks. Each is answered when the control
  * loop has taken it, so a connection piles up no more than any other may (net/net.h). */
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
@@ -17,91 +18,168 @@ static bool allowed(const struct request *r)
 
 /* ---- hello ---- */
 
-/* The connection is the voter's as long as this lives. */
+/* The connection is the peer's as long as this lives. */
 struct link_in {
     struct conn_tie tie;
-    struct link_voter *voter;
+    struct link_peer *peer;
+    struct uuid directory_id;
 };
 
 static void link_in_cut(struct conn_tie *tie)
 {
     struct link_in *in = container_of(tie, struct link_in, tie);
-    struct link_voter *v = in->voter;
+    struct link_peer *p = in->peer;
 
-    heap_free(v->link->node->heap, in);
-    link_left(v);
+    heap_free(p->link->node->heap, in);
+    link_left(p);
 }
 
-static struct link_voter *voter_here(const struct request *r)
+static struct link_in *link_in_of(const struct request *r)
 {
     struct conn_tie *tie = request_tied(r, link_in_cut);
 
-    return tie ? container_of(tie, struct link_in, tie)->voter : NULL;
+    return tie ? container_of(tie, struct link_in, tie) : NULL;
 }
 
-/* E_OK, or what is wrong with it, in words too. */
-static enum err hello_check(struct request *r, struct link_voter **voter, const char **why)
+static bool only_asks(const struct request *r)
+{
+    return ((const struct RaftHelloRequest *)r->in)->voter_id == -1;
+}
+
+/* Is it who it says? In words too. */
+static enum err identity_check(struct request *r, const char **why)
 {
     const struct RaftHelloRequest *in = r->in;
     const struct node *node = r->net->node;
-    struct link_voter *v = node->raft_link ? link_voter_of(node->raft_link, in->node_id) : NULL;
-    char a[UUID_TEXT_LEN + 1], b[UUID_TEXT_LEN + 1];
 
-    *voter = v;
     if (!slice_eq(in->cluster_id, SLICE(node->cluster_id))) {
         *why = arena_printf(&r->arena, "it is of cluster %.*s, this one is %s", (int)in->cluster_id.len,
                             (const char *)in->cluster_id.p, node->cluster_id);
         return E_INCONSISTENT_CLUSTER_ID;
     }
-    if (in->voter_id != node->id) {
+    if (in->voter_id != node->id && !only_asks(r)) {
         *why = arena_printf(&r->arena, "it means node %d, this is node %d", in->voter_id, node->id);
         return E_INVALID_VOTER_KEY;
     }
-    if (!v) {
-        *why = arena_printf(&r->arena, "node %d is none of the other voters in controller.quorum.voters",
-                            in->node_id);
-        return E_VOTER_NOT_FOUND;
+    if (in->node_id < 0 || uuid_is_zero(in->directory_id)) {
+        *why = "it doesn't say which node it is, or which directory";
+        return E_INVALID_VOTER_KEY;
     }
-    if (uuid_is_zero(in->directory_id) || (v->known && !uuid_eq(v->directory_id, in->directory_id))) {
-        uuid_text(in->directory_id, a);
-        uuid_text(v->directory_id, b);
-        *why = arena_printf(&r->arena, "its directory is %s, but node %d voted from %s", a, v->node, b);
+    if ((in->node_id == node->id) != uuid_eq(in->directory_id, node->raft_link->directory_id)) {
+        *why = in->node_id == node->id ? "it says that it is this node, from another directory"
+                                       : "it speaks from this node's directory";
         return E_INVALID_VOTER_KEY;
     }
     return E_OK;
 }
 
-static void hello_take(struct request *r, struct link_voter *v)
+/* The peer that it is; NULL: this node itself, asking. */
+static enum err peer_check(struct request *r, struct link_peer **peer, const char **why)
 {
+    const struct RaftHelloRequest *in = r->in;
+    struct raft_link *l = r->net->node->raft_link;
+    char a[UUID_TEXT_LEN + 1], b[UUID_TEXT_LEN + 1];
+    struct link_peer *p;
+
+    *peer = NULL;
+    if (in->node_id == r->net->node->id) {
+        *why = "it is this node itself";
+        return only_asks(r) ? E_OK : E_INVALID_VOTER_KEY;
+    }
+    *peer = p = link_peer_add(l, in->node_id);
+    if (!p) {
+        *why = arena_printf(&r->arena, "%d other controllers are known already", RAFT_LINK_PEERS);
+        return E_INVALID_REQUEST;
+    }
+    if (p->known && !uuid_eq(p->directory_id, in->directory_id) && (p->n_in > 0 || p->state == LINK_UP)) {
+        uuid_text(in->directory_id, a);
+        uuid_text(p->directory_id, b);
+        *why =
+            arena_printf(&r->arena, "its directory is %s, but node %d is connected from %s", a, p->node, b);
+        return E_INVALID_VOTER_KEY;
+    }
+    return E_OK;
+}
+
+/* What connections come from: nobody listens elsewhere without saying so. */
+static struct slice peer_host(struct request *r)
+{
+    static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const uint8_t *ip = r->peer->ip;
+    struct slice text = {0};
+    const char *s = "";
+
+    if (memcmp(ip, mapped, sizeof(mapped)) == 0) {
+        s = arena_printf(&r->arena, "%d.%d.%d.%d", ip[12], ip[13], ip[14], ip[15]);
+    } else {
+        for (int i = 0; i < (int)sizeof(r->peer->ip); i += 2)
+            s = arena_printf(&r->arena, "%s%s%x", s, i ? ":" : "", ip[i] << 8 | ip[i + 1]);
+    }
+    text = SLICE(s);
+    return text;
+}
+
+static void hello_take(struct request *r, struct link_peer *p)
+{
+    const struct RaftHelloRequest *said = r->in;
     struct link_in *in;
 
-    if (!r->conn || voter_here(r) == v)
+    (void)link_place_note(p, PLACE_SAID, said->host.len ? said->host : peer_host(r), said->port);
+    if (only_asks(r)) {
+        link_reach(p);
         return;
-    in = heap_alloc(v->link->node->heap, sizeof(*in));
+    }
+    if (!r->conn || link_in_of(r))
+        return;
+    in = heap_alloc(p->link->node->heap, sizeof(*in));
     in->tie.cut = link_in_cut;
-    in->voter = v;
-    v->known = true;
-    v->directory_id = ((const struct RaftHelloRequest *)r->in)->directory_id;
+    in->peer = p;
+    in->directory_id = said->directory_id;
     request_tie(r, &in->tie);
-    link_heard(v);
+    link_heard(p, &in->directory_id);
+}
+
+/* A connection is one peer's. */
+static enum err tie_check(const struct request *r, const struct link_peer *p, const char **why)
+{
+    const struct link_in *in = link_in_of(r);
+
+    if (in && in->peer != p) {
+        *why = "another controller said hello on its connection";
+        return E_INVALID_REQUEST;
+    }
+    if (!in && request_has_tie(r)) {
+        *why = "a broker speaks on its connection";
+        return E_INVALID_REQUEST;
+    }
+    return E_OK;
+}
+
+static enum err hello_check(struct request *r, struct link_peer **p, const char **why)
+{
+    enum err err = E_CLUSTER_AUTHORIZATION_FAILED;
+
+    *why = "it may not act as a controller";
+    if (!r->net->node->raft_link)
+        return E_BROKER_NOT_AVAILABLE;
+    if (allowed(r))
+        err = identity_check(r, why);
+    if (!err)
+        err = peer_check(r, p, why);
+    return err || only_asks(r) ? err : tie_check(r, *p, why);
 }
 
 void raft_hello(struct request *r)
 {
     struct RaftHelloResponse *out = r->out;
-    struct link_voter *v = NULL;
-    const char *why = "it may not act as a controller";
-    enum err err = allowed(r) ? hello_check(r, &v, &why) : E_CLUSTER_AUTHORIZATION_FAILED;
+    struct link_peer *p = NULL;
+    const char *why;
+    enum err err = hello_check(r, &p, &why);
 
-    if (!err && voter_here(r) && voter_here(r) != v) {
-        err = E_INVALID_REQUEST;
-        why = "another voter said hello on its connection";
-    } else if (!err && !voter_here(r) && request_has_tie(r)) {
-        err = E_INVALID_REQUEST;
-        why = "a broker speaks on its connection";
-    }
     if (!err) {
-        hello_take(r, v);
+        if (p)
+            hello_take(r, p);
+        link_controllers_tell(r->net->node->raft_link, &r->arena, out);
     } else {
         TRACE(r->net->node->io, raft_link_refused, ((const struct RaftHelloRequest *)r->in)->node_id, why);
         out->error_code = err_wire(err);
@@ -115,7 +193,7 @@ void raft_hello(struct request *r)
 struct raft_in {
     struct msg msg;
     struct request *r;
-    struct link_voter *voter;
+    struct link_peer *peer;
     bool reads;
 };
 
@@ -132,10 +210,10 @@ static void in_taken(struct msg *msg)
 static void in_came(struct msg *msg)
 {
     struct raft_in *in = container_of(msg, struct raft_in, msg);
-    struct raft_link *l = in->voter->link;
+    struct raft_link *l = in->peer->link;
 
     in->reads = l->stopping ||
-                l->ops.came(l->ops.arg, in->voter->node, ((const struct RaftRequest *)in->r->in)->message);
+                l->ops.came(l->ops.arg, in->peer->node, ((const struct RaftRequest *)in->r->in)->message);
     msg->run = in_taken;
     loop_post(l->net, msg);
 }
@@ -143,19 +221,19 @@ static void in_came(struct msg *msg)
 void raft_message(struct request *r)
 {
     struct RaftResponse *out = r->out;
-    struct link_voter *v = voter_here(r);
+    const struct link_in *tie = link_in_of(r);
     struct raft_in *in;
 
-    if (!v || !allowed(r)) {
+    if (!tie || !allowed(r) || !uuid_eq(tie->directory_id, tie->peer->directory_id)) {
         out->error_code = err_wire(E_CLUSTER_AUTHORIZATION_FAILED);
         request_reply(r);
         return;
     }
     in = arena_alloc(&r->arena, sizeof(*in));
     in->r = r;
-    in->voter = v;
+    in->peer = tie->peer;
     in->msg.run = in_came;
-    loop_post(v->link->control, &in->msg);
+    loop_post(tie->peer->link->control, &in->msg);
 }
 
 /* ---- checkpoints ---- */

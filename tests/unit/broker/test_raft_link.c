@@ -347,9 +347,9 @@ TEST(raft_link, a_wrong_hello_is_refused)
         struct hello hello;
         enum err err;
     } bad[] = {
-        {{"other", 2, 1, 7}, E_INCONSISTENT_CLUSTER_ID}, {{"sim-cluster", 2, 3, 7}, E_INVALID_VOTER_KEY},
-        {{"sim-cluster", 3, 1, 7}, E_VOTER_NOT_FOUND},   {{"sim-cluster", 1, 1, 7}, E_VOTER_NOT_FOUND},
-        {{"sim-cluster", -1, 1, 7}, E_VOTER_NOT_FOUND},  {{"sim-cluster", 2, 1, 0}, E_INVALID_VOTER_KEY},
+        {{"other", 2, 1, 7}, E_INCONSISTENT_CLUSTER_ID},  {{"sim-cluster", 2, 3, 7}, E_INVALID_VOTER_KEY},
+        {{"sim-cluster", 1, 1, 7}, E_INVALID_VOTER_KEY},  {{"sim-cluster", 2, 1, 0x11}, E_INVALID_VOTER_KEY},
+        {{"sim-cluster", -1, 1, 7}, E_INVALID_VOTER_KEY}, {{"sim-cluster", 2, 1, 0}, E_INVALID_VOTER_KEY},
     };
     struct stranger s;
     int n = sizeof(bad) / sizeof(bad[0]);
@@ -363,8 +363,9 @@ TEST(raft_link, a_wrong_hello_is_refused)
     stranger_drop(&s);
 }
 
-/* A voter is one directory as long as this process lives: with another disk it isn't that voter, also by a new connection. */
-TEST(raft_link, a_voter_is_one_directory)
+/* A controller is of one directory at a time: while it is connected another one isn't that node; when nothing connects it any
+ * more, it may come from another. */
+TEST(raft_link, a_controller_is_of_one_directory)
 {
     struct stranger s;
     struct hello other = good;
@@ -374,6 +375,53 @@ TEST(raft_link, a_voter_is_one_directory)
     CHECK_EQ(says_hello(&s, &good), 0);
     CHECK_EQ(says_hello(&s, &good), 0);
     CHECK_EQ(says_hello(&s, &other), err_wire(E_INVALID_VOTER_KEY));
+    sim_crash(s.sim, STRANGER, SIM_PROCESS);
+    stranger_comes(&s);
+    CHECK_EQ(says_hello(&s, &other), 0);
+    CHECK_EQ(says_hello(&s, &good), err_wire(E_INVALID_VOTER_KEY));
+    stranger_drop(&s);
+}
+
+/* Any controller of the cluster may say hello, voter or not; but there is a bound to how many. */
+TEST(raft_link, controllers_are_known_up_to_a_bound)
+{
+    struct stranger s;
+
+    stranger_init(&s, 4);
+    for (int i = 0; i < RAFT_LINK_PEERS; i++) {
+        const struct hello h = {"sim-cluster", 2 + i, -1, (uint8_t)(0x40 + i)};
+
+        CHECK_EQ(says_hello(&s, &h), 0);
+    }
+    CHECK_EQ(says_hello(&s, &(struct hello){"sim-cluster", 100, 1, 7}), err_wire(E_INVALID_REQUEST));
+    CHECK_EQ(says_hello(&s, &(struct hello){"sim-cluster", 5, 1, 7}), 0);
+    stranger_drop(&s);
+}
+
+/* Who asks whoever listens is told who that is, and where the others are: as they said, by what their connection comes from
+ * where they named no host. */
+TEST(raft_link, an_answer_tells_where_all_are)
+{
+    struct stranger s;
+    struct RaftHelloRequest *in;
+    const struct RaftHelloResponse *out;
+
+    stranger_init(&s, 5);
+    for (int i = 0; i < 2; i++) {
+        in = wire_in(&s.ask, API_RaftHello);
+        in->cluster_id = SLICE("sim-cluster");
+        in->node_id = 7;
+        in->directory_id = (struct uuid){{7}};
+        in->voter_id = -1;
+        in->port = 1234;
+        out = stranger_asks(&s, in);
+        CHECK(out && !out->error_code && out->node_id == 1 && !uuid_is_zero(out->directory_id));
+    }
+    CHECK_EQ(out->controllers.n, 3);
+    CHECK(out->controllers.v[0].node_id == 1 && out->controllers.v[0].port == CONTROLLER_PORT);
+    CHECK(out->controllers.v[1].node_id == 2 && slice_eq(out->controllers.v[1].host, SLICE("10.0.0.2")));
+    CHECK(out->controllers.v[2].node_id == 7 && out->controllers.v[2].port == 1234);
+    CHECK(slice_eq(out->controllers.v[2].host, SLICE("10.0.0.8")));
     stranger_drop(&s);
 }
 
@@ -542,7 +590,7 @@ struct lone {
     struct loop *control;
     struct raft_link *link;
     struct msg stopped_msg;
-    int n_alive, n_dead, n_pieces, n_taken;
+    int n_hellos, n_alive, n_dead, n_pieces, n_taken;
     size_t message;
     struct quorum_checkpoint id;
     int64_t at, size;
@@ -554,6 +602,11 @@ struct lone {
 static bool lone_came(void *arg, int32_t node, struct slice bytes)
 {
     return true;
+}
+
+static void lone_hello(void *arg, int32_t node, const struct uuid *directory_id)
+{
+    ((struct lone *)arg)->n_hellos += node == 1 && !uuid_is_zero(*directory_id);
 }
 
 static void lone_dead(void *arg, int32_t node)
@@ -592,15 +645,20 @@ static void lone_begin(struct loop *loop, void *arg)
 {
     struct lone *l = arg;
     struct raft_link_settings settings = {.directory_id = {{9, 9}}};
-    const struct raft_link_ops ops = {
-        .came = lone_came, .dead = lone_dead, .alive = lone_alive, .piece = lone_piece, .arg = l};
+    const struct raft_link_ops ops = {.hello = lone_hello,
+                                      .came = lone_came,
+                                      .dead = lone_dead,
+                                      .alive = lone_alive,
+                                      .piece = lone_piece,
+                                      .arg = l};
 
     settings.voters = config_voters(l->node.config, &settings.n_voters);
     l->control = loop;
     l->link = raft_link_start(&l->node, loop, &settings, &ops);
 }
 
-static void lone_init(struct lone *l, uint64_t seed, const char *const *sets, int n_sets)
+static void lone_init_of(struct lone *l, uint64_t seed, const char *const *sets, int n_sets,
+                         const char *const *own, int n_own)
 {
     *l = (struct lone){.sim = sim_new(seed)};
     l->whole = whole_new(l->sim, 1, 1, sets, n_sets);
@@ -608,9 +666,23 @@ static void lone_init(struct lone *l, uint64_t seed, const char *const *sets, in
     l->nets[0] = &l->net;
     l->node = (struct node){.io = l->io, .heap = io_heap(l->io), .id = SECOND, .net = l->nets, .n_net = 1};
     snprintf(l->node.cluster_id, sizeof(l->node.cluster_id), "sim-cluster");
-    l->node.config = small_config(&l->settings, "node.id=2\n" VOTERS_TWO "\n" PIECES "\n");
+    small_world_init(&l->settings);
+    l->node.config = small_load_bare(&l->settings, NULL, own, n_own);
+    if (!l->node.config)
+        test_fail(__FILE__, __LINE__, "%.*s", (int)l->settings.why.len, (char *)l->settings.why.p);
     CHECK(sim_call(l->sim, l->io, LOOP_NET, lone_net, l));
     CHECK(sim_call(l->sim, l->io, LOOP_DISK, lone_begin, l));
+}
+
+#define LONE_ROLES                                                                                           \
+    "process.roles=controller", "node.id=2", "controller.listener.names=CONTROLLER",                         \
+        "listeners=CONTROLLER://:9093", PIECES
+
+static void lone_init(struct lone *l, uint64_t seed, const char *const *sets, int n_sets)
+{
+    static const char *const own[] = {LONE_ROLES, VOTERS_TWO};
+
+    lone_init_of(l, seed, sets, n_sets, own, 6);
 }
 
 static void lone_stopped(struct msg *msg)
@@ -650,7 +722,7 @@ static bool lone_up(void *arg)
 static void lone_wait(struct lone *l)
 {
     l->n_alive = 0;
-    CHECK(sim_run(l->sim, lone_up, l, 10000 * A_MS));
+    CHECK(sim_run(l->sim, lone_up, l, 20000 * A_MS));
 }
 
 /* As many messages as it takes, in one turn. */
@@ -691,6 +763,33 @@ TEST(raft_link, what_waits_is_bounded)
     CHECK_EQ(lone_takes(&l, 64 << 10), RAFT_LINK_BYTES / (64 << 10));
     lone_wait(&l);
     CHECK_EQ(lone_takes(&l, RAFT_LINK_BYTES + 1), 1);
+    lone_drop(&l);
+}
+
+static void lone_learns(struct loop *loop, void *arg)
+{
+    static const int32_t voters[] = {1, SECOND};
+
+    raft_link_voters(((struct lone *)arg)->link, voters, 2);
+}
+
+/* A voter that no setting names by its id is found by asking a bootstrap server; its directory is told
+ * before anything of it comes, and again when the voters have changed. */
+TEST(raft_link, a_voter_is_found_by_an_address)
+{
+    static const char *const own[] = {LONE_ROLES, "controller.quorum.bootstrap.servers=10.0.0.1:9093"};
+    struct lone l;
+
+    lone_init_of(&l, 3, two, 1, own, 6);
+    whole_start(l.whole);
+    (void)sim_run(l.sim, NULL, NULL, 1000 * A_MS);
+    CHECK_EQ(l.n_alive, 0);
+    CHECK(sim_call(l.sim, l.io, LOOP_DISK, lone_learns, &l));
+    lone_wait(&l);
+    CHECK_EQ(l.n_hellos, 1);
+    CHECK_EQ(lone_takes(&l, RAFT_LINK_BYTES + 1), 1);
+    CHECK(sim_call(l.sim, l.io, LOOP_DISK, lone_learns, &l));
+    CHECK_EQ(l.n_hellos, 2);
     lone_drop(&l);
 }
 

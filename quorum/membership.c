@@ -240,7 +240,7 @@ void member_follow(struct quorum *q)
 {
     voters_tell(q);
     if (q->role_told || q->settings.observes || (int64_t)q->voters_index <= q->state.removed_index ||
-        voters_of_directory(&q->voters, q->settings.node_id, &q->settings.directory_id) < 0)
+        !voters_name(&q->voters, q->settings.node_id, &q->settings.directory_id))
         return;
     q->role_told = true;
     TRACE(q->io, quorum_named);

@@ -334,7 +334,9 @@ static enum err not_ours(struct quorum *q, const char *what)
 static enum err role_find(struct quorum *q)
 {
     const struct voters *v = &q->disk.voters;
-    int at = voters_of_directory(v, q->settings.node_id, &q->settings.directory_id);
+    bool ours = !q->settings.joins || voters_name(v, q->settings.node_id, &q->settings.directory_id);
+    /* who joins isn't one of the first voters, whose directories may not be noted: its node may have been */
+    int at = ours ? voters_of_directory(v, q->settings.node_id, &q->settings.directory_id) : -1;
     bool clean = q->state.leader_epoch == 0 || q->state.removed_index > 0;
     bool named = at >= 0 && (int64_t)q->opened_voters > q->state.removed_index;
     bool elsewhere = at < 0 && voters_of_node(v, q->settings.node_id) >= 0;

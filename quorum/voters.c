@@ -45,6 +45,13 @@ int voters_of_directory(const struct voters *voters, int32_t node, const struct 
                : -1;
 }
 
+bool voters_name(const struct voters *voters, int32_t node, const struct uuid *directory_id)
+{
+    int i = voters_of_node(voters, node);
+
+    return i >= 0 && uuid_eq(voters->v[i].directory_id, *directory_id);
+}
+
 int voters_voting(const struct voters *voters)
 {
     int n = 0;

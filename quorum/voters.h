@@ -41,6 +41,8 @@ int voters_of_server(const struct voters *voters, int32_t server_id);
 int voters_of_node(const struct voters *voters, int32_t node);
 /* This directory of this node, by its id where that is known. */
 int voters_of_directory(const struct voters *voters, int32_t node, const struct uuid *directory_id);
+/* … by its id alone: a disk that nobody has noted may be any, also the one before. */
+bool voters_name(const struct voters *voters, int32_t node, const struct uuid *directory_id);
 int voters_voting(const struct voters *voters);                    /* how many vote */
 bool voters_alone(const struct voters *voters, int32_t server_id); /* this one, and nobody else, does */
 

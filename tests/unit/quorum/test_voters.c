@@ -361,6 +361,41 @@ TEST(voters, a_fixed_quorum_is_upgraded)
     vworld_drop(&w);
 }
 
+/* A first voter whose disk is lost before its directory was noted is named by its node alone: its empty disk follows, and isn't
+ * taken for the one before. */
+TEST(voters, an_empty_disk_is_not_an_unnoted_one)
+{
+    struct vworld w;
+    int node;
+
+    vworld_init(&w, 3, 18);
+    for (int i = 1; i <= 3; i++)
+        vworld_crash(&w, i, SIM_PROCESS);
+    for (int i = 1; i <= 3; i++) {
+        w.nodes[i].settings.fixed = true;
+        memset(w.nodes[i].settings.voter_directories, 0, sizeof(w.nodes[i].settings.voter_directories));
+        w.nodes[i].settings.dir = VOTERS_EMPTY;
+        vworld_start(&w, i);
+    }
+    CHECK_OK(vworld_change(&w, QUORUM_UPGRADE, 1, 1, NULL));
+    vworld_write(&w, 10);
+    node = vworld_leader(&w)->id % 3 + 1;
+    vworld_crash(&w, node, SIM_POWER);
+    w.nodes[node].settings.directory_id.b[4] = 77;
+    w.nodes[node].settings.joins = true;
+    w.nodes[node].settings.dir = VOTERS_DIR;
+    w.refuses_restart = true;
+    vworld_start(&w, node);
+    vworld_carry(&w, 3000000000);
+    for (int again = 0; again < 2; again++) {
+        CHECK(quorum_view(w.nodes[node].quorum).observes && !w.nodes[node].changed_role);
+        vworld_crash(&w, node, SIM_PROCESS);
+        vworld_start(&w, node);
+        vworld_carry(&w, 1000000000);
+    }
+    vworld_drop(&w);
+}
+
 struct hello {
     struct vnode *to;
     int from;

@@ -15,7 +15,7 @@ struct row {
 
 struct voter_book {
     int64_t known, known_ever;
-    int32_t epoch;
+    int32_t epoch, epoch_ever; /* epoch_ever: as a voter */
 };
 
 struct qbook {
@@ -25,6 +25,7 @@ struct qbook {
     struct row *rows;
     size_t n, room;
     struct qwire *wire;
+    struct qvoters *members;
     int32_t led; /* the newest epoch that somebody was told to lead */
     struct voter_book voters[VOTERS];
     struct image *empty;
@@ -39,7 +40,8 @@ struct qbook *qbook_new(struct sim *s)
     *b = (struct qbook){.sim = s, .heap = heap};
     for (int i = 0; i < VOTERS; i++)
         b->voters[i].known = b->voters[i].known_ever = -1;
-    b->wire = qwire_new(s, heap);
+    b->members = qvoters_new(s, heap);
+    b->wire = qwire_new(s, heap, b->members);
     grave_init(&b->grave, heap);
     b->empty = image_new(&b->grave);
     image_seal(b->empty);
@@ -79,7 +81,20 @@ int64_t qbook_elections(const struct qbook *b)
 void qbook_start(struct qbook *b, int node)
 {
     b->voters[node].known = -1;
+    b->voters[node].epoch = 0;
     qwire_start(b->wire, node);
+}
+
+void qbook_disk(struct qbook *b, int node, const struct uuid *directory, bool founds)
+{
+    b->voters[node] = (struct voter_book){.known = -1, .known_ever = -1};
+    qwire_disk(b->wire, node);
+    qvoters_disk(b->members, node, directory, founds);
+}
+
+void qbook_forget(struct qbook *b, int node)
+{
+    b->voters[node].known_ever = -1;
 }
 
 /* The row that holds the offset; NULL: none. */
@@ -107,7 +122,7 @@ static uint64_t hash_of(struct slice batch)
     return h;
 }
 
-static struct image *image_with(struct qbook *b, struct slice batch)
+static struct image *image_with(struct qbook *b, struct slice batch, bool first)
 {
     struct image *before = b->n ? b->rows[b->n - 1].image : b->empty, *draft;
     struct batch_content c;
@@ -124,6 +139,8 @@ static struct image *image_with(struct qbook *b, struct slice batch)
             image_replay(draft, &b->grave, &c.records[i]);
         draft->offset = c.last_offset;
         image_seal(draft);
+    } else {
+        qvoters_batch(b->members, &c, &a, first);
     }
     arena_drop(&a);
     return draft;
@@ -131,10 +148,11 @@ static struct image *image_with(struct qbook *b, struct slice batch)
 
 static void row_add(struct qbook *b, const struct batch_view *v, struct slice batch)
 {
-    struct image *image = image_with(b, batch);
+    struct image *image;
 
     JUDGE(v->base_offset == qbook_end(b), "a gap in front of offset %lld", (long long)v->base_offset);
     JUDGE(v->leader_epoch >= epoch_of(b), "epoch %d behind %d", v->leader_epoch, epoch_of(b));
+    image = image_with(b, batch, v->leader_epoch != epoch_of(b));
     if (b->n == b->room) {
         b->room = b->room ? 2 * b->room : 256;
         b->rows = heap_resize(b->heap, b->rows, b->room * sizeof(b->rows[0]));
@@ -221,15 +239,18 @@ void qbook_judge_end(struct qbook *b, int node, const struct image *image, struc
 
 /* ---- leaders ---- */
 
-void qbook_leader(struct qbook *b, int node, int leader, int32_t epoch, bool self, int64_t next_offset)
+void qbook_leader(struct qbook *b, int node, int leader, int32_t epoch, bool self, int64_t next_offset,
+                  bool observes)
 {
     struct voter_book *v = &b->voters[node];
 
     JUDGE(v->known >= 0, "node %d is told of a leader before its image", node);
-    JUDGE(epoch >= v->epoch, "node %d goes back from epoch %d to %d", node, v->epoch, epoch);
+    JUDGE(epoch >= v->epoch && (observes || epoch >= v->epoch_ever), "node %d goes back from epoch %d to %d",
+          node, observes ? v->epoch : v->epoch_ever, epoch);
     JUDGE(!self || leader == node, "node %d is told that it leads as %d", node, leader);
     v->epoch = epoch;
-    if (leader > 0)
+    v->epoch_ever = observes ? v->epoch_ever : epoch;
+    if (leader > 0 && !(observes && leader == node)) /* it led in another life, somebody says */
         qwire_leads(b->wire, node, leader, epoch);
     if (!self)
         return;
@@ -246,6 +267,11 @@ void qbook_leader(struct qbook *b, int node, int leader, int32_t epoch, bool sel
 struct qwire *qbook_wire(struct qbook *b)
 {
     return b->wire;
+}
+
+struct qvoters *qbook_voters(struct qbook *b)
+{
+    return b->members;
 }
 
 /* ---- disks ---- */

@@ -76,6 +76,35 @@ void qfault_start(struct qworld *w, int i)
         qnode_start(&w->nodes[i]);
 }
 
+void qfault_new_disk(struct qworld *w, int i)
+{
+    struct quorum_settings *s = &w->nodes[i].settings;
+
+    if (!qfault_is_down(w, i))
+        qfault_crash(w, i, SIM_POWER);
+    tally_add(TALLY_quorum_disks_lost, 1);
+    sim_disk_new(w->s, i);
+    ASSERT(sim_file_put(w->s, i, QUORUM_DIR "/here", "", 0) == E_OK);
+    s->directory_id.b[2] = (uint8_t)++w->disks;
+    s->joins = true;
+    qbook_disk(w->cluster.book, i, &s->directory_id, false);
+}
+
+bool qfault_all_follow(const struct qworld *w)
+{
+    const struct qnode *first = &w->nodes[1];
+
+    for (int i = 1; i <= n_of(w); i++) {
+        const struct qnode *n = &w->nodes[i];
+
+        if (!n->io || !sim_up(w->s, i) || n->over || n->turning || n->failed || !n->committed ||
+            n->leader < 1 || n->leader != first->leader || n->epoch != first->epoch ||
+            n->leads != (n->leader == i))
+            return false;
+    }
+    return true;
+}
+
 /* ---- faults ---- */
 
 static void arm(struct qworld *w, int i)

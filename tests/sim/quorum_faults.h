@@ -1,4 +1,4 @@
-/* Voters and what befalls them. */
+/* Voters, those that follow them, and what befalls them all. */
 #pragma once
 #include "quorum_node.h"
 
@@ -8,6 +8,10 @@ struct qworld {
     struct sim *s;
     struct qcluster cluster;
     struct qnode nodes[QVOTERS_ROOM]; /* from 1 on */
+    int founders;                     /* the first of them, who begin the log together */
+    bool young;                       /* logs are kept from the begin, for a story about that */
+    bool fixed;                       /* … with kraft.version 0 */
+    int disks;                        /* lost so far */
     bool armed_power[QVOTERS_ROOM];   /* what sim_fail_at() was told to do */
     /* Disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for ever, where a new
      * process finds it and can't tell. */
@@ -26,8 +30,13 @@ void qfault_any(struct qworld *w);            /* one fault of one or more voters
 /* As soon as somebody leads a new epoch or stands for one, it is hit, at once or a little later. */
 void qfault_hunt(struct qworld *w);
 int qfault_rises(struct qworld *w); /* waits for the next one to lead an epoch; 0: nobody in time */
+/* Down, and with an empty disk under another directory id, from which it follows until somebody adds it. */
+void qfault_new_disk(struct qworld *w, int i);
+/* Each node knows the same leader, in the same epoch. */
+bool qfault_all_follow(const struct qworld *w);
 /* quorum_schedules.c: one of them, each long enough for its story. */
 void qschedule_any(struct qworld *w);
+void qschedule_first(struct qworld *w); /* with a log that has just begun */
 /* Some of what was broken is repaired, some of those that are down are started. */
 void qfault_calm_some(struct qworld *w);
 void qfault_well(struct qworld *w, int i);   /* its disk and its pause, not its links */

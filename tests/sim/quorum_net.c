@@ -7,6 +7,7 @@ static const int64_t PAUSE_NS = 30000000;
 struct head {
     uint32_t len;
     uint8_t kind, from, zero[2];
+    struct uuid directory;
 };
 
 /* ---- out ---- */
@@ -47,7 +48,7 @@ static void frame_run(struct msg *msg)
 bool qnet_send(struct qnet *net, int to, int kind, struct slice head, struct slice body)
 {
     struct qlink *l = &net->links[to];
-    struct head h = {(uint32_t)(head.len + body.len), (uint8_t)kind, (uint8_t)net->node, {0}};
+    struct head h = {(uint32_t)(head.len + body.len), (uint8_t)kind, (uint8_t)net->node, {0}, net->directory};
     size_t len = sizeof(h) + h.len;
     struct frame *f;
 
@@ -165,7 +166,8 @@ static void came_run(struct msg *msg)
 {
     struct came *c = container_of(msg, struct came, msg);
 
-    c->net->came(c->net->arg, c->head.from, c->head.kind, slice_of(c->bytes, c->head.len));
+    c->net->came(c->net->arg, c->head.from, &c->head.directory, c->head.kind,
+                 slice_of(c->bytes, c->head.len));
     heap_free(io_heap(c->net->io), c);
 }
 

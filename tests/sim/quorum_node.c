@@ -1,10 +1,10 @@
 #include "quorum_node.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "quorum_follow.h"
 #include "scenario.h"
 
 enum { PIECE_MAX = 60000 };
-enum kind { KIND_RAFT = 1, KIND_ASK, KIND_PIECE };
 static const int64_t PATIENCE_NS = 3000000000, EXIT_NS = 1000000;
 
 struct ask_body {
@@ -35,7 +35,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     JUDGE(n->committed && !n->failed, "node %d is told of a leader", n->node);
     sim_note(n->sim, "node %d: leader %d epoch %d%s next %lld", n->node, leader, epoch, self ? " self" : "",
              (long long)next_offset);
-    qbook_leader(n->book, n->node, leader, epoch, self, next_offset);
+    qbook_leader(n->book, n->node, leader, epoch, self, next_offset, quorum_view(n->quorum).observes);
     n->leader = leader;
     n->epoch = epoch;
     n->leads = self;
@@ -62,6 +62,7 @@ static void on_installed(void *arg, struct image *image)
     struct qnode *n = arg;
 
     JUDGE(n->committed && !n->leads, "node %d gets a snapshot", n->node);
+    n->cluster->tally.observers_installs += quorum_view(n->quorum).observes;
     qbook_image(n->book, n->node, image, io_heap(n->io));
     image_unref(n->committed, &n->grave);
     n->committed = image;
@@ -101,14 +102,37 @@ static void on_room(void *arg, bool tight)
     ((struct qnode *)arg)->tight = tight;
 }
 
+static void on_voters(void *arg)
+{
+    struct qnode *n = arg;
+
+    memset(n->told_hello, 0, sizeof(n->told_hello));
+}
+
+static void on_role(void *arg, bool member)
+{
+    struct qnode *n = arg;
+
+    JUDGE(!n->role_over, "node %d changes its role twice in a start", n->node);
+    sim_note(n->sim, "node %d %s", n->node, member ? "is named" : "was removed");
+    n->role_over = true;
+    n->removed = !member;
+    n->leads = false;
+    if (!member) {
+        qvoters_removed(qbook_voters(n->book), n->node);
+        qbook_forget(n->book, n->node);
+    }
+    loop_post(n->control, &n->turn);
+}
+
 static bool on_send(void *arg, int32_t node, struct slice bytes)
 {
     struct qnode *n = arg;
 
     if (node > n->cluster->n) /* it was added, and doesn't exist */
         return false;
-    qwire_sent(qbook_wire(n->book), n->node, node, bytes);
-    return qnet_send(&n->net, node, KIND_RAFT, SLICE_NULL, bytes);
+    qwire_sent(qbook_wire(n->book), n->node, bytes);
+    return qnet_send(&n->net, node, QKIND_RAFT, SLICE_NULL, bytes);
 }
 
 /* ---- pieces of snapshots ---- */
@@ -118,7 +142,7 @@ static void ask_late(struct timer *timer)
     struct qnode *n = container_of(timer, struct qnode, ask.patience);
 
     n->ask.active = false;
-    if (n->quorum && !n->stopping)
+    if (n->quorum && !n->stopping && !n->turning)
         quorum_piece(n->quorum, n->ask.id, n->ask.at, 0, SLICE_NULL, E_TIMEOUT);
 }
 
@@ -126,7 +150,7 @@ static void on_ask(void *arg, int32_t node, struct quorum_checkpoint id, int64_t
 {
     struct qnode *n = arg;
     struct ask_body body = {.offset = id.offset, .epoch = id.epoch, .at = at};
-    bool sent = qnet_send(&n->net, node, KIND_ASK, SLICE_NULL, slice_of(&body, sizeof(body)));
+    bool sent = qnet_send(&n->net, node, QKIND_ASK, SLICE_NULL, slice_of(&body, sizeof(body)));
 
     n->ask.active = true;
     n->ask.id = id;
@@ -144,6 +168,12 @@ struct reading {
 
 static void stop_step(struct qnode *n);
 
+void qnode_read_over(struct qnode *n)
+{
+    n->reading--;
+    stop_step(n);
+}
+
 static void read_done(struct quorum_read *r)
 {
     struct reading *x = container_of(r, struct reading, read);
@@ -160,11 +190,10 @@ static void read_done(struct quorum_read *r)
         head.err = (int32_t)file_read(r->range.file, r->range.at, bytes, r->range.len, &got);
     if (!r->err)
         log_range_drop(&r->range);
-    (void)!qnet_send(&n->net, x->to, KIND_PIECE, slice_of(&head, sizeof(head)), slice_of(bytes, got));
+    (void)!qnet_send(&n->net, x->to, QKIND_PIECE, slice_of(&head, sizeof(head)), slice_of(bytes, got));
     heap_free(io_heap(n->io), bytes);
     heap_free(io_heap(n->io), x);
-    n->reading--;
-    stop_step(n);
+    qnode_read_over(n);
 }
 
 static void ask_came(struct qnode *n, int from, struct slice body)
@@ -201,25 +230,39 @@ static void piece_came(struct qnode *n, int from, struct slice body)
                  (enum err)b.err);
 }
 
-static void on_came(void *arg, int from, int kind, struct slice body)
+/* A connection's other end has said which directory it speaks from, before anything else. */
+static void hello(struct qnode *n, int from, const struct uuid *directory)
+{
+    if (!n->told_hello[from])
+        quorum_hello(n->quorum, from, directory);
+    n->told_hello[from] = true;
+}
+
+static void on_came(void *arg, int from, const struct uuid *directory, int kind, struct slice body)
 {
     struct qnode *n = arg;
 
-    if (!n->quorum || n->stopping)
+    if (!n->quorum || n->stopping || n->turning)
         return;
-    switch (kind) {
-    case KIND_RAFT:
+    switch ((enum qkind)kind) {
+    case QKIND_RAFT:
+        hello(n, from, directory);
         quorum_deliver(n->quorum, from, body);
-        break;
-    case KIND_ASK:
+        return;
+    case QKIND_ASK:
         ask_came(n, from, body);
-        break;
-    case KIND_PIECE:
+        return;
+    case QKIND_PIECE:
         piece_came(n, from, body);
-        break;
-    default:
-        ASSERT(false);
+        return;
+    case QKIND_FETCH:
+        qfollow_asked(n, from, body);
+        return;
+    case QKIND_FETCHED:
+        qfollow_answered(n, from, body);
+        return;
     }
+    ASSERT(false);
 }
 
 static void on_dead(void *arg, int node)
@@ -227,7 +270,7 @@ static void on_dead(void *arg, int node)
     struct qnode *n = arg;
 
     n->cluster->tally.deaths++;
-    if (n->quorum && !n->stopping)
+    if (n->quorum && !n->stopping && !n->turning)
         quorum_dead(n->quorum, node);
 }
 
@@ -255,6 +298,26 @@ static void gone_run(struct msg *msg)
     n->over_at = sim_now(n->sim);
 }
 
+static void quorum_begin(struct qnode *n);
+
+/* As a broker does it: the process goes on, and its quorum begins anew as what it is now. */
+static void turned(struct qnode *n)
+{
+    (void)qbook_judge_disk(n->book, n->node);
+    if (n->removed && !n->failed)
+        qvoters_observes(qbook_voters(n->book), n->node);
+    n->cluster->tally.became_observers += n->removed;
+    n->cluster->tally.became_voters += !n->removed;
+    n->turning = n->ending = n->role_over = n->removed = n->tight = false;
+    n->failed = E_OK;
+    n->what = NULL;
+    n->leader = n->epoch = 0;
+    n->ask.active = false;
+    memset(n->told_hello, 0, sizeof(n->told_hello));
+    qbook_start(n->book, n->node);
+    quorum_begin(n);
+}
+
 static void stopped_run(struct msg *msg)
 {
     struct qnode *n = container_of(msg, struct qnode, stopped);
@@ -267,13 +330,41 @@ static void stopped_run(struct msg *msg)
         image_unref(n->committed, &n->grave);
     n->committed = NULL;
     grave_empty(&n->grave);
-    qnet_stop(&n->net, &n->gone);
+    if (n->stopping) {
+        if (n->removed && !n->failed)
+            qvoters_observes(qbook_voters(n->book), n->node);
+        qnet_stop(&n->net, &n->gone);
+    } else {
+        turned(n);
+    }
 }
 
 static void stop_step(struct qnode *n)
 {
-    if (n->stopping && n->reading == 0)
-        quorum_stop(n->quorum, &n->stopped);
+    if (!n->stopping && !n->turning)
+        return;
+    if (n->ending || n->reading > 0)
+        return;
+    n->ending = true;
+    quorum_stop(n->quorum, &n->stopped);
+}
+
+static void rest(struct qnode *n)
+{
+    n->leads = false;
+    timer_stop(&n->ask.patience);
+    qfollow_stop(n);
+    stop_step(n);
+}
+
+static void turn_run(struct msg *msg)
+{
+    struct qnode *n = container_of(msg, struct qnode, turn);
+
+    if (n->stopping)
+        return;
+    n->turning = true;
+    rest(n);
 }
 
 static void stop_run(struct msg *msg)
@@ -281,31 +372,37 @@ static void stop_run(struct msg *msg)
     struct qnode *n = container_of(msg, struct qnode, stop);
 
     n->stopping = true;
-    n->leads = false;
     timer_stop(&n->propose);
-    timer_stop(&n->ask.patience);
-    stop_step(n);
+    rest(n);
+}
+
+static void quorum_begin(struct qnode *n)
+{
+    const struct quorum_ops ops = {.loaded = on_loaded,
+                                   .leader = on_leader,
+                                   .skipped = on_skipped,
+                                   .committed = on_committed,
+                                   .installed = on_installed,
+                                   .hold = on_hold,
+                                   .released = on_released,
+                                   .failed = on_failed,
+                                   .room = on_room,
+                                   .send = on_send,
+                                   .ask = on_ask,
+                                   .fetch = qfollow_ask,
+                                   .voters = on_voters,
+                                   .role = on_role,
+                                   .arg = n};
+
+    n->quorum = quorum_start(n->io, n->control, &n->grave, &n->settings, &ops);
 }
 
 static void start_run(struct msg *msg)
 {
-    static const struct quorum_ops callbacks = {.loaded = on_loaded,
-                                                .leader = on_leader,
-                                                .skipped = on_skipped,
-                                                .committed = on_committed,
-                                                .installed = on_installed,
-                                                .hold = on_hold,
-                                                .released = on_released,
-                                                .failed = on_failed,
-                                                .room = on_room,
-                                                .send = on_send,
-                                                .ask = on_ask};
     struct qnode *n = container_of(msg, struct qnode, start);
-    struct quorum_ops ops = callbacks;
 
-    ops.arg = n;
     grave_init(&n->grave, io_heap(n->io));
-    n->quorum = quorum_start(n->io, n->control, &n->grave, &n->settings, &ops);
+    quorum_begin(n);
     qnet_start(&n->net);
     qwork_start(n);
 }
@@ -320,6 +417,7 @@ void qnode_start(struct qnode *n)
                           .start.run = start_run,
                           .stop.run = stop_run,
                           .stopped.run = stopped_run,
+                          .turn.run = turn_run,
                           .gone.run = gone_run};
 
     ASSERT(!n->io);
@@ -330,6 +428,7 @@ void qnode_start(struct qnode *n)
                            .io = n->io,
                            .node = n->node,
                            .n = n->cluster->n,
+                           .directory = n->settings.directory_id,
                            .control = n->control,
                            .came = on_came,
                            .dead = on_dead,

@@ -1,4 +1,4 @@
-/* A voter: `struct quorum` on a control loop, with what the broker would do reduced to an image per commit, and the
+/* A voter, or one that follows: `struct quorum` on a control loop, with what the broker would do reduced to an image per commit, and the
  * connections to the other voters. It proposes while it leads, asks now and then whether it still does, and tells the
  * book of everything.
  *
@@ -8,10 +8,24 @@
 #include "quorum/quorum.h"
 #include "quorum_book.h"
 #include "quorum_net.h"
+#include "quorum_voters.h"
 
 struct qnode_tally {
     uint64_t proposed, committed, lost, installs, snapshots, confirms, confirms_refused, truncations, deaths,
-        full, failed, bad_messages, additions, additions_undone, transfers, changes_refused;
+        full, failed, bad_messages, additions, additions_late, additions_undone, additions_of_new_disks,
+        removals, removals_of_leaders, removals_of_down, removals_refused, upgrades, changes_at_0, transfers,
+        changes_refused, became_voters, became_observers, observers_installs;
+};
+
+enum { QWISHES_MAX = 4 };
+
+/* A change that is asked for until it has come about. */
+struct qwish {
+    int64_t number;
+    enum qchange what;
+    int node;
+    struct uuid directory;
+    bool led; /* the leader that was asked gave its leadership away, and the next one may refuse */
 };
 
 /* All voters of one quorum. */
@@ -19,8 +33,15 @@ struct qcluster {
     struct sim *sim;
     struct qbook *book;
     int n;
-    int64_t number; /* of the next topic */
-    bool quiet;     /* nobody proposes */
+    struct qnode *nodes; /* from 1 on */
+    int64_t number;      /* of the next topic */
+    bool quiet;          /* nobody proposes */
+    bool big;            /* large values only */
+    bool moves;          /* voters come and go */
+    bool still;          /* … but not now */
+    struct qwish wishes[QWISHES_MAX];
+    int n_wishes;
+    int64_t wish_number;
     struct qnode_tally tally;
 };
 
@@ -31,6 +52,17 @@ struct qask {
     int node;
     struct timer patience;
 };
+
+/* What a node that observes asks voters for. */
+struct qfollow {
+    bool asked, unanswered;
+    int from; /* 0: nobody yet */
+    int64_t offset;
+    int32_t epoch, number, told_leader, told_epoch;
+    struct timer patience;
+};
+
+enum qkind { QKIND_RAFT = 1, QKIND_ASK, QKIND_PIECE, QKIND_FETCH, QKIND_FETCHED };
 
 struct qnode {
     struct sim *sim;
@@ -52,15 +84,21 @@ struct qnode {
     enum err failed;
     const char *what;
     struct qask ask;
+    struct qfollow follow;
+    bool told_hello[QNET_VOTERS];
     struct timer propose;
-    struct msg start, stop, stopped, gone;
+    struct msg start, stop, stopped, gone, turn;
     bool told_to_stop, stopping, over;
+    bool role_over, removed; /* it is something else from the quorum's next start on; a voter no more */
+    bool turning, ending;    /* its quorum stops, to start again; has been told to */
     int64_t over_at;
 };
 
 /* quorum_work.c: the broker's share. From the control loop. */
 void qwork_start(struct qnode *n);                     /* proposes and asks for confirmation from now on */
 void qwork_apply(struct qnode *n, struct slice batch); /* it has committed */
+
+void qnode_read_over(struct qnode *n); /* one of n->reading; from the control loop */
 
 void qnode_start(struct qnode *n);
 void qnode_stop(struct qnode *n); /* SIGTERM; then qnode_over() */

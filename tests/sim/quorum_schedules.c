@@ -1,9 +1,10 @@
 /* Stories that chance alone tells too seldom: the steps are fixed, who, when and all else is drawn. The voters of a quorum
  * must come through them as through everything else. */
 #include "quorum_faults.h"
+#include "quorum_moves.h"
 #include "tally.h"
 
-static const int64_t MS = 1000000, SOON_NS = 2000000000;
+static const int64_t MS = 1000000, SOON_NS = 2000000000, PEACE_NS = 20000000000;
 
 static void run_up_to(struct qworld *w, int64_t ms)
 {
@@ -135,9 +136,135 @@ static void stale_end(struct qworld *w)
     tally_add(TALLY_quorum_stale_ends, 1);
 }
 
+/* A stale end, and a leader that has more to send to it than goes in one message at a time: what it says meanwhile names a
+ * commit far behind what they have in common. */
+static void long_backlog(struct qworld *w)
+{
+    int a = healthy_leader(w), c;
+
+    if (a == 0)
+        return;
+    cut_off(w, a, a);
+    run_up_to(w, 300);
+    c = qfault_rises(w);
+    if (c == 0)
+        return;
+    w->cluster.big = true;
+    run_up_to(w, 3000);
+    w->cluster.big = false;
+    sim_heal(w->s);
+    run_up_to(w, 3000);
+    tally_add(TALLY_quorum_long_backlogs, 1);
+}
+
+static bool all_follow(void *arg)
+{
+    return qfault_all_follow(arg);
+}
+
+struct snapshot_wait {
+    struct sim *s;
+    int node;
+};
+
+static bool has_checkpoint(void *arg)
+{
+    const struct snapshot_wait *x = arg;
+
+    return qdisk_checkpoint(x->s, x->node) >= 0 || !sim_up(x->s, x->node);
+}
+
+/* A leader that keeps its whole log hears nothing of a follower that takes all and keeps next to nothing of it behind a
+ * snapshot; some of what is on its way there is lost. Then the leader goes back entry by entry, for there are few, to the very
+ * first, which the follower has no more. */
+void qschedule_first(struct qworld *w)
+{
+    struct sim_link slow = sim_link_plain(w->s);
+    struct snapshot_wait x = {.s = w->s};
+    int a = 0;
+
+    w->cluster.quiet = true;
+    if (sim_run(w->s, all_follow, w, PEACE_NS))
+        a = w->nodes[1].leader;
+    x.node = 1 + a % w->cluster.n;
+    if (a > 0) {
+        w->nodes[x.node].settings.snapshot_bytes = 1000;
+        w->nodes[x.node].settings.trailing_entries = 1;
+        qfault_crash(w, x.node, SIM_PROCESS);
+        qfault_start(w, x.node);
+    }
+    if (a == 0 || !sim_run(w->s, all_follow, w, PEACE_NS) || w->nodes[1].leader != a) {
+        w->cluster.quiet = false;
+        return;
+    }
+    slow.net.min += 50 * MS;
+    slow.net.max += 150 * MS;
+    sim_link(w->s, a, x.node, &slow);
+    sim_partition(w->s, x.node, a, true);
+    w->cluster.quiet = false;
+    (void)sim_run(w->s, has_checkpoint, &x, 2 * SOON_NS);
+    run_up_to(w, 300);
+    sim_reset(w->s, a, x.node);
+    sim_heal(w->s);
+    run_up_to(w, 4000);
+    tally_add(TALLY_quorum_first_entries_again, 1);
+}
+
+/* Nobody's voters are about to be others, as far as anybody knows. */
+static bool at_peace(void *arg)
+{
+    struct qworld *w = arg;
+    const struct qvoters *v = qbook_voters(w->cluster.book);
+
+    if (!qfault_all_follow(w) || !qvoters_all_vote(v))
+        return false;
+    for (int i = 1; i <= w->cluster.n; i++) {
+        struct quorum_view view = quorum_view(w->nodes[i].quorum);
+
+        if (w->nodes[i].changing > 0 || view.observes == qvoters_votes(v, i) ||
+            view.n_voters != qvoters_voting(v))
+            return false;
+        for (int k = 0; k < view.n_voters; k++)
+            if (!view.progress[k].votes || !qvoters_votes(v, view.voters[k]))
+                return false;
+    }
+    return true;
+}
+
+/* A disk is lost, and its node comes back with an empty one: another server, which takes the place of the first one when that
+ * has been removed. Only one at a time, and while nothing else moves: who loses two of three has lost what had committed. */
+static void lost_disk(struct qworld *w)
+{
+    const struct qvoters *v = qbook_voters(w->cluster.book);
+    int i = 1 + (int)sim_below(w->s, (uint64_t)w->cluster.n);
+    struct uuid old = w->nodes[i].settings.directory_id;
+    bool votes;
+
+    if (!qmoves_over(&w->cluster) || w->nodes[i].settings.observes)
+        return;
+    w->cluster.still = true;
+    if (healthy_leader(w) == 0 || !sim_run(w->s, at_peace, w, PEACE_NS) || !qmoves_over(&w->cluster) ||
+        qvoters_version(v) == 0 || (qvoters_votes(v, i) && qvoters_voting(v) < 3)) {
+        w->cluster.still = false;
+        return;
+    }
+    votes = qvoters_votes(v, i);
+    qfault_new_disk(w, i);
+    if (votes)
+        qmoves_wish(&w->cluster, QCHANGE_REMOVE, i, &old);
+    qmoves_wish(&w->cluster, QCHANGE_ADD, i, &w->nodes[i].settings.directory_id);
+    w->cluster.still = false;
+    qfault_start(w, i);
+    run_up_to(w, 3000);
+}
+
 void qschedule_any(struct qworld *w)
 {
-    if (w->cluster.n == 5 && sim_below(w->s, 3))
+    if (w->cluster.moves && sim_below(w->s, 2))
+        lost_disk(w);
+    else if (w->cluster.n >= 3 && sim_below(w->s, 4) == 0)
+        long_backlog(w);
+    else if (!w->cluster.moves && w->cluster.n == 5 && sim_below(w->s, 3))
         figure_8(w);
     else if (w->cluster.n >= 3)
         stale_end(w);

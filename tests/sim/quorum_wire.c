@@ -21,17 +21,18 @@ struct speaker {
 struct qwire {
     struct sim *sim;
     struct heap *heap;
+    struct qvoters *voters;
     struct lead *leads; /* by epoch */
     size_t leads_room;
     struct speaker v[VOTERS];
     struct qwire_seen seen;
 };
 
-struct qwire *qwire_new(struct sim *s, struct heap *h)
+struct qwire *qwire_new(struct sim *s, struct heap *h, struct qvoters *voters)
 {
     struct qwire *w = heap_alloc(h, sizeof(*w));
 
-    *w = (struct qwire){.sim = s, .heap = h};
+    *w = (struct qwire){.sim = s, .heap = h, .voters = voters};
     return w;
 }
 
@@ -39,6 +40,11 @@ void qwire_start(struct qwire *w, int node)
 {
     w->v[node].life++;
     w->v[node].asked = w->v[node].stood = 0;
+}
+
+void qwire_disk(struct qwire *w, int node)
+{
+    w->v[node] = (struct speaker){.life = w->v[node].life};
 }
 
 const struct qwire_seen *qwire_seen(const struct qwire *w)
@@ -111,20 +117,22 @@ static void asks(struct qwire *w, int node, const struct RaftVote *m)
     w->seen.stood += v->stood != m->term;
     v->stood = m->term;
     w->seen.candidate = node;
-    votes(w, node, node, m->term);
+    votes(w, node, m->from, m->term);
 }
 
-static void answers(struct qwire *w, int node, int to, const struct RaftVoteResult *m)
+static void answers(struct qwire *w, int node, const struct RaftVoteResult *m)
 {
     w->seen.granted += m->granted;
     w->seen.refused += !m->granted;
-    if (m->granted && !m->pre_vote)
-        votes(w, node, to, m->term);
-    else if (m->pre_vote) /* of a vote in advance, the candidate's epoch if that is higher */
+    if (m->granted && !m->pre_vote) {
+        votes(w, node, m->to, m->term);
+        qvoters_voted(w->voters, m->from, m->to, m->term);
+    } else if (m->pre_vote) { /* of a vote in advance, the candidate's epoch if that is higher */
         JUDGE(m->term >= w->v[node].named, "node %d, asked in advance, answers with epoch %lld after %d",
               node, (long long)m->term, w->v[node].named);
-    else
+    } else {
         names(w, node, m->term);
+    }
 }
 
 static void read_row(const struct proto_type *type, struct slice bytes, struct arena *a, void *out)
@@ -133,7 +141,7 @@ static void read_row(const struct proto_type *type, struct slice bytes, struct a
           "a message of kind %d doesn't read", bytes.p[0]);
 }
 
-void qwire_sent(struct qwire *w, int node, int to, struct slice bytes)
+void qwire_sent(struct qwire *w, int node, struct slice bytes)
 {
     union {
         struct RaftVote vote;
@@ -144,6 +152,7 @@ void qwire_sent(struct qwire *w, int node, int to, struct slice bytes)
     struct arena a;
 
     JUDGE(bytes.len >= 2, "node %d sends %zu bytes", node, bytes.len);
+    qvoters_said(w->voters, node);
     arena_init(&a, w->heap, SIZE_MAX);
     switch (bytes.p[0]) {
     case VOTE:
@@ -152,7 +161,7 @@ void qwire_sent(struct qwire *w, int node, int to, struct slice bytes)
         break;
     case VOTE_RESULT:
         read_row(&RaftVoteResult_type, bytes, &a, &m);
-        answers(w, node, to, &m.result);
+        answers(w, node, &m.result);
         break;
     case APPEND:
         read_row(&RaftAppend_type, bytes, &a, &m);
@@ -176,7 +185,7 @@ void qwire_judge_disk(struct qwire *w, int node)
 
     JUDGE(on_disk.epoch >= v->named, "node %d named epoch %d and its disk says %d", node, v->named,
           on_disk.epoch);
-    JUDGE(v->vote_epoch == 0 || on_disk.epoch != v->vote_epoch || on_disk.voted == v->vote + 1,
+    JUDGE(v->vote_epoch == 0 || on_disk.epoch != v->vote_epoch || on_disk.voted == v->vote,
           "node %d voted for %d in epoch %d and its disk says %d", node, v->vote, v->vote_epoch,
-          on_disk.voted - 1);
+          on_disk.voted);
 }

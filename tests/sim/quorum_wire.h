@@ -6,13 +6,14 @@
  *         no answer names an epoch below one that its sender has named, restarts included;
  *         what a voter named, its epoch and its vote, is on its disk after any crash. */
 #pragma once
-#include "quorum_disk.h"
+#include "quorum_voters.h"
 
 struct qwire;
 
-struct qwire *qwire_new(struct sim *s, struct heap *h);
+struct qwire *qwire_new(struct sim *s, struct heap *h, struct qvoters *voters);
 void qwire_start(struct qwire *w, int node);
-void qwire_sent(struct qwire *w, int node, int to, struct slice bytes);
+void qwire_disk(struct qwire *w, int node); /* another one: what the one before had said is nobody's now */
+void qwire_sent(struct qwire *w, int node, struct slice bytes);
 /* `node` says that `leader` leads. */
 void qwire_leads(struct qwire *w, int node, int leader, int32_t epoch);
 void qwire_judge_disk(struct qwire *w, int node);

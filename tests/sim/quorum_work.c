@@ -1,7 +1,7 @@
 /* What a broker does with its quorum, made small: an image, proposals, questions whether it still leads. */
 #include "base/check.h"
 #include "metadata/batches.h"
-#include "quorum_node.h"
+#include "quorum_moves.h"
 #include "scenario.h"
 #include <stdio.h>
 
@@ -131,7 +131,7 @@ static void propose(struct qnode *n)
             topic_add(n, &values);
         ends[i] = values.len;
     }
-    if (sim_below(n->sim, 60) == 0) {
+    if (n->cluster->big || sim_below(n->sim, 60) == 0) {
         value_add(n, &values);
         ends[count++] = values.len;
     }
@@ -186,45 +186,6 @@ static void confirm(struct qnode *n)
     quorum_confirm(n->quorum, &x->confirm);
 }
 
-/* ---- changes of the voters ---- */
-
-struct change {
-    struct quorum_change change;
-    struct qnode *n;
-};
-
-static void changed(struct quorum_change *c, enum err err)
-{
-    struct change *x = container_of(c, struct change, change);
-    struct qnode *n = x->n;
-    struct qnode_tally *t = &n->cluster->tally;
-
-    n->changing--;
-    JUDGE(err, "node %d: a voter that doesn't exist was added, or the leader removed itself", n->node);
-    t->additions += c->kind == QUORUM_ADD && strstr(c->why, "catch up");
-    t->transfers += c->kind == QUORUM_REMOVE && err == E_NOT_CONTROLLER;
-    t->changes_refused += strstr(c->why, "under way") != NULL;
-    heap_free(io_heap(n->io), x);
-}
-
-/* One is added that never comes, or the leader removes itself and gives its leadership away: in the end the voters are who
- * they were, and on the way there are configurations to be lost, kept and undone. */
-static void change(struct qnode *n)
-{
-    struct change *x = heap_alloc(io_heap(n->io), sizeof(*x));
-    bool add = sim_below(n->sim, 3) > 0;
-
-    x->n = n;
-    x->change.kind = add ? QUORUM_ADD : QUORUM_REMOVE;
-    x->change.node = add ? n->cluster->n + 1 : n->node;
-    x->change.directory_id = n->settings.directory_id;
-    if (add)
-        x->change.directory_id.b[1] = (uint8_t)(1 + sim_below(n->sim, 200));
-    x->change.done = changed;
-    n->changing++;
-    quorum_change(n->quorum, &x->change);
-}
-
 static void propose_fired(struct timer *timer)
 {
     struct qnode *n = container_of(timer, struct qnode, propose);
@@ -236,8 +197,7 @@ static void propose_fired(struct timer *timer)
         propose(n);
     if (n->leads && sim_below(n->sim, 4) == 0)
         confirm(n);
-    if (n->leads && !n->cluster->quiet && sim_below(n->sim, 40) == 0)
-        change(n);
+    qmoves_tick(n);
     timer_set(n->control, &n->propose, loop_now(n->control) + (int64_t)(5 + sim_below(n->sim, 200)) * MS_NS);
 }
 

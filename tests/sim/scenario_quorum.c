@@ -1,9 +1,12 @@
 /* One to five voters of the metadata quorum, while processes and powers fail, links are cut, slow and reset, disks stall,
  * fill and fail, nodes pause and clocks jump; and while just elected leaders and candidates are hunted, because there the
- * protocol is thinnest. Judges: quorum_wire.h hears every message, quorum_book.h all that voters are told, both look at
- * the disks after each crash. Each act ends with a phase in which everything is healed and all must agree in time. */
+ * protocol is thinnest. In every second world there are up to three more nodes, which follow, and voters come and go: nodes
+ * are added and removed, the leader too, disks are lost and their nodes added again, kraft.version is raised.
+ * Judges: quorum_wire.h hears every message, quorum_book.h all that nodes are told, quorum_voters.h reads who votes, all look
+ * at the disks after each crash. Each act ends with a phase in which everything is healed and all must agree in time. */
 #include "base/check.h"
 #include "quorum_faults.h"
+#include "quorum_moves.h"
 #include "scenario.h"
 #include "tally.h"
 
@@ -41,35 +44,24 @@ static void safety(struct qworld *w)
 
 /* ---- progress ---- */
 
-static bool all_lead_or_follow(struct qworld *w)
-{
-    const struct qnode *first = &w->nodes[1];
-
-    for (int i = 1; i <= n_of(w); i++) {
-        const struct qnode *n = &w->nodes[i];
-
-        if (!n->io || !sim_up(w->s, i) || n->over || n->failed || !n->committed || n->leader < 1 ||
-            n->leader != first->leader || n->epoch != first->epoch || n->leads != (n->leader == i))
-            return false;
-    }
-    return true;
-}
-
 static bool goes_on(void *arg)
 {
     struct qworld *w = arg;
 
-    return qbook_rows(w->cluster.book) >= w->goal && all_lead_or_follow(w);
+    return qbook_rows(w->cluster.book) >= w->goal && qmoves_over(&w->cluster) && qfault_all_follow(w);
 }
 
 static bool agrees(void *arg)
 {
     struct qworld *w = arg;
+    const struct qvoters *v = qbook_voters(w->cluster.book);
 
-    if (!all_lead_or_follow(w))
+    if (!qfault_all_follow(w) || !qvoters_all_vote(v))
         return false;
     for (int i = 1; i <= n_of(w); i++)
-        if (w->nodes[i].in_flight > 0 || qbook_known(w->cluster.book, i) != qbook_end(w->cluster.book))
+        if (w->nodes[i].in_flight > 0 || w->nodes[i].changing > 0 ||
+            qbook_known(w->cluster.book, i) != qbook_end(w->cluster.book) ||
+            quorum_view(w->nodes[i].quorum).observes == qvoters_votes(v, i))
             return false;
     return true;
 }
@@ -79,12 +71,13 @@ static void say(struct qworld *w, const char *what)
     for (int i = 1; i <= n_of(w); i++) {
         const struct qnode *n = &w->nodes[i];
 
-        sim_note(w->s, "node %d: %s%s%s leader %d epoch %d known %lld of %lld in flight %d", i,
+        sim_note(w->s, "node %d: %s%s%s%s leader %d epoch %d known %lld of %lld in flight %d", i,
                  n->io ? "up" : "down", n->failed ? ", failed" : "", n->committed ? "" : ", not loaded",
-                 n->leader, n->epoch, (long long)qbook_known(w->cluster.book, i),
-                 (long long)qbook_end(w->cluster.book), n->in_flight);
+                 qvoters_votes(qbook_voters(w->cluster.book), i) ? "" : ", outside", n->leader, n->epoch,
+                 (long long)qbook_known(w->cluster.book, i), (long long)qbook_end(w->cluster.book),
+                 n->in_flight);
     }
-    JUDGE(false, "%d voters healed, and within %lld s they don't %s", n_of(w),
+    JUDGE(false, "%d nodes healed, and within %lld s they don't %s", n_of(w),
           (long long)(LIVENESS_NS / 1000 / MS), what);
 }
 
@@ -140,6 +133,25 @@ static void the_end(struct qworld *w)
         qfault_crash(w, i, SIM_PROCESS);
 }
 
+static void tell_changes(const struct qnode_tally *t)
+{
+    tally_add(TALLY_quorum_additions, t->additions);
+    tally_add(TALLY_quorum_additions_late, t->additions_late);
+    tally_add(TALLY_quorum_additions_undone, t->additions_undone);
+    tally_add(TALLY_quorum_additions_of_new_disks, t->additions_of_new_disks);
+    tally_add(TALLY_quorum_removals, t->removals);
+    tally_add(TALLY_quorum_removals_of_leaders, t->removals_of_leaders);
+    tally_add(TALLY_quorum_removals_of_down, t->removals_of_down);
+    tally_add(TALLY_quorum_removals_refused, t->removals_refused);
+    tally_add(TALLY_quorum_upgrades, t->upgrades);
+    tally_add(TALLY_quorum_changes_at_0, t->changes_at_0);
+    tally_add(TALLY_quorum_transfers, t->transfers);
+    tally_add(TALLY_quorum_changes_refused, t->changes_refused);
+    tally_add(TALLY_quorum_became_voters, t->became_voters);
+    tally_add(TALLY_quorum_became_observers, t->became_observers);
+    tally_add(TALLY_quorum_observers_installs, t->observers_installs);
+}
+
 static void tell(const struct qworld *w)
 {
     const struct qnode_tally *t = &w->cluster.tally;
@@ -162,10 +174,7 @@ static void tell(const struct qworld *w)
     tally_add(TALLY_quorum_confirms, t->confirms);
     tally_add(TALLY_quorum_confirms_refused, t->confirms_refused);
     tally_add(TALLY_quorum_deaths_told, t->deaths);
-    tally_add(TALLY_quorum_additions, t->additions);
-    tally_add(TALLY_quorum_additions_undone, t->additions_undone);
-    tally_add(TALLY_quorum_transfers, t->transfers);
-    tally_add(TALLY_quorum_changes_refused, t->changes_refused);
+    tell_changes(t);
     tally_add(TALLY_quorum_waits_for_room, t->full);
     tally_add(TALLY_quorum_failures, t->failed);
 }
@@ -184,38 +193,71 @@ static void log_settings_draw(struct qworld *w, struct quorum_settings *q)
     q->retention_bytes = sim_below(w->s, 2) ? -1 : (int64_t)sim_below(w->s, 50000);
 }
 
-static void voters_make(struct qworld *w)
+static void node_make(struct qworld *w, int i, const struct quorum_settings *all)
 {
-    struct quorum_settings all = {.dir = QUORUM_DIR};
+    struct qnode *n = &w->nodes[i];
+    bool founds = i <= w->founders;
+
+    *n = (struct qnode){.sim = w->s, .cluster = &w->cluster, .node = i, .settings = *all};
+    log_settings_draw(w, &n->settings);
+    n->settings.node_id = i;
+    n->settings.directory_id.b[0] = (uint8_t)i;
+    n->settings.observes = !founds && sim_below(w->s, 3) == 0;
+    n->settings.joins = !founds && !n->settings.observes;
+    (void)sim_node(w->s, i); /* a disk begins with its machine */
+    ASSERT(sim_file_put(w->s, i, QUORUM_DIR "/here", "", 0) == E_OK);
+    sim_exit(w->s, i);
+    qbook_disk(w->cluster.book, i, &n->settings.directory_id, founds);
+}
+
+static void nodes_make(struct qworld *w)
+{
+    struct quorum_settings all = {.dir = QUORUM_DIR, .fixed = w->fixed};
 
     all.election_ms = 200 + (int32_t)sim_below(w->s, 800);
     all.heartbeat_ms = all.election_ms / (4 + (int32_t)sim_below(w->s, 6));
-    for (int i = 1; i <= n_of(w); i++)
+    for (int i = 1; i <= w->founders; i++) {
+        if (!w->fixed)
+            all.voter_directories[all.n_voters].b[0] = (uint8_t)i;
         all.voters[all.n_voters++] = i;
-    for (int i = 1; i <= n_of(w); i++) {
-        struct qnode *n = &w->nodes[i];
-
-        *n = (struct qnode){.sim = w->s, .cluster = &w->cluster, .node = i, .settings = all};
-        log_settings_draw(w, &n->settings);
-        n->settings.node_id = i;
-        n->settings.directory_id.b[0] = (uint8_t)i;
-        (void)sim_node(w->s, i); /* a disk begins with its machine */
-        ASSERT(sim_file_put(w->s, i, QUORUM_DIR "/here", "", 0) == E_OK);
-        sim_exit(w->s, i);
-        qnode_start(n);
     }
+    for (int i = 1; i <= n_of(w); i++)
+        node_make(w, i, &all);
+    for (int i = 1; i <= n_of(w) && w->young; i++) {
+        w->nodes[i].settings.snapshot_bytes = INT64_MAX;
+        w->nodes[i].settings.snapshot_ms = 0;
+    }
+    for (int i = 1; i <= n_of(w); i++)
+        qnode_start(&w->nodes[i]);
+}
+
+static void world_draw(struct qworld *w)
+{
+    static const int sizes[] = {3, 3, 3, 3, 5, 5, 5, 1, 2, 4};
+    int room;
+
+    w->founders = sizes[sim_below(w->s, 10)];
+    room = QVOTERS_ROOM - 1 - w->founders;
+    w->cluster.moves = sim_below(w->s, 2);
+    w->cluster.n =
+        w->founders + (w->cluster.moves ? 1 + (int)sim_below(w->s, room < 3 ? (uint64_t)room : 3) : 0);
+    w->cluster.nodes = w->nodes;
+    w->fixed = sim_below(w->s, 3) == 0;
+    w->young = !w->cluster.moves && w->founders >= 3 && sim_below(w->s, 3) == 0;
+    w->errors = sim_below(w->s, 4) == 0;
 }
 
 void scenario_quorum(struct sim *s)
 {
-    static const int sizes[] = {3, 3, 3, 3, 5, 5, 5, 1, 2, 4};
     struct qworld w = {.s = s};
 
-    w.cluster = (struct qcluster){.sim = s, .book = qbook_new(s), .n = sizes[sim_below(s, 10)]};
-    w.errors = sim_below(s, 4) == 0;
+    w.cluster = (struct qcluster){.sim = s, .book = qbook_new(s)};
+    world_draw(&w);
     if (!w.errors)
         sim_disk_errors(s, 0);
-    voters_make(&w);
+    nodes_make(&w);
+    if (w.young)
+        qschedule_first(&w);
     for (int act = 0; act < ACTS; act++) {
         safety(&w);
         qfault_heal(&w);

@@ -2,20 +2,25 @@
 #include "metadata/change.h"
 #include <stdlib.h>
 
-/* Rack-aware placement in stripes. Racks stand in a ring, each with its brokers in rings of their own, one of
- * those that are up and one of those that aren't. Partition after partition begins one rack further, takes
- * its leader from the first rack there that has a broker that is up, and its other replicas from the racks
- * behind it, one each, going round again when the racks are used up. Within a rack each partition begins one
- * broker further. Thus leaders and replicas spread evenly over racks and brokers, a partition lies in as many
- * racks as there are, and never twice on a broker. When every broker that is up has led once, the order is
- * shuffled, so that the same neighbours aren't put together for ever. */
+/* Rack-aware placement in stripes. Racks stand in a ring, each with its brokers that are up and those that aren't. Partition
+ * after partition begins one rack further, takes its leader from the first rack there that has a broker that is
+ * up, and its other replicas from the racks behind it, one each, going round again when the racks are used up.
+ * Within a rack the broker is taken that leads least, for the others the one that holds least, of what this
+ * placer has given out. Thus a partition lies in as many racks as there are and never twice on a broker, and of
+ * racks of one size each broker leads and holds as many partitions as the next, or one more. When as many
+ * partitions as brokers have been placed, the order is shuffled, so that the same neighbours aren't put together
+ * for ever. */
+
+struct place {
+    int32_t broker;
+    int leads;
+    int holds;
+    int last; /* the partition that was last put there */
+};
 
 struct ring {
-    int32_t *brokers;
+    struct place *places;
     int n;
-    int offset; /* where this epoch began */
-    int index;  /* how many this epoch has taken */
-    int epoch;
 };
 
 struct rack {
@@ -31,20 +36,36 @@ struct placer {
     int n_up;
     int n_all;
     int replicas;
-    int epoch;  /* partitions since the last shuffle */
+    int placed; /* partitions */
     int offset; /* the rack that the next one begins with */
 };
 
-static int ring_next(struct ring *r, int epoch)
+/* < 0: a comes before b. A replica that leads goes to who leads least, another one to who holds least; among those who hold as
+ * much, whoever leads less is kept for leading. */
+static int place_order(const struct place *a, const struct place *b, bool leads)
 {
-    if (r->n == 0)
-        return -1;
-    if (r->epoch != epoch) {
-        r->epoch = epoch;
-        r->index = 0;
-        r->offset = (r->offset + 1) % r->n;
+    if (leads)
+        return a->leads != b->leads ? a->leads - b->leads : a->holds - b->holds;
+    return a->holds != b->holds ? a->holds - b->holds : b->leads - a->leads;
+}
+
+/* The first of them that isn't in this partition yet; -1: none. */
+static int32_t ring_take(struct ring *r, int partition, bool leads)
+{
+    struct place *best = NULL;
+
+    for (int i = 0; i < r->n; i++) {
+        struct place *p = &r->places[i];
+
+        if (p->last != partition && (!best || place_order(p, best, leads) < 0))
+            best = p;
     }
-    return r->index < r->n ? r->brokers[(r->index++ + r->offset) % r->n] : -1;
+    if (!best)
+        return -1;
+    best->leads += leads;
+    best->holds++;
+    best->last = partition;
+    return best->broker;
 }
 
 static void shuffle(struct ctl_out *o, void *v, int n, size_t size)
@@ -65,13 +86,10 @@ static void placer_shuffle(struct placer *p)
     for (int i = 0; i < p->n_racks; i++) {
         struct rack *r = &p->racks[i];
 
-        shuffle(p->out, r->up.brokers, r->up.n, sizeof(int32_t));
-        shuffle(p->out, r->down.brokers, r->down.n, sizeof(int32_t));
-        r->up.epoch = r->down.epoch = -1;
-        r->up.offset = r->up.n ? (int)(ctl_random(p->out) % (uint64_t)r->up.n) : 0;
+        shuffle(p->out, r->up.places, r->up.n, sizeof(*r->up.places));
+        shuffle(p->out, r->down.places, r->down.n, sizeof(*r->down.places));
     }
     shuffle(p->out, p->racks, p->n_racks, sizeof(struct rack));
-    p->epoch = 0;
     p->offset = 0;
 }
 
@@ -84,8 +102,8 @@ static struct rack *rack_of(struct placer *p, struct slice name, uint32_t room)
             return &p->racks[i];
     r = &p->racks[p->n_racks++];
     r->name = name;
-    r->up.brokers = arena_alloc(p->out->work, room * sizeof(int32_t));
-    r->down.brokers = arena_alloc(p->out->work, room * sizeof(int32_t));
+    r->up.places = arena_alloc(p->out->work, room * sizeof(*r->up.places));
+    r->down.places = arena_alloc(p->out->work, room * sizeof(*r->down.places));
     return r;
 }
 
@@ -117,7 +135,7 @@ struct api_error placer_new(const struct image *tip, struct ctl_out *o, int repl
             continue;
         r = rack_of(p, b->reg.rack, tip->brokers.count);
         ring = b->reg.fenced ? &r->down : &r->up;
-        ring->brokers[ring->n++] = b->reg.id;
+        ring->places[ring->n++] = (struct place){.broker = b->reg.id, .last = -1};
         p->n_up += !b->reg.fenced;
         p->n_all++;
     }
@@ -141,10 +159,10 @@ void placer_next(struct placer *p, int32_t *replicas)
 {
     int first, at;
 
-    if (p->epoch == p->n_up && p->n_up > 1)
+    if (p->placed > 0 && p->placed % p->n_up == 0 && p->n_up > 1)
         placer_shuffle(p);
     at = first = p->offset = p->offset % p->n_racks;
-    while ((replicas[0] = ring_next(&p->racks[first].up, p->epoch)) < 0)
+    while ((replicas[0] = ring_take(&p->racks[first].up, p->placed, true)) < 0)
         first = (first + 1) % p->n_racks;
     for (int i = 1; i < p->replicas; i++) {
         int broker = -1;
@@ -156,23 +174,23 @@ void placer_next(struct placer *p, int32_t *replicas)
                 first = -1;
                 continue;
             }
-            broker = ring_next(&r->up, p->epoch);
+            broker = ring_take(&r->up, p->placed, false);
             if (broker < 0)
-                broker = ring_next(&r->down, p->epoch);
+                broker = ring_take(&r->down, p->placed, false);
         }
         replicas[i] = broker;
     }
-    p->epoch++;
+    p->placed++;
     p->offset++;
 }
 
 static void ring_keep(struct ring *r, struct arena *a)
 {
-    int32_t *to = arena_alloc(a, ((size_t)r->n + 1) * sizeof(*to));
+    struct place *to = arena_alloc(a, ((size_t)r->n + 1) * sizeof(*to));
 
     if (r->n)
-        memcpy(to, r->brokers, (size_t)r->n * sizeof(*to));
-    r->brokers = to;
+        memcpy(to, r->places, (size_t)r->n * sizeof(*to));
+    r->places = to;
 }
 
 struct placer *placer_keep(const struct placer *p, struct arena *a)

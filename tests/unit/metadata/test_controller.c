@@ -367,8 +367,8 @@ TEST(controller, placement_spreads_over_racks)
         leads[r.v[0]]++;
     }
     for (int i = 1; i <= 6; i++) {
-        CHECK(leads[i] >= 90 && leads[i] <= 110);
-        CHECK(holds[i] >= 270 && holds[i] <= 330);
+        CHECK_EQ(leads[i], 100);
+        CHECK_EQ(holds[i], 300);
     }
     ctl_world_stop(&w);
 }

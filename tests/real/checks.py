@@ -3,11 +3,13 @@ import os
 
 import apart
 import brokers
+import copies
 import disk
 import hostile
 import kill
 import quorum
 import split
+import takeover
 import threads
 import vanish
 from node import Node
@@ -46,6 +48,8 @@ ALL = {
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.strangers)},
     **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},
+    **{f"takeover-{c.__name__}": c for c in (takeover.large, takeover.steady)},
+    **{f"copies-{c.__name__}": c for c in (copies.week, copies.damaged, copies.rotten, copies.textbook)},
     **{f"split-{c.__name__.replace('_', '-')}": c for c in (split.combined, split.apart, split.one_way)},
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
     **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,

@@ -163,12 +163,16 @@ static enum err append_own(struct local_disk *d, int what, int32_t epoch, int64_
     return err;
 }
 
-/* The very first start: the log begins with who votes. Several voters write this each for themselves, and the same bytes:
- * it has no time of theirs. */
-static enum err found_cluster(struct local_disk *d, const struct voters *first)
+/* The very first start: the log begins with who votes. Several voters write this each for themselves, and must write the same
+ * bytes, whatever they know of each other when they do: so its time is none of theirs, but 0 (1970 in a dump). Nothing that
+ * they share has a time: a cluster id is chance, and what they could agree on would be lost by one that falls before it
+ * has written it down. The barrier right behind it says when the cluster began. */
+enum err local_disk_found(struct local_disk *d, const struct voters *first)
 {
     d->voters = *first;
-    return append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH, first->n > 1 ? 0 : io_wall_ms(d->io));
+    return local_disk_failed(
+        d, append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH, first->n > 1 ? 0 : io_wall_ms(d->io)),
+        "writing the first configuration");
 }
 
 /* ---- replay ---- */
@@ -251,8 +255,7 @@ static enum err load_steps(struct local_disk *d, const struct voters *first, str
     if (!err)
         return local_disk_failed(d, E_CORRUPT_MESSAGE,
                                  "looking for the metadata log that quorum-state speaks of");
-    return first->n > 0 ? local_disk_failed(d, found_cluster(d, first), "writing the first configuration")
-                        : E_OK;
+    return first->n > 0 ? local_disk_found(d, first) : E_OK;
 }
 
 enum err local_disk_load(struct local_disk *d, const struct voters *first, struct image **image,

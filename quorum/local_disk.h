@@ -37,6 +37,8 @@ void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_se
  * `first` as the log's first configuration, if it names anybody. */
 enum err local_disk_load(struct local_disk *d, const struct voters *first, struct image **image,
                          struct quorum_state *state);
+/* An empty log gets it later. */
+enum err local_disk_found(struct local_disk *d, const struct voters *first);
 /* *image, which may be NULL, becomes what the whole log leads to, sealed. */
 enum err local_disk_replay(struct local_disk *d, struct image **image);
 /* Notes the first error and what was being done; returns the one that is noted. */

@@ -53,6 +53,7 @@ void observe_rest(struct quorum *q)
 {
     q->phase = QUORUM_CLOSED;
     timer_stop(&q->again);
+    found_end(q);
     raft_install_cancel(q);
 }
 

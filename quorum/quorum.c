@@ -154,6 +154,9 @@ static void opened_run(struct msg *msg)
     struct quorum *q = container_of(msg, struct quorum, opened);
     enum err err;
 
+    if (q->image) /* of the empty log that it had, before it began one */
+        image_unref(q->image, q->grave);
+    q->draft = false;
     q->image = q->opened_image;
     q->opened_image = NULL;
     if (q->stopped) {
@@ -169,10 +172,14 @@ static void opened_run(struct msg *msg)
     q->newest = (struct ckpt_id){q->disk.snapshot, q->disk.snapshot_epoch};
     q->view.log_start = q->log_start;
     q->view.snapshot = q->disk.snapshot;
+    for (int i = 0; i < q->voters.n; i++)
+        q->peers[i].hello = heal_said(q, q->voters.v[i].node);
     if (q->ops.voters && q->voters.n > 0)
         q->ops.voters(q->ops.arg);
     if (q->observes) {
         observe_begin(q);
+        if (q->opened_empty)
+            found_begin(q);
         return;
     }
     if (alone(q)) { /* all of it is in the image: as if a snapshot ended where the log does */
@@ -278,7 +285,7 @@ bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
     struct raft_message m;
     bool ours;
 
-    if (q->phase != QUORUM_RUNNING || q->view.failed || q->observes)
+    if (q->phase != QUORUM_RUNNING || q->view.failed || (q->observes && !q->founding))
         return true;
     if (node == q->settings.node_id) {
         TRACE(q->io, quorum_message_bad, node);
@@ -305,6 +312,7 @@ void quorum_alive(struct quorum *q, int32_t node)
 
     if (voter >= 0)
         q->peers[voter].dead = false;
+    found_alive(q, node);
 }
 
 void quorum_dead(struct quorum *q, int32_t node)

@@ -43,7 +43,7 @@ struct quorum_settings {
     struct uuid voter_directories[QUORUM_VOTERS_MAX];
     int n_voters;
     /* A new log begins with kraft.version 0: the voters are those of controller.quorum.voters, which every start must say
-     * alike, until QUORUM_UPGRADE. Else with 1: they come and go. */
+     * alike, until QUORUM_UPGRADE. Else with 1: they come and go. Whose directories aren't known is told below. */
     bool fixed;
     bool joins;           /* this node begins no log; it follows until a configuration names its directory */
     bool observes;        /* this node follows and never votes */
@@ -200,6 +200,17 @@ void quorum_snapshot(struct quorum *q);
  * that a leader left half done, an added one that doesn't vote yet, is undone by the next leader. */
 enum quorum_change_kind { QUORUM_ADD, QUORUM_REMOVE, QUORUM_UPGRADE /* of kraft.version, from 0 to 1 */ };
 enum { QUORUM_WHY_MAX = 160 };
+/* The disks of fixed voters (kraft.version 0). Nobody knows their directories when a cluster begins: each says its own when it
+ * connects (quorum_hello), and the leader notes it in the log.
+ *
+ *     An empty disk doesn't vote. It follows (ops.fetch), and becomes a voter (ops.role) when a committed configuration names its
+ *     directory; or it begins the log, when every voter of the setting has said in this start that it has none yet, or
+ *     nothing in it: all are needed for that once, a majority from then on.
+ *     A voter that comes with another directory than noted is a new server. The leader replaces it by itself, one at a time,
+ *     while a majority of the directories that it noted is present, with a line for each step: the old one is taken out,
+ *     the new one added and caught up (5 s; else it goes again, and is tried again later), and votes. A leader that
+ *     falls in the middle leaves it to the next: the configuration says which node is awaited.
+ *     With so many new ones that those left are no majority, nothing is replaced and nobody is elected; who is left says so. */
 struct quorum_change {
     struct msg msg; /* the quorum's own */
     void *owner;    /* the quorum's too */

@@ -18,6 +18,8 @@ void quorum_state_encode(const struct quorum_state *s, struct bytes *out)
         s->leader_id, s->leader_epoch, s->voted_id, id);
     if (s->removed_index > 0)
         bytes_printf(out, ",\"removedIndex\":%lld", (long long)s->removed_index);
+    if (s->founder)
+        bytes_printf(out, ",\"founder\":true");
     bytes_printf(out, ",\"crc32c\":\"%08x\"}", crc32c(0, out->p + from, out->len - from));
 }
 
@@ -42,6 +44,7 @@ enum err quorum_state_decode(struct slice text, struct quorum_state *out)
     removed = strstr(line, "\"removedIndex\":");
     if (removed && sscanf(removed, "\"removedIndex\":%lld", &index) == 1)
         s.removed_index = index;
+    s.founder = strstr(line, "\"founder\":true") != NULL;
     quorum_state_encode(&s, &b);
     if (!slice_eq(bytes_slice(&b), text))
         return E_CORRUPT_MESSAGE;

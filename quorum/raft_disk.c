@@ -292,7 +292,8 @@ static enum err open_alone(struct quorum *q)
 {
     struct quorum_state now = {.leader_id = q->disk.server_id,
                                .voted_id = q->disk.server_id,
-                               .voted_directory_id = q->settings.directory_id};
+                               .voted_directory_id = q->settings.directory_id,
+                               .founder = q->state.founder};
 
     now.leader_epoch =
         (q->state.leader_epoch > q->opened_epoch ? q->state.leader_epoch : q->opened_epoch) + 1;
@@ -306,22 +307,17 @@ static enum err open_alone(struct quorum *q)
 
 /* ---- what this node is ---- */
 
-/* kraft.version 0: the setting must name those whom the log names. */
+/* kraft.version 0: the setting must name those whom the log names, and who is between two disks. */
 static bool voters_are(const struct quorum *q)
 {
     const struct voters *v = &q->disk.voters;
 
     if (v->kraft_version > 0 || q->opened_observes)
         return true;
-    for (int i = 0; i < v->n; i++) {
-        bool found = false;
-
-        for (int k = 0; k < q->settings.n_voters; k++)
-            found |= v->v[i].node == q->settings.voters[k];
-        if (!found)
+    for (int k = 0; k < q->settings.n_voters; k++)
+        if (voters_of_node(v, q->settings.voters[k]) < 0 && v->awaited != q->settings.voters[k] + 1)
             return false;
-    }
-    return v->n == q->settings.n_voters;
+    return v->n + (v->awaited > 0) == q->settings.n_voters;
 }
 
 static enum err not_ours(struct quorum *q, const char *what)
@@ -329,14 +325,25 @@ static enum err not_ours(struct quorum *q, const char *what)
     return local_disk_failed(&q->disk, E_INCONSISTENT_VOTER_SET, what);
 }
 
+/* One of fixed voters that begin a log without knowing each other's directories (found.c). */
+static bool waits_for_all(const struct quorum *q)
+{
+    const struct quorum_settings *s = &q->settings;
+    bool named = false, known = false;
+
+    for (int i = 0; i < s->n_voters; i++) {
+        named |= s->voters[i] == s->node_id;
+        known |= !uuid_is_zero(s->voter_directories[i]);
+    }
+    return s->fixed && s->n_voters > 1 && !s->observes && !s->joins && named && !known;
+}
+
 /* quorum-state is there before anything of a term is in the log that hasn't committed: without it, or when it says that
  * this server was removed, all in the log has. */
 static enum err role_find(struct quorum *q)
 {
     const struct voters *v = &q->disk.voters;
-    bool ours = !q->settings.joins || voters_name(v, q->settings.node_id, &q->settings.directory_id);
-    /* who joins isn't one of the first voters, whose directories may not be noted: its node may have been */
-    int at = ours ? voters_of_directory(v, q->settings.node_id, &q->settings.directory_id) : -1;
+    int at = member_named(q, v);
     bool clean = q->state.leader_epoch == 0 || q->state.removed_index > 0;
     bool named = at >= 0 && (int64_t)q->opened_voters > q->state.removed_index;
     bool elsewhere = at < 0 && voters_of_node(v, q->settings.node_id) >= 0;
@@ -350,6 +357,7 @@ static enum err role_find(struct quorum *q)
         TRACE(q->io, quorum_other_disk, q->settings.node_id);
     if (!q->opened_observes && elsewhere)
         return not_ours(q, "looking for this node's directory among the voters");
+    q->opened_empty = q->opened_observes && waits_for_all(q) && q->opened_last <= 1 && q->disk.snapshot < 0;
     /* neither: it was removed, or the batch that names it has been cut, and a leader will say which */
     q->disk.server_id = at >= 0 ? v->v[at].server_id : voter_server_added(&q->settings.directory_id);
     return E_OK;
@@ -374,13 +382,12 @@ static enum err state_begin(struct quorum *q)
     return E_OK;
 }
 
-static enum err open_steps(struct quorum *q, const struct voters *first)
+/* What is in the log, and what this node is by it. */
+static enum err open_log(struct quorum *q)
 {
     struct local_disk *d = &q->disk;
     int64_t from;
 
-    if (local_disk_load(d, first, &q->opened_image, &q->state))
-        return d->err;
     place_find(q);
     from = d->snapshot < 0 ? 0 : d->snapshot;
     q->opened_epoch = q->opened_image ? q->opened_image->epoch : 0;
@@ -394,6 +401,28 @@ static enum err open_steps(struct quorum *q, const struct voters *first)
     if (!voters_are(q))
         return not_ours(q, "looking for the voters of the configuration");
     return voters_alone(&d->voters, d->server_id) ? open_alone(q) : state_begin(q);
+}
+
+static enum err open_steps(struct quorum *q, const struct voters *first)
+{
+    return local_disk_load(&q->disk, first, &q->opened_image, &q->state) ? q->disk.err : open_log(q);
+}
+
+/* The log was opened, and is empty but for its first batch: it begins now. */
+static enum err found_steps(struct quorum *q, const struct voters *first)
+{
+    struct local_disk *d = &q->disk;
+
+    d->voters = (struct voters){0};
+    q->opened_last = q->opened_voters = 0;
+    q->opened_epoch = 0;
+    d->replayed = 0;
+    if (log_end(d->log) == 0 && local_disk_found(d, first))
+        return d->err;
+    q->state = (struct quorum_state){.leader_id = -1, .leader_epoch = 1, .voted_id = -1, .founder = true};
+    if (quorum_state_write(q->io, d->path, &q->state))
+        return local_disk_failed(d, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+    return open_log(q);
 }
 
 /* In the order of their ids, whatever order the setting has: the first configuration is the same on each voter. */
@@ -412,7 +441,7 @@ static void first_voters(struct quorum *q, struct voters *first)
     const struct quorum_settings *s = &q->settings;
 
     *first = (struct voters){.kraft_version = s->fixed ? 0 : 1};
-    if (s->observes || s->joins)
+    if (s->observes || s->joins || (waits_for_all(q) && !q->founds))
         return;
     for (int i = 0; i < s->n_voters; i++)
         first_add(first, &(struct voter){.server_id = voter_server_first(s->voters[i]),
@@ -429,9 +458,13 @@ static void open_run(struct msg *msg)
     struct quorum *q = container_of(msg, struct quorum, open);
     struct voters first;
 
-    local_disk_init(&q->disk, q->io, &q->settings);
     first_voters(q, &first);
-    (void)open_steps(q, &first); /* an error is in q->disk.err */
+    if (q->founds) {
+        (void)found_steps(q, &first); /* an error is in q->disk.err */
+    } else {
+        local_disk_init(&q->disk, q->io, &q->settings);
+        (void)open_steps(q, &first);
+    }
     if (q->disk.err && q->opened_image) {
         image_unref(q->opened_image, &q->disk.grave);
         q->opened_image = NULL;
@@ -460,6 +493,7 @@ static void leave(struct quorum *q)
     struct quorum_state now = q->state;
 
     now.removed_index = (int64_t)q->removed_by;
+    now.founder = false;
     if (!local_disk_cut(&q->disk, q->removed_at) && quorum_state_write(q->io, q->disk.path, &now))
         (void)!local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
 }

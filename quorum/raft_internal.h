@@ -12,7 +12,10 @@
  *     raft_install.c a snapshot from the leader: pieces, check, restore
  *     entry_book.c   entries and offsets
  *     observe.c      a node outside: no library, the same files
- *     membership.c   voters that come and go: the configuration in force, and changes of it
+ *     membership.c   voters that come and go: the configuration in force
+ *     member_change.c    … and changes of it
+ *     found.c        fixed voters begin a log together
+ *     heal.c         … and one of them comes with another disk
  *
  * What holds:
  *  1. The library is entered on the control loop alone, after raft_enter(): its allocator is one for a process.
@@ -40,6 +43,7 @@ struct install;
 
 enum {
     MS = 1000000,
+    NOT_HEARD = 2,              /* election timeouts: it isn't there */
     APPEND_BYTES_MAX = 1 << 20, /* of one message; longer ones leave as several */
     BULK_BYTES = 1 << 16,       /* an append that long is outstanding alone */
     BULK_WAIT_MS = 2000,        /* … unless its answer stays away that long */
@@ -145,6 +149,16 @@ struct quorum {
     bool change_over; /* its callback came, with */
     int change_status;
     int32_t change_server;
+    struct voter newcomer; /* who is added */
+    bool healing;          /* the step is one of the leader's own, for a fixed voter's new disk */
+    int64_t heal_ns;       /* not before */
+    struct uuid
+        said[QUORUM_VOTERS_MAX]; /* the directories of settings.voters, as their nodes say; zero: not yet */
+    /* fixed voters that begin a log */
+    bool founding;
+    bool empty[QUORUM_VOTERS_MAX]; /* as settings.voters: said that its log is */
+    struct timer found_timer;
+    int found_asked;
     struct voters rewrite; /* what the next barrier is written as, when it isn't empty */
     struct raft_barrier rewrite_req;
     struct raft_transfer transfer_req; /* the library may look at it late: never freed */
@@ -236,7 +250,8 @@ struct quorum {
     raft_index opened_voters;    /* of the newest configuration */
     struct voters opened_before; /* the one before it */
     raft_index opened_before_index;
-    bool opened_observes;
+    bool opened_observes, opened_empty; /* there is nothing behind the first batch, if that */
+    bool founds;                        /* the log begins now */
     raft_index removed_by; /* index of the configuration that this server was removed by; 0: it wasn't */
     int64_t removed_at;    /* what had committed then */
     int32_t opened_epoch;  /* of the last entry */
@@ -335,8 +350,36 @@ void member_removed(struct quorum *q, raft_term term,
                     raft_index index); /* a leader says that this server is not in it */
 void member_step(struct quorum *q);    /* after each return of the library */
 void member_tick(struct quorum *q);
-void member_end(struct quorum *q);    /* no library from now on */
+void member_end(struct quorum *q);                  /* no library from now on */
+int64_t member_patience_ns(const struct quorum *q); /* who isn't heard for so long isn't there */
+void member_tell(struct quorum *q);                 /* the broker, of a newer configuration */
+bool member_settled(const struct quorum *q); /* the newest one has committed, and this leader may say so */
+bool member_other_disk(const struct quorum *q,
+                       int voter); /* its node speaks from another directory than noted */
+/* Where this node's disk is named as a voter; -1: nowhere, or it is one of fixed voters of whom nobody knows yet from which
+ * directory they vote, and it didn't begin the log with them: it may have been emptied since. */
+int member_named(const struct quorum *q, const struct voters *v);
 void member_follow(struct quorum *q); /* a follower outside has taken a configuration */
+
+/* ---- member_change.c ---- */
+bool member_answers(const struct quorum *q, int voter); /* this leader, lately */
+bool change_to(struct quorum *q,
+               enum change_step step); /* of change_server; false: the library doesn't take it */
+
+/* ---- heal.c ---- */
+void heal_hello(struct quorum *q, int32_t node, const struct uuid *directory_id);
+struct uuid heal_said(const struct quorum *q, int32_t node);
+int32_t heal_awaited(const struct quorum *q,
+                     const struct voters *next); /* voters.awaited of the one after `voters` */
+void heal_look(struct quorum *q);     /* this leader has nothing else to do: is there a new disk? */
+void heal_stepped(struct quorum *q);  /* a step of its own is over */
+void heal_hopeless(struct quorum *q); /* another disk was seen: is there still a majority without such? */
+
+/* ---- found.c ---- */
+void found_begin(struct quorum *q);
+void found_end(struct quorum *q);
+void found_alive(struct quorum *q, int32_t node); /* it is connected */
+void found_heard(struct quorum *q, int32_t node, bool asks);
 
 /* ---- raft_msg.c ---- */
 bool raft_msg_send(struct quorum *q, const struct raft_message *m);
@@ -347,13 +390,13 @@ bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct ra
 void raft_msg_confirm(struct quorum *q, int voter, int64_t round);
 void raft_msg_standing(struct quorum *q, const struct voter *to);
 void raft_msg_removed(struct quorum *q, const struct voter *to);
+void raft_msg_empty(struct quorum *q, int32_t node, bool asks);
 
 /* ---- raft_disk.c ---- */
 void raft_disk_start(struct quorum *q);
 void raft_disk_post(struct quorum *q, struct disk_op *op);
 struct disk_op *raft_disk_op(struct quorum *q, enum disk_what what);
 void raft_disk_op_free(struct disk_op *op);
-void raft_disk_stop(struct quorum *q);
 
 /* ---- raft_install.c ---- */
 void raft_install_begin(struct quorum *q, const struct voter *from, const struct RaftInstall *m,

@@ -73,7 +73,10 @@ static int state_write(struct quorum *q, const struct quorum_state *s)
 
 static int io_set_term(struct raft_io *io, raft_term term)
 {
-    struct quorum_state s = {.leader_id = -1, .voted_id = -1, .leader_epoch = (int32_t)term};
+    struct quorum_state s = {.leader_id = -1,
+                             .voted_id = -1,
+                             .leader_epoch = (int32_t)term,
+                             .founder = quorum_of(io)->state.founder};
 
     ASSERT(term < INT32_MAX && (int32_t)term >= quorum_of(io)->state.leader_epoch);
     return state_write(quorum_of(io), &s);

@@ -4,13 +4,13 @@
 #include "proto_gen.h"
 #include "quorum/raft_internal.h"
 
-enum { KINDS = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
+enum { KINDS = 12, KIND_EMPTY = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
 
 static const struct proto_type *const kinds[KINDS] = {
-    [1] = &RaftVote_type,         [2] = &RaftVoteResult_type, [3] = &RaftAppend_type,
-    [4] = &RaftAppendResult_type, [5] = &RaftInstall_type,    [6] = &RaftTimeoutNow_type,
-    [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,  [9] = &RaftStanding_type,
-    [10] = &RaftRemoved_type,
+    [1] = &RaftVote_type,         [2] = &RaftVoteResult_type,     [3] = &RaftAppend_type,
+    [4] = &RaftAppendResult_type, [5] = &RaftInstall_type,        [6] = &RaftTimeoutNow_type,
+    [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,      [9] = &RaftStanding_type,
+    [10] = &RaftRemoved_type,     [KIND_EMPTY] = &RaftEmpty_type,
 };
 
 /* Every row begins with these: servers, which stand for disks, because a node may come back with another one. */
@@ -33,6 +33,7 @@ union message {
     struct RaftConfirmed confirmed;
     struct RaftStanding standing;
     struct RaftRemoved removed;
+    struct RaftEmpty empty;
 };
 
 /* ---- out ---- */
@@ -216,6 +217,12 @@ void raft_msg_removed(struct quorum *q, const struct voter *to)
     (void)give_node(q, to->node, to->server_id, &RaftRemoved_type,
                     &(union message){.removed = {.term = (int64_t)q->raft.current_term,
                                                  .configuration_index = (int64_t)q->voters_index}});
+}
+
+void raft_msg_empty(struct quorum *q, int32_t node, bool asks)
+{
+    (void)give_node(q, node, voter_server_first(node), &RaftEmpty_type,
+                    &(union message){.empty = {.asks = asks}});
 }
 
 /* ---- in ---- */
@@ -422,6 +429,10 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
         if (voter < 0)
             member_standing(q, (raft_term)in->standing.term);
         return true;
+    case KIND_EMPTY:
+        *ours = true;
+        found_heard(q, from->node, in->empty.asks);
+        return true;
     case 10:
         *ours = true;
         if (in->removed.configuration_index < 1)
@@ -450,7 +461,8 @@ bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct ra
          (raft_term)names.term <= q->raft.current_term + TERM_JUMP_MAX;
     if (ok) {
         m->server_id = (raft_id)names.from;
-        *ours = names.to != q->server_id || !member_speaks(q, node, names.from, &voter);
+        *ours = names.to != q->server_id || (q->founding && kind != KIND_EMPTY) ||
+                !member_speaks(q, node, names.from, &voter);
     }
     ok = ok && (*ours || read_message(q, voter, kind, &in, &a, m, ours));
     arena_drop(&a);

@@ -45,13 +45,6 @@ int voters_of_directory(const struct voters *voters, int32_t node, const struct 
                : -1;
 }
 
-bool voters_name(const struct voters *voters, int32_t node, const struct uuid *directory_id)
-{
-    int i = voters_of_node(voters, node);
-
-    return i >= 0 && uuid_eq(voters->v[i].directory_id, *directory_id);
-}
-
 int voters_voting(const struct voters *voters)
 {
     int n = 0;
@@ -123,6 +116,7 @@ void voters_batch(const struct batch_place *at, const struct voters *voters, str
         record.voters.v[i].role = (int8_t)from->role;
     }
     v[0] = control(CONTROL_KRAFT_VERSION, &KRaftVersionRecord_type, 0, &version, a);
+    record.awaited_node_id = voters->awaited - 1;
     v[1] = control(CONTROL_KRAFT_VOTERS, &VotersRecord_type, 0, &record, a);
     if (voters->index > 0)
         v[2] = place(voters, a);
@@ -229,7 +223,10 @@ enum err voters_read(const struct batch_content *c, struct arena *a, struct vote
         return err;
     if (r.version != 0 || r.voters.n > VOTERS_MAX)
         return E_UNSUPPORTED_VERSION;
+    if (r.awaited_node_id < -1 || r.awaited_node_id == INT32_MAX)
+        return E_MALFORMED;
     out->n = 0;
+    out->awaited = r.awaited_node_id + 1;
     for (int i = 0; i < r.voters.n && !err; i++)
         err = voter_read(&r.voters.v[i], out);
     if (err)

@@ -8,7 +8,8 @@
  *
  * Voter ids are raft's server ids, and a server stands for one directory, whose id is beside it: node.id + 1 for the
  * voters that a cluster begins with (raft has no server 0), one derived from the directory for those that are added. The
- * node of such a one, and that it doesn't vote yet, lie in tagged fields of ours.
+ * node of such a one, and that it doesn't vote yet, lie in tagged fields of ours, and so does the node of a fixed quorum that
+ * is between two directories (heal.c).
  * Loop: any. Memory: values. */
 #pragma once
 #include "metadata/batches.h"
@@ -28,6 +29,8 @@ struct voters {
     int n;
     int16_t kraft_version;
     struct voter v[VOTERS_MAX];
+    int32_t
+        awaited; /* node id + 1 of a fixed voter whose old directory was taken out, its new one not in yet; 0: none */
     /* Of a checkpoint: raft's index of the last entry that it holds, and of this configuration. 0: it doesn't say,
      * as those that a voter without raft wrote. */
     int64_t index;
@@ -41,8 +44,6 @@ int voters_of_server(const struct voters *voters, int32_t server_id);
 int voters_of_node(const struct voters *voters, int32_t node);
 /* This directory of this node, by its id where that is known. */
 int voters_of_directory(const struct voters *voters, int32_t node, const struct uuid *directory_id);
-/* … by its id alone: a disk that nobody has noted may be any, also the one before. */
-bool voters_name(const struct voters *voters, int32_t node, const struct uuid *directory_id);
 int voters_voting(const struct voters *voters);                    /* how many vote */
 bool voters_alone(const struct voters *voters, int32_t server_id); /* this one, and nobody else, does */
 

@@ -20,7 +20,7 @@ static void make_run(struct loop *loop, void *arg)
     CHECK_OK(dir_sync(n->io, "."));
 }
 
-void vworld_init(struct vworld *w, int voters, uint64_t seed)
+static void world_make(struct vworld *w, int voters, uint64_t seed)
 {
     struct quorum_settings s = {.dir = VOTERS_DIR,
                                 .election_ms = 400,
@@ -46,11 +46,38 @@ void vworld_init(struct vworld *w, int voters, uint64_t seed)
         n->settings.joins = i > voters;
         n->io = sim_node(w->sim, i);
         CHECK(sim_call(w->sim, n->io, LOOP_DISK, make_run, n));
-        if (i <= voters)
-            vworld_start(w, i);
-        else
-            vworld_crash(w, i, SIM_PROCESS);
+        vworld_crash(w, i, SIM_PROCESS);
     }
+}
+
+void vworld_init(struct vworld *w, int voters, uint64_t seed)
+{
+    world_make(w, voters, seed);
+    for (int i = 1; i <= voters; i++)
+        vworld_start(w, i);
+}
+
+void vworld_init_fixed(struct vworld *w, int voters, uint64_t seed)
+{
+    world_make(w, voters, seed);
+    for (int i = 1; i <= voters; i++) {
+        w->nodes[i].settings.fixed = true;
+        memset(w->nodes[i].settings.voter_directories, 0, sizeof(w->nodes[i].settings.voter_directories));
+    }
+}
+
+void vworld_new_disk(struct vworld *w, int i)
+{
+    CHECK(!up(&w->nodes[i]) && strcmp(w->nodes[i].settings.dir, VOTERS_DIR) == 0);
+    w->nodes[i].settings.dir = VOTERS_EMPTY;
+    w->nodes[i].settings.directory_id.b[5] = 55;
+}
+
+void vworld_old_disk(struct vworld *w, int i)
+{
+    CHECK(!up(&w->nodes[i]));
+    w->nodes[i].settings.dir = VOTERS_DIR;
+    w->nodes[i].settings.directory_id.b[5] = 0;
 }
 
 /* ---- the broker's part ---- */
@@ -235,6 +262,8 @@ void vworld_start(struct vworld *w, int i)
     if (up(n) && n->quorum)
         return;
     fresh.io = up(n) ? n->io : sim_node(w->sim, i);
+    fresh.life = ++w->lives;
+    memset(w->met[i], 0, sizeof(w->met[i]));
     *n = fresh;
     (void)!sim_call(w->sim, n->io, LOOP_DISK, start_run, n); /* a crash shows later */
 }
@@ -252,6 +281,37 @@ static void deliver_run(struct loop *loop, void *arg)
 
     if (d->node->quorum && !d->node->changed_role)
         (void)!quorum_deliver(d->node->quorum, d->letter->from, slice_of(d->letter->bytes, d->letter->len));
+}
+
+struct greeting {
+    struct vnode *to;
+    const struct vnode *from;
+};
+
+static void greet_run(struct loop *loop, void *arg)
+{
+    struct greeting *g = arg;
+
+    if (!g->to->changed_role)
+        quorum_hello(g->to->quorum, g->from->id, &g->from->settings.directory_id);
+}
+
+static bool connected(const struct vworld *w, const struct vnode *a, const struct vnode *b)
+{
+    return up(a) && up(b) && a->quorum && b->quorum && !w->cut[a->id] && !w->cut[b->id];
+}
+
+static void greetings_carry(struct vworld *w)
+{
+    for (int i = 1; i <= VWORLD_NODES; i++)
+        for (int k = 1; k <= VWORLD_NODES; k++) {
+            struct greeting g = {&w->nodes[i], &w->nodes[k]};
+
+            if (i == k || !connected(w, g.to, g.from) || w->met[i][k] == g.from->life)
+                continue;
+            w->met[i][k] = g.from->life;
+            (void)!sim_call(w->sim, g.to->io, LOOP_DISK, greet_run, &g);
+        }
 }
 
 static void letters_carry(struct vworld *w)
@@ -408,6 +468,8 @@ static bool letters(void *arg)
 static void carry_once(struct vworld *w)
 {
     (void)!sim_run(w->sim, letters, w, STEP_NS);
+    if (!w->mute)
+        greetings_carry(w);
     letters_carry(w);
     questions_carry(w);
     roles_carry(w);

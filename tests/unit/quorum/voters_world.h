@@ -1,5 +1,5 @@
-/* Several quorums in one simulator, voters and nodes that follow. What would go over the network is carried by hand: messages
- * when they come, a follower's question when there is something to tell. A node that is told to be something else is
+/* Several quorums in one simulator, voters and nodes that follow. What would go over the network is carried by hand: each says
+ * its directory to each other first (hello), messages when they come, a follower's question when there is something to tell. A node that is told to be something else is
  * stopped and started again, as a broker does it. */
 #pragma once
 #include "metadata/batches.h"
@@ -22,6 +22,7 @@ struct ventry {
 struct vnode {
     struct vworld *world;
     int id; /* of the simulator's node, and node.id */
+    int life;
     struct quorum_settings settings;
     /* one start */
     struct io *io; /* NULL: it is down */
@@ -49,15 +50,22 @@ struct vnode {
 
 struct vworld {
     struct sim *sim;
-    struct vnode nodes[VWORLD_NODES + 1]; /* from 1 on */
-    struct list queue;                    /* messages on their way */
-    bool cut[VWORLD_NODES + 1];           /* nothing comes or goes */
-    int attempted, promised;              /* topics */
-    bool refuses_restart;                 /* a node that is told to be something else isn't started again */
+    struct vnode nodes[VWORLD_NODES + 1];               /* from 1 on */
+    struct list queue;                                  /* messages on their way */
+    bool cut[VWORLD_NODES + 1];                         /* nothing comes or goes */
+    int lives, met[VWORLD_NODES + 1][VWORLD_NODES + 1]; /* whose life said hello to which node's */
+    bool mute;                                          /* nobody says hello */
+    int attempted, promised;                            /* topics */
+    bool refuses_restart; /* a node that is told to be something else isn't started again */
 };
 
 /* Nodes 1 … voters begin a log together; the others follow, when they are started. */
 void vworld_init(struct vworld *w, int voters, uint64_t seed);
+/* Nodes 1 … voters are fixed, and don't know each other's directories; nothing runs yet. */
+void vworld_init_fixed(struct vworld *w, int voters, uint64_t seed);
+/* A node that is down has another directory from now on, with nothing in it. Once for each node; vworld_old_disk: back. */
+void vworld_new_disk(struct vworld *w, int i);
+void vworld_old_disk(struct vworld *w, int i);
 void vworld_start(struct vworld *w, int i);
 void vworld_stop(struct vworld *w, int i);
 void vworld_crash(struct vworld *w, int i, enum sim_crash how);

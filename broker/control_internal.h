@@ -12,10 +12,19 @@
 #include "broker/link/raft_link.h"
 #include "broker/overseer.h"
 #include "broker/publish.h"
+#include "quorum/observer.h"
 
 struct flight {
     struct quorum_entry entry;
     struct control *control;
+};
+
+/* What is followed while this node has no quorum (control_afar.c). */
+struct afar {
+    struct follow *follow; /* NULL: nothing */
+    struct observer seen;
+    struct timer again;
+    int32_t told_leader, told_epoch;
 };
 
 struct control {
@@ -28,11 +37,17 @@ struct control {
     struct quorum *quorum; /* NULL: between two lives */
     struct quorum_settings quorum_settings;
     struct quorum_view view; /* of the life before, while there is none */
-    struct msg quorum_gone, follow_gone, link_gone;
+    struct quorum_mark mark;
+    struct msg quorum_gone, follow_gone, link_gone, afar_gone;
     int n_closing;        /* of these, what is on its way out */
     struct msg *unlinked; /* who waits until nothing is */
-    struct msg role;      /* this node is something else: the life ends and the next begins */
-    bool role_posted, role_due;
+    struct msg over;      /* the life ends: another role, or a disk that failed */
+    bool over_posted, over_due;
+    bool resting; /* before the next life */
+    int rest_s;
+    int64_t well_ns; /* since then the life is well */
+    struct timer rest;
+    struct afar afar;
     bool loaded; /* an image was told */
     struct uplink *uplink;
     struct overseer *overseer;
@@ -81,4 +96,11 @@ void control_unlead(
 void control_life_first(struct control *c);
 void control_life_end(struct control *c); /* for good: then `drained` runs */
 void control_role(struct control *c);     /* quorum_ops.role */
-void control_follow(struct control *c);   /* there is a struct follow from now on */
+/* Its files failed. false: that is no disk that may come back. */
+bool control_rest(struct control *c, enum err err);
+void control_well(struct control *c);   /* it has loaded */
+void control_follow(struct control *c); /* there is a struct follow from now on */
+
+/* ---- control_afar.c ---- */
+void afar_begin(struct control *c);
+void afar_end(struct control *c, struct msg *ended); /* it runs */

@@ -1,15 +1,26 @@
 /* The lives of this node's quorum. It is stopped and started again on the same directory while the node runs on:
  *
- *     RUNS ── ops.role ──► ENDS: the quorum, and what it follows by, are stopped ── all of it is gone ──► RUNS
+ *     RUNS ── ops.role ─────► ENDS: the quorum, and what it follows by, are stopped ── all of it is gone ──► RUNS
+ *      │                                                                                                      ▲
+ *      └── a file failed ──► ENDS ── all of it is gone ──► RESTS, 1 s, twice as long each time, at most 30 s ──┘
  *
  *  1. While there is no quorum this node doesn't lead, and whoever asks its controller is sent to the leader that was last
  *     heard of (link/uplink.h). Images stay published.
  *  2. What a life had begun is over before the next one begins: entries, reads, questions.
  *  3. No image is published that is older than one that was: a quorum tells `loaded` only when it has caught up with what a
- *     leader had committed, and never when it lacks what an earlier life has told (quorum_settings.told). */
+ *     leader had committed, and never when it lacks what an earlier life has told (quorum_settings.told).
+ *  4. A disk that fails ends the controller of this node and nothing else. While it rests the metadata is followed from afar,
+ *     in memory (control_afar.c), so that the broker hears what it has to do and where its session is kept. The next life
+ *     believes of the files what was synced (quorum_mark). At the first start, before anything was served, it is an error
+ *     like any other; what is damaged stops the node at any time.
+ *  5. Its messages to voters end with it, so another node leads as soon as one would after a crash. */
 #include "broker/control_internal.h"
 
-enum { HEARTBEATS = 8 }; /* of a leader, in the time after which silence begins an election */
+enum {
+    HEARTBEATS = 8, /* of a leader, in the time after which silence begins an election */
+    REST_MAX_S = 30,
+    WELL_S = 60 /* after that long the next rest is a first one again */
+};
 
 /* ---- the other voters ---- */
 
@@ -80,13 +91,23 @@ void control_follow(struct control *c)
 {
     const struct follow_ops ops = {.fetched = on_fetched, .piece = on_piece, .arg = c};
 
-    if (!c->follow)
+    if (!c->follow && follow_may(c->node))
         c->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
 }
 
 /* ---- what is on its way out ---- */
 
 static void life_begin(struct control *c);
+
+static void life_next(struct control *c)
+{
+    if (c->ending || c->quorum || c->n_closing > 0)
+        return;
+    if (c->resting)
+        afar_begin(c);
+    else
+        life_begin(c);
+}
 
 static void closed(struct control *c)
 {
@@ -100,8 +121,8 @@ static void closed(struct control *c)
         loop_post(c->loop, unlinked);
     if (c->stopped)
         loop_post(c->loop, &c->drained);
-    else if (!c->ending && !c->quorum)
-        life_begin(c);
+    else
+        life_next(c);
 }
 
 static void quorum_gone(struct msg *msg)
@@ -112,6 +133,11 @@ static void quorum_gone(struct msg *msg)
 static void follow_gone(struct msg *msg)
 {
     closed(container_of(msg, struct control, follow_gone));
+}
+
+static void afar_gone(struct msg *msg)
+{
+    closed(container_of(msg, struct control, afar_gone));
 }
 
 static void link_gone(struct msg *msg)
@@ -126,6 +152,14 @@ static void follow_end(struct control *c)
     c->n_closing++;
     follow_stop(c->follow, &c->follow_gone);
     c->follow = NULL;
+}
+
+static void from_afar_no_more(struct control *c)
+{
+    if (!c->afar.follow)
+        return;
+    c->n_closing++;
+    afar_end(c, &c->afar_gone);
 }
 
 static void quorum_end(struct control *c)
@@ -144,6 +178,8 @@ void control_unlink(struct control *c, struct msg *unlinked)
         raft_link_stop(l, &c->link_gone);
     }
     follow_end(c);
+    from_afar_no_more(c);
+    timer_stop(&c->rest);
     if (c->n_closing > 0)
         c->unlinked = unlinked;
     else
@@ -172,9 +208,9 @@ static void life_begin(struct control *c)
 }
 
 /* The next one begins when nothing of this one is left. */
-static void life_over(struct control *c)
+static void life_end(struct control *c)
 {
-    c->role_due = false;
+    c->over_due = false;
     control_unlead(c);
     followers_close(c->node->followers);
     c->view = quorum_view(c->quorum);
@@ -183,22 +219,69 @@ static void life_over(struct control *c)
     follow_end(c);
 }
 
-static void role_run(struct msg *msg)
+static void over_run(struct msg *msg)
 {
-    struct control *c = container_of(msg, struct control, role);
+    struct control *c = container_of(msg, struct control, over);
 
-    c->role_posted = false;
-    if (c->role_due && c->quorum && !c->ending)
-        life_over(c);
+    c->over_posted = false;
+    if (c->over_due && c->quorum && !c->ending)
+        life_end(c);
 }
 
 /* Not inside the quorum's callback. */
 void control_role(struct control *c)
 {
-    c->role_due = true;
-    if (!c->role_posted)
-        loop_post(c->loop, &c->role);
-    c->role_posted = true;
+    c->over_due = true;
+    if (!c->over_posted)
+        loop_post(c->loop, &c->over);
+    c->over_posted = true;
+}
+
+/* ---- a disk that failed ---- */
+
+static bool may_come_back(enum err err)
+{
+    return err == E_IO || err == E_FULL || err == E_KAFKA_STORAGE_ERROR || err == E_NOENT ||
+           err == E_ACCESS || err == E_BUSY || err == E_EOF;
+}
+
+static void rest_over(struct timer *timer)
+{
+    struct control *c = container_of(timer, struct control, rest);
+
+    c->resting = false;
+    life_next(c);
+}
+
+bool control_rest(struct control *c, enum err err)
+{
+    int64_t now = loop_now(c->loop);
+    bool first = c->rest_s == 0 || c->well_ns > 0;
+
+    if (!c->loaded || !may_come_back(err))
+        return false;
+    if (c->rest_s == 0 || (c->well_ns > 0 && now - c->well_ns > WELL_S * INT64_C(1000000000)))
+        c->rest_s = 1;
+    else
+        c->rest_s = 2 * c->rest_s < REST_MAX_S ? 2 * c->rest_s : REST_MAX_S;
+    if (first)
+        TRACE(c->node->io, control_rests, c->rest_s);
+    else
+        TRACE(c->node->io, control_rests_still, c->rest_s);
+    c->well_ns = 0;
+    c->resting = true;
+    timer_set(c->loop, &c->rest, now + c->rest_s * INT64_C(1000000000));
+    control_role(c);
+    return true;
+}
+
+void control_well(struct control *c)
+{
+    if (c->rest_s > 0 && c->well_ns == 0) {
+        c->well_ns = loop_now(c->loop);
+        TRACE(c->node->io, control_back, (long long)quorum_view(c->quorum).committed);
+    }
+    from_afar_no_more(c);
 }
 
 void control_life_first(struct control *c)
@@ -221,10 +304,13 @@ void control_life_first(struct control *c)
         .segment_ms = config_int(cfg, C_metadata_log_segment_ms),
         .retention_bytes = config_int(cfg, C_metadata_max_retention_bytes),
         .retention_ms = config_int(cfg, C_metadata_max_retention_ms),
+        .mark = &c->mark,
     };
     for (int i = 0; i < n; i++)
         s->voters[s->n_voters++] = voters[i].id;
-    c->role.run = role_run;
+    c->over.run = over_run;
+    c->rest.fire = rest_over;
+    c->afar_gone.run = afar_gone;
     c->quorum_gone.run = quorum_gone;
     c->follow_gone.run = follow_gone;
     c->link_gone.run = link_gone;

@@ -54,6 +54,7 @@ static void on_loaded(void *arg, struct image *image)
 
     if (c->loaded) {
         ASSERT(image->offset >= ctl_tip(c->ctl)->offset);
+        control_well(c);
         on_installed(c, image);
         return;
     }
@@ -168,9 +169,12 @@ static void on_failed(void *arg, enum err err, const char *what)
 {
     struct control *c = arg;
 
+    if (!c->quorum) /* its life is over, and the next one cuts what wasn't written */
+        return;
     followers_look(c->node->followers);
     control_unlead(c);
-    if (err != E_FULL || !c->ending) /* a stop is no failure for having cut short what waited for room */
+    if (c->ending ? err != E_FULL
+                  : !control_rest(c, err)) /* a stop is no failure for cutting short what waited for room */
         c->ops.failed(c->ops.arg, err, what);
 }
 

@@ -17,6 +17,8 @@
 struct log_dir {
     char *path;
     bool offline;          /* sticky: everything in it answers E_KAFKA_STORAGE_ERROR */
+    enum err why;          /* … because of this, */
+    const char *doing;     /* while doing this */
     bool full;             /* named state: produce gets E_FULL until space is back */
     int64_t full_retry_ms; /* wall clock: until then nothing is tried */
     int64_t room;          /* bytes that may be appended … */

@@ -60,7 +60,9 @@ void log_dir_fail(struct log_env *env, struct log_dir *dir, enum err why, const 
     if (dir->offline)
         return;
     dir->offline = true;
-    if (why != E_KAFKA_STORAGE_ERROR)
+    dir->why = why;
+    dir->doing = what;
+    if (why != E_KAFKA_STORAGE_ERROR && !env->config.silent)
         TRACE(env->io, log_dir_failed, dir->path, err_text(why), what);
     if (env->config.failed)
         env->config.failed(env->config.arg, dir);

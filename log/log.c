@@ -223,6 +223,7 @@ enum err log_open(struct log_env *env, struct log_dir *dir, const char *name, co
     log->topic_id = *topic_id;
     log->checkpointed = from->recovery_point;
     log->promised = from->promised;
+    log->scan_end = from->doubted ? from->synced : INT64_MAX;
     list_add(&env->logs, &log->link);
     epochs_init(&log->epochs, env->heap);
     producers_init(&log->producers, env->heap, env->seed);

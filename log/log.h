@@ -23,6 +23,7 @@ struct log_env_config {
     int files_max;       /* open descriptors kept; at least 3 */
     int index_pages_max; /* cached index pages of 4 KB */
     int64_t producer_expiration_ms;
+    bool silent;       /* the owner says it when a directory fails: log_dir.why, log_dir.doing */
     int64_t keep_free; /* bytes of a disk that appends leave to others: E_FULL; 0: to nobody */
     /* A directory met an error that sticks; called once a directory, never twice. May be NULL. */
     void (*failed)(void *arg, struct log_dir *dir);
@@ -77,6 +78,10 @@ struct log_start {
     int64_t recovery_point; /* from the checkpoint; 0: unknown */
     int64_t start;          /* log start offset from its checkpoint; -1: the first segment's */
     bool promised;          /* nothing but a torn write may be cut: what was synced is counted on elsewhere */
+    /* This process had the log open before, and a sync failed: what lies behind `synced`, the end of what had been synced
+     * then, is cut unread. The page cache may show bytes there that no later sync would write. */
+    bool doubted;
+    int64_t synced;
     struct log_dir_past past;
 };
 /* Loads the log at dir->path/name, or makes an empty one, which costs no directory until its first append.

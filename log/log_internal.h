@@ -71,6 +71,7 @@ struct log {
     uint32_t cuts;     /* truncations and restarts so far: a cleaning that began before one ends */
     bool made;         /* the directory is there */
     bool promised;     /* log_start's */
+    int64_t scan_end;  /* nothing from there on is believed */
     bool names_loose;  /* names in it aren't durable yet */
     bool parent_loose; /* its own name isn't */
     bool id_loose;     /* partition.metadata isn't durable yet … */

@@ -4,6 +4,8 @@
  *     same boot     the page cache outlived the process: scanned from the last index row, or from the
  *                   recovery point if that is earlier
  *     power cut     scanned from the recovery point: what lies before it, indexes included, was synced
+ *     a sync failed and this process goes on: scanned up to where the last one that hadn't ended; what is behind that is cut,
+ *                   whatever it says (log_start.doubted)
  *
  * Scanning checks every batch: whole, its CRC, offsets that rise. The first one that isn't right ends the
  * log; what is behind it, later segments too, was never promised. Index rows from the scan's begin on are
@@ -100,7 +102,8 @@ static void epoch_met(struct log *log, const struct batch_view *v)
 
 static bool batch_fits(const struct segment *s, const struct batch_view *v, int64_t next)
 {
-    return v->base_offset >= next && v->last_offset - s->base <= INT32_MAX && batch_crc_ok(v);
+    return v->base_offset >= next && v->last_offset < s->log->scan_end &&
+           v->last_offset - s->base <= INT32_MAX && batch_crc_ok(v);
 }
 
 /* Walks `s` from `at`; *good is where the last right batch ends, *next the offset behind it. */
@@ -189,7 +192,7 @@ static enum err scan_one(struct segment *s, int64_t from, int64_t *next, bool *w
         err = segment_scan(s, at, &good, next);
     if (!err) {
         *whole = good == s->size;
-        err = s->log->promised && !*whole ? tail_check(s, good, *next) : E_OK;
+        err = s->log->promised && !*whole && *next < s->log->scan_end ? tail_check(s, good, *next) : E_OK;
     }
     if (!err) {
         err = tail_cut(s, good, *next);
@@ -236,7 +239,8 @@ static enum err scan(struct log *log, int64_t from)
 
         /* A hole: the names between were lost with the power. Compaction leaves holes on purpose. */
         if (s->base < next ||
-            (s->base > next && s != first && s->base > from && !log->config->cleanup_compact))
+            (s->base > next && s != first && s->base > from && !log->config->cleanup_compact) ||
+            (s->base >= log->scan_end && i > 0))
             break;
         next = s->base;
         err = scan_one(s, from, &next, &whole);

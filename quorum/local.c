@@ -61,7 +61,7 @@ static void tell_failure(struct local *q)
     if (!q->disk.err || q->told)
         return;
     q->told = true;
-    TRACE(q->io, quorum_failed, q->disk.what, err_text(q->disk.err));
+    TRACE(q->io, quorum_failed, q->disk.settings->dir, q->disk.what, err_text(q->disk.why));
     loop_post(q->control, &q->fail);
 }
 

@@ -22,21 +22,35 @@ enum { FILES_MAX = 8, INDEX_PAGES_MAX = 8, CKPT_KEPT = 2, FIRST_EPOCH = 1 };
 
 enum err local_disk_failed(struct local_disk *d, enum err err, const char *what)
 {
-    if (err && !d->err) {
-        d->err = err;
-        d->what = what;
+    if (!err || d->err)
+        return d->err;
+    d->err = d->why = err;
+    d->what = what;
+    if (err == E_KAFKA_STORAGE_ERROR && d->env) {
+        const struct log_dir *dir = log_env_dir(d->env, d->settings->dir);
+
+        if (dir->offline)
+            d->why = dir->why;
     }
     return d->err;
+}
+
+static bool opened_before(const struct local_disk *d)
+{
+    return d->settings->mark && d->settings->mark->known;
 }
 
 void local_disk_init(struct local_disk *d, struct io *io, const struct quorum_settings *settings)
 {
     struct log_env_config env = {.io = io,
+                                 .silent = true,
                                  .files_max = FILES_MAX,
                                  .index_pages_max = INDEX_PAGES_MAX,
                                  .producer_expiration_ms = INT64_MAX};
 
     *d = (struct local_disk){.io = io, .settings = settings, .snapshot = -1};
+    if (opened_before(d))
+        d->synced = settings->mark->end;
     d->path = path_join(io_heap(io), settings->dir, LOG_NAME);
     d->codecs = codec_cache_new(io_heap(io));
     env.codecs = d->codecs;
@@ -127,7 +141,12 @@ static enum err open_log(struct local_disk *d)
 {
     static const struct uuid topic_id = {.b[15] = 1}; /* Kafka's for the metadata topic */
     struct log_start from = {
-        .recovery_point = d->snapshot < 0 ? 0 : d->snapshot, .start = -1, .promised = true};
+        .recovery_point = d->snapshot < 0 ? 0 : d->snapshot,
+        .start = -1,
+        .promised = true,
+        .doubted = opened_before(d),
+        .synced = d->synced,
+    };
     enum err err = log_open(d->env, log_env_dir(d->env, d->settings->dir), LOG_NAME, &topic_id, &d->config,
                             &from, &d->log);
 
@@ -135,7 +154,14 @@ static enum err open_log(struct local_disk *d)
         err = log_restart_at(d->log, from.recovery_point, io_wall_ms(d->io));
     if (!err && log_start(d->log) > from.recovery_point)
         err = E_OFFSET_OUT_OF_RANGE;
-    return err ? err : log_sync(&d->log, 1, LOG_SYNC_DATA); /* a snapshot syncs the indexes below it */
+    if (!err)
+        err = log_sync(&d->log, 1, LOG_SYNC_DATA); /* a snapshot syncs the indexes below it */
+    if (!err && log_end(d->log) < d->synced)
+        return local_disk_failed(d, E_KAFKA_STORAGE_ERROR,
+                                 "looking for the end of the metadata log, which was synced");
+    if (!err)
+        d->synced = log_end(d->log);
+    return err;
 }
 
 /* ---- our own batches ---- */
@@ -237,14 +263,38 @@ static enum err lead(struct local_disk *d, const struct quorum_state *before, in
                              "writing the barrier");
 }
 
-static enum err load_steps(struct local_disk *d, const struct voters *first, struct image **image,
-                           struct quorum_state *state)
+/* The file that was read is the one that this process wrote last, or one that it tried to write after that. */
+static bool state_agrees(const struct quorum_state *state, const struct quorum_mark *m)
+{
+    return state->removed_index >= m->removed_index &&
+           (state->leader_epoch > m->epoch ||
+            (state->leader_epoch == m->epoch && (m->voted_id < 0 || state->voted_id == m->voted_id)));
+}
+
+/* Its name may not be on disk yet, if a process was killed or a sync failed after the file was replaced: a vote that is given
+ * again, because it is found here, must be. */
+static enum err state_load(struct local_disk *d, struct quorum_state *state, bool *there)
 {
     enum err err = quorum_state_read(d->io, d->path, state);
 
+    *there = err == E_OK;
     if (err && err != E_NOENT)
         return local_disk_failed(d, err, "reading quorum-state");
-    if ((err && local_disk_failed(d, make_directory(d), "making the metadata log's directory")) ||
+    if (opened_before(d) && !state_agrees(state, d->settings->mark))
+        return local_disk_failed(d, E_KAFKA_STORAGE_ERROR, "looking for quorum-state, which was written");
+    if (!*there && !opened_before(d))
+        return local_disk_failed(d, make_directory(d), "making the metadata log's directory");
+    if (*there && opened_before(d))
+        return local_disk_failed(d, quorum_state_write(d->io, d->path, state), "writing quorum-state");
+    return local_disk_failed(d, dir_sync(d->io, d->path), "syncing the metadata log's directory");
+}
+
+static enum err load_steps(struct local_disk *d, const struct voters *first, struct image **image,
+                           struct quorum_state *state)
+{
+    bool there;
+
+    if (state_load(d, state, &there) ||
         local_disk_failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight),
                           "looking at the reserve") ||
         local_disk_failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
@@ -252,7 +302,7 @@ static enum err load_steps(struct local_disk *d, const struct voters *first, str
         return d->err;
     if (log_end(d->log) > 0)
         return E_OK;
-    if (!err)
+    if (there)
         return local_disk_failed(d, E_CORRUPT_MESSAGE,
                                  "looking for the metadata log that quorum-state speaks of");
     return first->n > 0 ? local_disk_found(d, first) : E_OK;
@@ -344,14 +394,17 @@ void local_disk_give_up(struct local_disk *d)
 
 enum err local_disk_sync(struct local_disk *d)
 {
-    return d->err ? d->err
-                  : local_disk_failed(d, log_sync(&d->log, 1, LOG_SYNC_DATA), "syncing the metadata log");
+    if (!d->err && !local_disk_failed(d, log_sync(&d->log, 1, LOG_SYNC_DATA), "syncing the metadata log"))
+        d->synced = log_end(d->log);
+    return d->err;
 }
 
 enum err local_disk_cut(struct local_disk *d, int64_t offset)
 {
     if (d->err || offset >= log_end(d->log))
         return d->err;
+    if (offset < d->synced) /* also if it fails: what goes is never asked for again */
+        d->synced = offset;
     return local_disk_failed(d, log_truncate(d->log, offset), "cutting the metadata log");
 }
 
@@ -361,6 +414,7 @@ enum err local_disk_restart(struct local_disk *d, struct ckpt_id id)
         return d->err;
     d->snapshot = id.offset;
     d->snapshot_epoch = id.epoch;
+    d->synced = id.offset; /* by the checkpoint, also if it fails */
     return local_disk_failed(d, log_restart_at(d->log, id.offset, io_wall_ms(d->io)),
                              "beginning the metadata log behind the leader's snapshot");
 }
@@ -431,8 +485,13 @@ enum err local_disk_close(struct local_disk *d)
     local_disk_snapshot_end(d);
     if (d->log && d->err)
         log_abandon(d->log);
-    else if (d->log)
+    else if (d->log) {
+        int64_t end = log_end(d->log);
+
         err = local_disk_failed(d, log_close(d->log), "closing the metadata log");
+        if (!err)
+            d->synced = end;
+    }
     d->log = NULL;
     ASSERT(!d->grave.first);
     log_env_drop(d->env);

@@ -2,6 +2,8 @@
  * Loop:   one DISK loop for all of it.
  * Memory: the image that opening builds is handed over with its one reference; until then everything about
  *         it, graves included, is this loop's alone, and nothing of it stays here.
+ * Again:  settings->mark: opened before by this process. What it had synced must be there (else E_KAFKA_STORAGE_ERROR, as of a
+ *         disk that isn't back yet), what it hadn't is cut, and quorum-state is written anew before it is believed.
  * Always: once `err` is set it stays, and every call answers it without touching the disk. */
 #pragma once
 #include "log/log.h"
@@ -23,11 +25,13 @@ struct local_disk {
     int32_t epoch;    /* in which this start leads */
     int64_t snapshot; /* offset of the newest; -1: none */
     int32_t snapshot_epoch;
+    int64_t synced;   /* the end of what is surely on disk, also after a failure */
     int64_t replayed; /* bytes of the log that it doesn't hold, found at the start */
     struct ckpt_writer writer;
     bool writing;
     bool tight;       /* the reserve was given up: only what frees room should come */
     enum err err;     /* the first one */
+    enum err why;     /* what the disk said, where `err` only says that it failed */
     const char *what; /* was being done then */
 };
 

@@ -40,6 +40,8 @@ void quorum_tell_loaded(struct quorum *q)
     q->draft = false;
     q->image = NULL;
     q->loaded = true;
+    if (q->settings.mark)
+        q->settings.mark->failed = false;
     q->ops.loaded(q->ops.arg, image);
 }
 
@@ -117,6 +119,18 @@ static void rest(struct quorum *q)
         raft_rest(q);
 }
 
+static void fail_say(struct quorum *q)
+{
+    struct quorum_mark *m = q->settings.mark;
+
+    if (m && m->failed)
+        TRACE(q->io, quorum_fails_still, q->settings.dir, q->disk.what, err_text(q->disk.why));
+    else
+        TRACE(q->io, quorum_failed, q->settings.dir, q->disk.what, err_text(q->disk.why));
+    if (m)
+        m->failed = true;
+}
+
 void quorum_fail(struct quorum *q)
 {
     if (q->view.failed)
@@ -128,6 +142,7 @@ void quorum_fail(struct quorum *q)
         rest(q);
     q->told_self = false;
     quorum_confirms_end(q, E_NOT_CONTROLLER);
+    fail_say(q);
     q->ops.failed(q->ops.arg, q->disk.err, q->disk.what);
     quorum_drained(q);
 }
@@ -159,6 +174,7 @@ static void opened_run(struct msg *msg)
     q->draft = false;
     q->image = q->opened_image;
     q->opened_image = NULL;
+    q->was_open = true;
     if (q->stopped) {
         quorum_drained(q);
         return;
@@ -349,6 +365,19 @@ void quorum_dead(struct quorum *q, int32_t node)
 
 /* ---- the end ---- */
 
+static void mark_keep(const struct quorum *q)
+{
+    struct quorum_mark *m = q->settings.mark;
+
+    if (!m || !q->was_open)
+        return;
+    m->known = true;
+    m->end = q->disk.synced;
+    m->epoch = q->state.leader_epoch;
+    m->voted_id = q->state.voted_id;
+    m->removed_index = q->state.removed_index;
+}
+
 /* Everything is home. */
 static void gone_run(struct msg *msg)
 {
@@ -357,6 +386,7 @@ static void gone_run(struct msg *msg)
     struct loop *control = q->control;
 
     ASSERT(!q->held && !q->first && !q->install && list_empty(&q->flights) && list_empty(&q->sent));
+    mark_keep(q);
     replay_drop(q);
     if (q->image)
         image_unref(q->image, q->grave);

@@ -10,7 +10,9 @@
  * Order:  entries become durable and are told in the order submitted; many share one flush. Callbacks never
  *         run inside a call.
  * Ends:   a file that fails stops the quorum: `failed` says so once, later and pending entries end with that
- *         error. What was told as committed stays so.
+ *         error. What was told as committed stays so. The process may start the quorum again on the same files, with the same
+ *         quorum_mark: what was synced must be there, what wasn't is cut, for of that nothing was told to anybody: no entry
+ *         was acknowledged, no vote given.
  * Full:   a reserve is given up for entries, and `room` says so. When that is used up too, entries wait, in order, until
  *         the disk has room again; a snapshot is put off. At the start, before `leader`, and after quorum_end_waits()
  *         a disk without any room fails like any other error. */
@@ -33,6 +35,17 @@ struct quorum_entry {
 
 enum { QUORUM_VOTERS_MAX = 7 };
 
+/* What one quorum of a process knew of its files when it ended, for the next one on the same directory. Zeroed at first, and
+ * kept by the caller; lent to each. What the files say is believed only as far as it agrees: a disk that comes back with
+ * less than was synced, or another one in its place, is no reason to vote again. */
+struct quorum_mark {
+    bool known;
+    int64_t end; /* of what was synced of the log */
+    int32_t epoch, voted_id;
+    int64_t removed_index;
+    bool failed; /* one has failed and none was well since: the log says the next failure more quietly */
+};
+
 struct quorum_settings {
     const char *dir; /* metadata.log.dir; exists */
     int32_t node_id;
@@ -51,7 +64,8 @@ struct quorum_settings {
     int32_t heartbeat_ms; /* and how often it speaks */
     /* An earlier life of this process has told the image of this offset: `loaded` waits for what comes behind it. 0: none */
     int64_t told;
-    int64_t snapshot_bytes; /* metadata.log.max.record.bytes.between.snapshots */
+    struct quorum_mark *mark; /* NULL: this quorum is the only one of its process */
+    int64_t snapshot_bytes;   /* metadata.log.max.record.bytes.between.snapshots */
     /* Kept in memory behind a snapshot, for voters that lag less than that; 0: some thousands. */
     int32_t trailing_entries;
     int64_t snapshot_ms;   /* metadata.log.max.snapshot.interval.ms; 0: never by time */

@@ -78,7 +78,6 @@ static void tell_failure(struct quorum *q)
     if (!q->disk.err || q->told)
         return;
     q->told = true;
-    TRACE(q->io, quorum_failed, q->disk.what, err_text(q->disk.err));
     loop_post(q->control, &q->fail);
 }
 
@@ -494,8 +493,12 @@ static void leave(struct quorum *q)
 
     now.removed_index = (int64_t)q->removed_by;
     now.founder = false;
-    if (!local_disk_cut(&q->disk, q->removed_at) && quorum_state_write(q->io, q->disk.path, &now))
+    if (local_disk_cut(&q->disk, q->removed_at))
+        return;
+    if (quorum_state_write(q->io, q->disk.path, &now))
         (void)!local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");
+    else
+        q->state = now;
 }
 
 static void stop_run(struct msg *msg)

@@ -228,6 +228,7 @@ struct quorum {
     /* the end */
     struct msg *stopped;
     bool stopping;
+    bool was_open;    /* the files, in this start */
     bool waits_ended; /* `end_waits` is posted */
     int refusals;     /* entries on their way back */
     struct msg leave, gone;

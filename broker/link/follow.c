@@ -105,6 +105,17 @@ static void sources_of_config(struct follow *f)
         source_add(f, -2 - i, servers.v[i]);
 }
 
+bool follow_may(const struct node *node)
+{
+    int n;
+    const struct config_voter *v = config_voters(node->config, &n);
+
+    for (int i = 0; i < n; i++)
+        if (v[i].id != node->id)
+            return true;
+    return n == 0 && config_list(node->config, C_controller_quorum_bootstrap_servers).n > 0;
+}
+
 static struct client *client_of(struct follow *f, const struct source *s, struct client **client, int64_t ms)
 {
     if (!*client) {

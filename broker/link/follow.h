@@ -23,6 +23,8 @@ struct follow_ops {
     void *arg;
 };
 
+/* Does this node's configuration name anybody else who might be asked? Only then: */
+bool follow_may(const struct node *node);
 /* net[0] is there. */
 struct follow *follow_start(struct node *node, struct loop *control, const struct uuid *directory_id,
                             const struct follow_ops *ops);

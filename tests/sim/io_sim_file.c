@@ -7,6 +7,7 @@ struct file {
     struct list link;
     struct io *io;
     struct inode *ino;
+    char *path; /* as it was opened */
     int refs;
     bool writable;
     bool lock;
@@ -77,6 +78,22 @@ static struct fate call_begin(struct io *io, const char *what, enum cost cost, b
     return fate;
 }
 
+static bool is_broken(struct io *io, const char *path)
+{
+    const char *broken = host_of(io)->broken;
+
+    return broken && strncmp(path, broken, strlen(broken)) == 0;
+}
+
+static struct fate call_on(struct io *io, const char *path, const char *what, enum cost cost)
+{
+    struct fate fate = call_begin(io, what, cost, true);
+
+    if (!fate.crash && is_broken(io, path))
+        fate.err = E_IO;
+    return fate;
+}
+
 /* After the effect, or as much of it as a crash allowed. */
 static enum err call_end(struct io *io, struct fate fate, enum err err)
 {
@@ -89,11 +106,12 @@ static enum err call_end(struct io *io, struct fate fate, enum err err)
 
 /* ---- handles ---- */
 
-static struct file *handle_new(struct io *io, struct inode *ino, bool writable)
+static struct file *handle_new(struct io *io, const char *path, struct inode *ino, bool writable)
 {
     struct file *f = heap_alloc(io->heap, sizeof(*f));
 
     *f = (struct file){.io = io, .ino = ino, .refs = 1, .writable = writable};
+    f->path = heap_str(io->heap, SLICE(path));
     list_add(&io->files, &f->link);
     inode_open(ino);
     return f;
@@ -126,6 +144,7 @@ void file_unref(struct file *f)
     if (--f->refs > 0)
         return;
     handle_close(f);
+    heap_free(f->io->heap, f->path);
     heap_free(f->io->heap, f);
 }
 
@@ -143,7 +162,7 @@ static enum err open_ino(struct io *io, const char *path, int how, struct inode 
 
 enum err file_open(struct io *io, const char *path, int how, struct file **out)
 {
-    struct fate fate = call_begin(io, "open", COST_FILE, true);
+    struct fate fate = call_on(io, path, "open", COST_FILE);
     struct inode *ino;
     enum err err = fate.err;
 
@@ -153,13 +172,13 @@ enum err file_open(struct io *io, const char *path, int how, struct file **out)
     err = call_end(io, fate, err);
     if (err)
         return err;
-    *out = handle_new(io, ino, (how & FILE_WRITE) != 0);
+    *out = handle_new(io, path, ino, (how & FILE_WRITE) != 0);
     return E_OK;
 }
 
 enum err path_lock(struct io *io, const char *path, struct file **out)
 {
-    struct fate fate = call_begin(io, "lock", COST_FILE, true);
+    struct fate fate = call_on(io, path, "lock", COST_FILE);
     struct inode *ino;
     enum err err = fate.err;
 
@@ -170,7 +189,7 @@ enum err path_lock(struct io *io, const char *path, struct file **out)
     err = call_end(io, fate, err);
     if (err)
         return err;
-    *out = handle_new(io, ino, true);
+    *out = handle_new(io, path, ino, true);
     (*out)->lock = true;
     inode_lock(ino, true);
     return E_OK;
@@ -195,7 +214,7 @@ static bool is_warm(const struct file *f, int64_t at, size_t len)
 enum err file_read(struct file *f, int64_t at, void *to, size_t len, size_t *got)
 {
     ASSERT(f->refs > 0 && at >= 0);
-    struct fate fate = call_begin(f->io, "read", is_warm(f, at, len) ? COST_FILE : COST_DISK, true);
+    struct fate fate = call_on(f->io, f->path, "read", is_warm(f, at, len) ? COST_FILE : COST_DISK);
 
     *got = 0;
     if (fate.err == E_OK) {
@@ -232,7 +251,7 @@ static bool write_some(struct file *f, int64_t at, const struct slice *v, int n,
 enum err file_write(struct file *f, int64_t at, const struct slice *v, int n)
 {
     ASSERT(f->refs > 0 && f->writable && at >= 0 && n >= 0);
-    struct fate fate = call_begin(f->io, "write", COST_FILE, true);
+    struct fate fate = call_on(f->io, f->path, "write", COST_FILE);
     size_t len = total(v, n);
 
     if (fate.crash || fate.err) /* after an error, unknown */
@@ -248,7 +267,7 @@ enum err file_write(struct file *f, int64_t at, const struct slice *v, int n)
 enum err file_resize(struct file *f, int64_t size)
 {
     ASSERT(f->refs > 0 && f->writable && size >= 0);
-    struct fate fate = call_begin(f->io, "resize", COST_FILE, true);
+    struct fate fate = call_on(f->io, f->path, "resize", COST_FILE);
 
     if (inode_failed(f->ino) && !fate.err)
         fate.err = E_IO;
@@ -260,7 +279,7 @@ enum err file_resize(struct file *f, int64_t size)
 enum err file_warm(struct file *f, int64_t at, size_t len)
 {
     ASSERT(f->refs > 0 && at >= 0);
-    struct fate fate = call_begin(f->io, "warm", is_warm(f, at, len) ? COST_FILE : COST_DISK, true);
+    struct fate fate = call_on(f->io, f->path, "warm", is_warm(f, at, len) ? COST_FILE : COST_DISK);
 
     if (!fate.err)
         inode_page_set(f->ino, at, len, PAGE_WARM);
@@ -291,6 +310,9 @@ enum err file_sync(struct file *const *v, int n)
         marks[i] = inode_mark(v[i]->ino);
     }
     struct fate fate = call_begin(io, "sync", COST_DISK, true);
+    for (int i = 0; i < n; i++)
+        if (!fate.crash && is_broken(io, v[i]->path))
+            fate.err = E_IO;
     int some = fate.half ? (int)sim_below(io->s, (uint64_t)n + 1) : n;
     for (int i = 0; i < some; i++) {
         if (inode_failed(v[i]->ino))
@@ -341,7 +363,7 @@ struct name {
 
 enum err dir_list(struct io *io, const char *path, dir_cb each, void *arg)
 {
-    struct fate fate = call_begin(io, "list", COST_FILE, true);
+    struct fate fate = call_on(io, path, "list", COST_FILE);
     struct inode *dir = disk_find(disk_of(io), path), *ino;
     enum err err = fate.err;
     struct name *v;
@@ -368,7 +390,7 @@ enum err dir_list(struct io *io, const char *path, dir_cb each, void *arg)
 
 enum err dir_make(struct io *io, const char *path)
 {
-    struct fate fate = call_begin(io, "mkdir", COST_FILE, true);
+    struct fate fate = call_on(io, path, "mkdir", COST_FILE);
     struct inode *ino;
 
     if (!fate.err)
@@ -378,7 +400,7 @@ enum err dir_make(struct io *io, const char *path)
 
 enum err dir_sync(struct io *io, const char *path)
 {
-    struct fate fate = call_begin(io, "dirsync", COST_DISK, true);
+    struct fate fate = call_on(io, path, "dirsync", COST_DISK);
     struct inode *dir = disk_find(disk_of(io), path);
 
     if (!fate.err && !dir)
@@ -390,7 +412,7 @@ enum err dir_sync(struct io *io, const char *path)
 
 enum err path_move(struct io *io, const char *from, const char *to)
 {
-    struct fate fate = call_begin(io, "move", COST_FILE, true);
+    struct fate fate = call_on(io, from, "move", COST_FILE);
 
     if (!fate.err)
         fate.err = disk_move(disk_of(io), from, to);
@@ -400,7 +422,7 @@ enum err path_move(struct io *io, const char *from, const char *to)
 /* A crash or an error in the middle of it leaves some of the tree. */
 enum err path_remove(struct io *io, const char *path)
 {
-    struct fate fate = call_begin(io, "remove", COST_FILE, true);
+    struct fate fate = call_on(io, path, "remove", COST_FILE);
     int64_t names = disk_names(disk_of(io), path);
     enum err err;
 
@@ -412,7 +434,7 @@ enum err path_remove(struct io *io, const char *path)
 
 enum err path_space(struct io *io, const char *path, int64_t *bytes_free, int64_t *bytes)
 {
-    struct fate fate = call_begin(io, "space", COST_FILE, true);
+    struct fate fate = call_on(io, path, "space", COST_FILE);
 
     if (!fate.err && !disk_find(disk_of(io), path))
         fate.err = E_NOENT;

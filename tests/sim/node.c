@@ -193,6 +193,11 @@ void sim_disk_errors(struct sim *s, uint32_t ppm)
     s->opt.disk_error_ppm = ppm;
 }
 
+void sim_disk_break(struct sim *s, int node, const char *below)
+{
+    host_of(s, node)->broken = below;
+}
+
 int64_t sim_disk_used(const struct sim *s, int node)
 {
     int64_t left, all;

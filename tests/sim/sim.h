@@ -93,6 +93,8 @@ void sim_fail_at(struct sim *s, int node, int64_t nth, enum sim_fault fault); /*
 int64_t sim_file_calls(const struct sim *s, int node);                        /* so far */
 void sim_disk_limit(struct sim *s, int node, int64_t bytes); /* in pages of 4 KiB; E_FULL beyond; -1: none */
 void sim_disk_errors(struct sim *s, uint32_t ppm);           /* from now on, in place of the option */
+/* Every call below that path fails with E_IO, until the next call with NULL; the text is lent. */
+void sim_disk_break(struct sim *s, int node, const char *below);
 int64_t sim_disk_used(const struct sim *s, int node);
 /* Another one, empty, in its place; the node is down. */
 void sim_disk_new(struct sim *s, int node);

@@ -26,6 +26,7 @@ struct host {
     int64_t file_calls;
     int64_t fail_at; /* the number of the file call; 0: never */
     enum sim_fault fault;
+    const char *broken; /* sim_disk_break() */
     int64_t stall_until;
     struct sim_range speed; /* of syncs and cold reads; max 0: the options' */
     uint16_t next_port;

@@ -30,14 +30,11 @@ static void client_begin(struct loop *loop, void *arg)
     struct life *w = arg;
 
     for (int i = 0; i < N; i++) {
-        struct addr to = sim_addr(i + 1, WHOLE_PORT);
-
         wire_init(&w->wires[i], w->client, loop);
         wire_ask_init(&w->asks[i], w->client);
         w->wires[i].patience = w->asks[i].patience = 60000 * A_MS;
         w->asks[i].done = ask_done;
         w->asks[i].arg = &w->answered[i];
-        wire_dial(&w->wires[i], &to);
     }
 }
 
@@ -51,11 +48,29 @@ static void client_end(struct loop *loop, void *arg)
     }
 }
 
+static void client_dial(struct loop *loop, void *arg)
+{
+    struct life *w = arg;
+
+    for (int i = 0; i < N; i++) {
+        struct addr to = sim_addr(i + 1, WHOLE_PORT);
+
+        if (!w->wires[i].dialled)
+            wire_dial(&w->wires[i], &to);
+    }
+}
+
 static bool client_open(void *arg)
 {
     const struct life *w = arg;
 
     return w->wires[0].open && w->wires[1].open && w->wires[2].open;
+}
+
+static void dial(struct life *w)
+{
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, client_dial, w));
+    CHECK(sim_run(w->sim, client_open, w, 5000 * A_MS));
 }
 
 static void life_run(struct life *w, int64_t ms)
@@ -104,7 +119,7 @@ static void life_init(struct life *w, uint64_t seed)
     }
     w->client = sim_node(w->sim, CLIENT);
     CHECK(sim_call(w->sim, w->client, LOOP_NET, client_begin, w));
-    CHECK(sim_run(w->sim, client_open, w, 5000 * A_MS));
+    dial(w);
 }
 
 static void life_drop(struct life *w)
@@ -248,4 +263,201 @@ TEST(life, a_stop_between_two_lives)
         (void)sim_run(w.sim, NULL, NULL, us * INT64_C(1000));
         life_drop(&w);
     }
+}
+
+/* ---- a disk that fails ---- */
+
+static bool rests(void *arg)
+{
+    const struct control *c = arg;
+
+    return c->resting && !c->quorum && c->n_closing == 0;
+}
+
+static bool is_back(void *arg)
+{
+    const struct control *c = arg;
+
+    return !c->resting && c->well_ns > 0 && !c->afar.follow;
+}
+
+static bool led_elsewhere(void *arg)
+{
+    const struct life *w = arg;
+
+    return leader(w) >= 0 && !control_quorum(w->v[leader(w)]->node->control).failed;
+}
+
+/* The disk of the metadata breaks below a leader and below a follower: one line says so, another node leads, the broker of
+ * that node goes on, with every image and with its clients' wishes, and it votes again when the disk does. */
+TEST(life, a_disk_breaks_and_comes_back)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct life w;
+        life_init(&w, seed);
+        for (int n = 0; n < 2; n++) { /* a leader, then one that follows */
+            int i = (leader(&w) + n) % N, other = (i + 1) % N, third = (i + 2) % N;
+            struct control *c = w.v[i]->node->control;
+
+            int64_t failed = told(&w, i, TR_quorum_failed), rested = told(&w, i, TR_control_rests),
+                    back = told(&w, i, TR_control_back);
+
+            sim_disk_break(w.sim, i + 1, "/meta");
+            create_begin(&w, other);
+            created(&w, other, 5000);
+            CHECK(sim_run(w.sim, rests, c, 5000 * A_MS));
+            CHECK(sim_run(w.sim, led_elsewhere, &w, 5000 * A_MS) && leader(&w) != i);
+            for (int round = 0; round < 3; round++) {
+                create_begin(&w, i);
+                created(&w, i, 5000);
+                CHECK(sim_run(w.sim, all_alike, &w, 2000 * A_MS));
+                life_run(&w, 4000);
+            }
+            CHECK_EQ(told(&w, i, TR_quorum_failed), failed + 1);
+            CHECK_EQ(told(&w, i, TR_control_rests), rested + 1);
+            CHECK(w.v[i]->ready && !w.v[i]->stopped);
+            sim_disk_break(w.sim, i + 1, NULL);
+            CHECK(sim_run(w.sim, is_back, c, 40000 * A_MS));
+            CHECK_EQ(told(&w, i, TR_control_back), back + 1);
+            whole_crash(w.v[third], SIM_PROCESS); /* without this node's vote there is no majority */
+            create_begin(&w, i);
+            created(&w, i, 5000);
+            whole_start(w.v[third]);
+            CHECK(sim_run(w.sim, whole_up, w.v[third], 20000 * A_MS));
+            CHECK(sim_run(w.sim, all_alike, &w, 5000 * A_MS));
+            whole_crash(w.v[i], SIM_POWER); /* nothing that it said was in the page cache alone */
+            whole_start(w.v[i]);
+            CHECK(sim_run(w.sim, whole_up, w.v[i], 20000 * A_MS));
+            CHECK(sim_run(w.sim, all_alike, &w, 5000 * A_MS));
+            sim_reset(w.sim, CLIENT, i + 1);
+            life_run(&w, 10);
+            dial(&w);
+        }
+        life_drop(&w);
+    }
+}
+
+/* Disks that break at any moment, one at a time, for long and for short: nothing is lost, no process ends, and every node takes
+ * part again. */
+TEST(life, disks_break_at_any_moment)
+{
+    int64_t failed = 0;
+
+    for (uint64_t seed = 100; seed < 112; seed++) {
+        struct life w;
+
+        life_init(&w, seed);
+        for (int round = 0; round < 12; round++) {
+            int i = (int)sim_below(w.sim, N), at = (int)sim_below(w.sim, N);
+            struct control *c = w.v[i]->node->control;
+
+            create_begin(&w, at);
+            (void)sim_run(w.sim, NULL, NULL, (int64_t)sim_below(w.sim, 400000));
+            sim_disk_break(w.sim, i + 1, "/meta");
+            (void)sim_run(w.sim, NULL, NULL, (int64_t)sim_below(w.sim, round % 2 ? 1000000 : 4000000000));
+            sim_disk_break(w.sim, i + 1, NULL);
+            created(&w, at, 20000);
+            CHECK(sim_run(w.sim, runs_again, c, 40000 * A_MS));
+            create_begin(&w,
+                         i); /* an epoch that began with nothing to say has no offset in its leader's image */
+            created(&w, i, 5000);
+            CHECK(sim_run(w.sim, all_alike, &w, 5000 * A_MS));
+        }
+        for (int i = 0; i < N; i++) {
+            CHECK(w.v[i]->ready && !w.v[i]->stopped);
+            failed += told(&w, i, TR_quorum_failed);
+        }
+        life_drop(&w);
+    }
+    CHECK(failed > 40);
+}
+
+static bool two_alike(void *arg)
+{
+    const struct life *w = arg;
+
+    return newest(w, 0) == newest(w, 1);
+}
+
+/* A broker's copy of the log breaks: it goes on in memory, and keeps a copy again when the disk does. */
+TEST(life, a_brokers_copy_breaks)
+{
+    static const char *const controller[] = {"process.roles=controller", "listeners=CONTROLLER://:9093",
+                                             "advertised.listeners=CONTROLLER://10.0.0.1:9093",
+                                             "controller.quorum.voters=1@10.0.0.1:9093"};
+    static const char *const broker[] = {"process.roles=broker", "listeners=PLAINTEXT://:9092",
+                                         "controller.quorum.voters=1@10.0.0.1:9093",
+                                         "metadata.log.dir=/meta"};
+    struct life w = {.sim = sim_new(3)};
+    struct control *c;
+
+    w.v[0] = whole_new(w.sim, 1, 1, controller, 4);
+    w.v[1] = whole_new(w.sim, 2, 1, broker, 4);
+    whole_dir(w.v[1], "/meta", 0x20);
+    for (int i = 0; i < 2; i++) {
+        whole_start(w.v[i]);
+        CHECK(sim_run(w.sim, whole_ready, w.v[i], 20000 * A_MS));
+    }
+    c = w.v[1]->node->control;
+    for (int round = 0; round < 3; round++) {
+        sim_disk_break(w.sim, 2, "/meta");
+        w.client = sim_node(w.sim, CLIENT);
+        CHECK(sim_call(w.sim, w.client, LOOP_NET, client_begin, &w));
+        CHECK(sim_call(w.sim, w.client, LOOP_NET, client_dial, &w));
+        life_run(&w, 10);
+        create_begin(&w, 1);
+        created(&w, 1, 5000);
+        CHECK(sim_run(w.sim, rests, c, 5000 * A_MS));
+        create_begin(&w, 1);
+        created(&w, 1, 5000);
+        CHECK(sim_run(w.sim, two_alike, &w, 1000 * A_MS));
+        sim_disk_break(w.sim, 2, NULL);
+        CHECK(sim_run(w.sim, is_back, c, 40000 * A_MS));
+        CHECK(sim_run(w.sim, two_alike, &w, 1000 * A_MS));
+        sim_crash(w.sim, CLIENT, SIM_PROCESS);
+    }
+    CHECK(w.v[1]->ready && !w.v[1]->stopped);
+    for (int i = 1; i >= 0; i--) {
+        whole_stop(w.v[i]);
+        CHECK(sim_run(w.sim, whole_over, w.v[i], 30000 * A_MS));
+        CHECK_OK(w.v[i]->why);
+        whole_drop(w.v[i]);
+    }
+    sim_drop(w.sim);
+}
+
+/* The only voter's disk breaks: what was published is served, what would change it waits, and is done when the disk does. */
+TEST(life, the_only_voters_disk_breaks)
+{
+    static const char *const sets[] = {"metadata.log.dir=/meta"};
+    struct life w = {.sim = sim_new(4)};
+    struct control *c;
+
+    w.v[0] = whole_new(w.sim, 1, 1, sets, 1);
+    whole_dir(w.v[0], "/meta", 0x20);
+    whole_start(w.v[0]);
+    CHECK(sim_run(w.sim, whole_ready, w.v[0], 20000 * A_MS));
+    c = w.v[0]->node->control;
+    w.client = sim_node(w.sim, CLIENT);
+    CHECK(sim_call(w.sim, w.client, LOOP_NET, client_begin, &w));
+    CHECK(sim_call(w.sim, w.client, LOOP_NET, client_dial, &w));
+    life_run(&w, 10);
+    for (int round = 0; round < 2; round++) {
+        sim_disk_break(w.sim, 1, "/meta");
+        create_begin(&w, 0);
+        CHECK(sim_run(w.sim, rests, c, 10000 * A_MS));
+        life_run(&w, 3000);
+        CHECK(!w.answered[0] && w.v[0]->ready && !w.v[0]->stopped);
+        sim_disk_break(w.sim, 1, NULL);
+        created(&w, 0, 20000);
+    }
+    sim_disk_break(w.sim, 1, "/meta"); /* a stop while it rests */
+    create_begin(&w, 0);
+    CHECK(sim_run(w.sim, rests, c, 10000 * A_MS));
+    whole_stop(w.v[0]);
+    CHECK(sim_run(w.sim, whole_over, w.v[0], 30000 * A_MS));
+    CHECK_OK(w.v[0]->why);
+    whole_drop(w.v[0]);
+    sim_crash(w.sim, CLIENT, SIM_PROCESS);
+    sim_drop(w.sim);
 }

@@ -24,7 +24,7 @@ enum err world_start(struct log_world *w, struct io *io)
                                     .failed = dir_failed,
                                     .arg = w};
     struct uuid id = {{1, 2, 3}};
-    struct log_start from = {.start = -1};
+    struct log_start from = {.start = -1, .doubted = w->doubted, .synced = w->promised};
     struct checkpoint points;
     enum err err;
 

@@ -18,7 +18,8 @@ struct log_world {
     struct log_dir *dir;
     struct log_config config;
     struct log *log;
-    int offline; /* how often a directory failed */
+    int offline;  /* how often a directory failed */
+    bool doubted; /* the next start is of the same process: what lies behind `promised` was given up */
     /* the model: outlives crashes */
     int n;
     int64_t base[WORLD_BATCHES_MAX + 1]; /* base[i + 1] is the end of batch i */

@@ -393,6 +393,45 @@ TEST(log_disk, a_failed_sync_is_final)
     }
 }
 
+/* In the process that met the failure. */
+static void goes_on(struct run *r)
+{
+    struct log_world *w = &r->w;
+
+    first_call_fails(r);
+    w->doubted = true;
+    CHECK_OK(world_start(w, r->io));
+    w->doubted = false;
+    CHECK_EQ(log_end(w->log), w->base[6]);
+    world_adopt_end(w);
+    world_verify(w);
+    CHECK_OK(world_append(w));
+    CHECK_OK(world_sync(w, LOG_SYNC_DATA));
+}
+
+static void all_is_there(struct run *r)
+{
+    CHECK_OK(world_start(&r->w, r->io));
+    CHECK_EQ(log_end(r->w.log), r->w.base[7]);
+    world_verify(&r->w);
+    CHECK_OK(world_stop(&r->w));
+}
+
+/* What the page cache shows of a sync that failed is cut when the same process opens the log again, so all that it promises
+ * from then on is there after a power cut. */
+TEST(log_disk, a_process_goes_on_behind_what_was_synced)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct run *r = run_new(seed);
+
+        run_step(r, goes_on);
+        sim_crash(r->sim, 1, SIM_POWER);
+        r->io = sim_node(r->sim, 1);
+        run_step(r, all_is_there);
+        run_end(r);
+    }
+}
+
 enum { MANY = 40 };
 
 /* *calls: which file call of the flush fails, then how many there were. */

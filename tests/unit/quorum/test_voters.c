@@ -292,7 +292,7 @@ TEST(voters, a_new_one_begins_with_a_snapshot)
 {
     struct vworld w;
 
-    vworld_init(&w, 1, 14);
+    vworld_init(&w, 1, 16);
     w.nodes[1].settings.snapshot_bytes = w.nodes[2].settings.snapshot_bytes = 2000;
     w.nodes[1].settings.retention_bytes = w.nodes[2].settings.retention_bytes = 1000;
     w.nodes[1].settings.segment_bytes = w.nodes[2].settings.segment_bytes = 1000;

@@ -1,0 +1,100 @@
+/* The metadata log of the others, followed in memory while this node's own copy rests (control_life.c): its broker goes on with
+ * the newest image, and hears who leads.
+ *
+ *  1. It begins where what was published ends, and takes only what continues that.
+ *  2. What it takes is on no disk here: the next life of the quorum waits until its copy has it too (quorum_settings.told).
+ *     So from the moment at which that life begins, no more is taken; who leads is told on.
+ *  3. What it can't take, a snapshot or another history, it leaves to the next life. */
+#include "broker/control_internal.h"
+#include "metadata/batches.h"
+
+enum { AGAIN_MS = 500 };
+
+static void ask(struct control *c)
+{
+    follow_fetch(c->afar.follow, c->afar.seen.end, c->afar.seen.last_epoch);
+}
+
+static void again_fired(struct timer *timer)
+{
+    ask(container_of(timer, struct control, afar.again));
+}
+
+static void tell(struct control *c)
+{
+    struct afar *a = &c->afar;
+
+    if (a->told_leader == a->seen.leader && a->told_epoch == a->seen.epoch)
+        return;
+    a->told_leader = c->view.leader = a->seen.leader;
+    a->told_epoch = c->view.epoch = a->seen.epoch;
+    if (a->seen.leader >= 0)
+        TRACE(c->node->io, quorum_follows, a->seen.leader, a->seen.epoch);
+    uplink_leader(c->uplink, a->seen.leader == c->node->id ? -1 : a->seen.leader);
+}
+
+/* false: nothing of it continues what is known here. */
+static bool take(struct control *c, struct slice rest)
+{
+    struct observer *seen = &c->afar.seen;
+    int64_t began = seen->end;
+    struct batch_content b;
+    struct arena a;
+    size_t used;
+
+    arena_init(&a, c->node->heap, SIZE_MAX);
+    while (!batches_read(rest, &a, &b, &used) && b.base_offset == seen->end &&
+           b.last_offset >= b.base_offset && b.epoch >= seen->last_epoch &&
+           !ctl_follow(c->ctl, slice_of(rest.p, used))) {
+        observer_reached(seen, b.last_offset + 1, b.epoch);
+        rest = slice_of(rest.p + used, rest.len - used);
+        arena_reset(&a);
+    }
+    arena_drop(&a);
+    if (seen->end == began)
+        return false;
+    control_moved(c);
+    return true;
+}
+
+static void on_fetched(void *arg, const struct quorum_fetched *f)
+{
+    struct control *c = arg;
+    struct afar *a = &c->afar;
+    enum observed what = observer_judge(&a->seen, f);
+
+    if (!a->follow)
+        return;
+    if (what != OBSERVED_STALE && what != OBSERVED_DIVERGED) {
+        observer_heard(&a->seen, f);
+        tell(c);
+    }
+    if (what == OBSERVED_NEWS || (what == OBSERVED_BATCHES && !c->quorum && take(c, f->batches)))
+        ask(c);
+    else
+        timer_set(c->loop, &a->again, loop_now(c->loop) + AGAIN_MS * INT64_C(1000000));
+}
+
+void afar_begin(struct control *c)
+{
+    const struct follow_ops ops = {.fetched = on_fetched, .arg = c};
+    const struct image *image = ctl_tip(c->ctl);
+    struct afar *a = &c->afar;
+
+    if (a->follow || !follow_may(c->node))
+        return;
+    observer_init(&a->seen, image->offset + 1, image->epoch > 0 ? image->epoch : -1);
+    a->seen.epoch = c->view.epoch;
+    a->told_leader = -1; /* uplink.h has the one before until there is news */
+    a->told_epoch = c->view.epoch;
+    a->again.fire = again_fired;
+    a->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
+    ask(c);
+}
+
+void afar_end(struct control *c, struct msg *ended)
+{
+    timer_stop(&c->afar.again);
+    follow_stop(c->afar.follow, ended);
+    c->afar.follow = NULL;
+}

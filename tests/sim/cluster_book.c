@@ -295,6 +295,7 @@ void cbook_line(void *book, int node, struct slice line)
     }
     b->seen.snapshots += strncmp(at, "metadata: wrote the snapshot", 28) == 0;
     b->seen.installs += strncmp(at, "metadata: took over the snapshot", 32) == 0;
+    b->seen.copies += node > b->voters && strncmp(at, "metadata: took over the snapshot", 32) == 0;
     b->seen.truncations += strstr(at, "were never committed and give way") != NULL;
     b->seen.dead += strstr(at, "its connections have ended and its port refuses") != NULL;
 }

@@ -12,8 +12,9 @@
 
 struct cbook;
 
+/* copies: snapshots that nodes outside the quorum have taken over, of all the installs. */
 struct cbook_seen {
-    int64_t elections, images, snapshots, installs, truncations, dead, follows;
+    int64_t elections, images, snapshots, installs, copies, truncations, dead, follows;
 };
 
 /* Nodes 1 .. n, of which the first vote; the others keep copies. */

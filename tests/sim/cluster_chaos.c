@@ -61,6 +61,7 @@ void cworld_stop(struct world *w, int i)
     if (cworld_down(w, i) || w->stopping[i])
         return;
     w->stopping[i] = true;
+    cwire_ending(w->wire, i);
     whole_stop(w->nodes[i]);
 }
 
@@ -77,6 +78,7 @@ void cworld_start(struct world *w, int i)
         return;
     w->stopping[i] = false;
     cbook_life(w->book, i);
+    cwire_life(w->wire, i);
     whole_start(n);
     for (int k = 0; k < trace_logger_count(); k++)
         if (strcmp(trace_logger_name(k), "metadata") == 0)

@@ -100,7 +100,11 @@ static void part_add(struct truth *t, struct truth_topic *topic, int32_t index, 
 
     p.from = t->offset;
     in_sync_judge(t, topic, index, &p, n > 0 ? p.isr & ~topic->part[index][n - 1].isr : p.isr);
+    p.stood = p.replicas;
+    p.preferred_led = p.leader == p.preferred;
     if (n > 0 && topic->part[index][n - 1].from == p.from) { /* the same batch: no image lies between them */
+        p.stood |= topic->part[index][n - 1].stood;
+        p.preferred_led |= topic->part[index][n - 1].preferred_led;
         topic->part[index][n - 1] = p;
         return;
     }
@@ -198,10 +202,10 @@ static bool holds_since(const struct truth_topic *t, int part, int k, int64_t si
     return k + 1 == t->n_part[part] || t->part[part][k + 1].from > since;
 }
 
-bool truth_led(const struct truth_topic *t, int part, int32_t leader, int64_t since)
+bool truth_preferred(const struct truth_topic *t, int part, int64_t since)
 {
     for (int k = 0; k < t->n_part[part]; k++)
-        if (holds_since(t, part, k, since) && t->part[part][k].leader == leader)
+        if (holds_since(t, part, k, since) && t->part[part][k].preferred_led)
             return true;
     return false;
 }
@@ -209,7 +213,7 @@ bool truth_led(const struct truth_topic *t, int part, int32_t leader, int64_t si
 bool truth_replicated(const struct truth_topic *t, int part, uint32_t replicas, int64_t since)
 {
     for (int k = 0; k < t->n_part[part]; k++)
-        if (holds_since(t, part, k, since) && (t->part[part][k].replicas & replicas) == replicas)
+        if (holds_since(t, part, k, since) && (t->part[part][k].stood & replicas) == replicas)
             return true;
     return false;
 }

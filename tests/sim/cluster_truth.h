@@ -23,6 +23,9 @@ struct truth_part { /* from an offset on */
     int32_t leader, leader_epoch, partition_epoch;
     int32_t preferred;           /* the first of the replicas */
     uint32_t isr, replicas, elr; /* bits */
+    /* What else was so within the batch that led here, which no image shows, but who asked for it was told of. */
+    uint32_t stood; /* replicas */
+    bool preferred_led;
     bool recovering;
     bool elects; /* last_elr names somebody */
 };
@@ -77,9 +80,9 @@ const struct truth_topic *truth_topic(const struct truth *t, const char *name);
 const struct truth_topic *truth_topic_id(const struct truth *t, const struct uuid *id);
 /* Did that setting ever have that value? */
 bool truth_had(const struct truth *t, int8_t type, const char *resource, const char *name, const char *value);
-/* From the state of `since` on: was that feature ever at that level? Did that broker ever lead, or have all of these
- * replicas stood for the partition? */
+/* From the state of `since` on: was that feature ever at that level? Did the preferred replica ever lead, or have all of
+ * these replicas stood for the partition? */
 bool truth_level(const struct truth *t, const char *name, int level, int64_t since);
-bool truth_led(const struct truth_topic *t, int part, int32_t leader, int64_t since);
+bool truth_preferred(const struct truth_topic *t, int part, int64_t since);
 bool truth_replicated(const struct truth_topic *t, int part, uint32_t replicas, int64_t since);
 bool truth_unfenced(const struct truth *t, uint32_t brokers); /* all of these bits are */

@@ -2,6 +2,7 @@
  * scenario_cluster.c tells the story. */
 #pragma once
 #include "cluster_client.h"
+#include "cluster_wire.h"
 #include "whole.h"
 
 enum { NODES_MAX = 13, CLIENTS = 20 };
@@ -19,6 +20,7 @@ struct world {
     bool calm;
     int64_t session_ms;
     struct cbook *book;
+    struct cwire *wire;
     struct cclients *clients;
 };
 

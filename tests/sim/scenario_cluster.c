@@ -113,6 +113,7 @@ static void tell(const struct world *w)
     const struct cclients_tally *t = cclients_tally(w->clients);
     const struct cbook_seen *seen = cbook_seen(w->book);
     const struct truth *truth = cbook_truth(w->book);
+    const struct cwire_seen *wire = cwire_seen(w->wire);
 
     for (int i = 1; i <= w->n; i++) {
         const struct truth_broker *b = &truth->brokers[i];
@@ -129,6 +130,13 @@ static void tell(const struct world *w)
     tally_add(TALLY_cluster_snapshots_written, (uint64_t)seen->snapshots);
     tally_add(TALLY_cluster_truncations, (uint64_t)seen->truncations);
     tally_add(TALLY_cluster_deaths_told, (uint64_t)seen->dead);
+    tally_add(TALLY_cluster_snapshots_fetched, (uint64_t)seen->installs);
+    tally_add(TALLY_cluster_snapshots_fetched_outside, (uint64_t)seen->copies);
+    tally_add(TALLY_cluster_forwarded, wire->forwarded);
+    tally_add(TALLY_cluster_forwarded_again, wire->resent);
+    tally_add(TALLY_cluster_heartbeats, wire->heartbeats);
+    tally_add(TALLY_cluster_fenced_by_evidence, wire->fenced_by_evidence);
+    tally_add(TALLY_cluster_fenced_by_session, wire->fenced_by_session);
     tally_add(TALLY_cluster_questions, t->asked);
     tally_add(TALLY_cluster_questions_unanswered, t->unanswered);
     tally_add(TALLY_cluster_questions_too_late, t->late);
@@ -152,6 +160,14 @@ static void tell(const struct world *w)
     tally_add(TALLY_cluster_gone_stays_gone, t->gone_checks);
 }
 
+static void hear(void *world, int node, struct slice line)
+{
+    struct world *w = world;
+
+    cbook_line(w->book, node, line);
+    cwire_line(w->wire, node, line);
+}
+
 void scenario_cluster(struct sim *s)
 {
     struct world w = {.s = s};
@@ -161,7 +177,9 @@ void scenario_cluster(struct sim *s)
         sim_disk_errors(s, 0);
     cworld_shape(&w);
     w.book = cbook_new(s, w.voters, w.n);
-    sim_ear_set(s, cbook_line, w.book);
+    w.wire = cwire_new(s, CLIENTS, w.session_ms, cbook_truth(w.book));
+    sim_ear_set(s, hear, &w);
+    sim_tap_set(s, cwire_tap, w.wire);
     w.clients = cclients_new(s, CLIENTS, w.voters, w.brokers, w.book);
     cclients_start(w.clients);
     for (int i = 1; i <= w.n; i++)
@@ -177,5 +195,6 @@ void scenario_cluster(struct sim *s)
     cclients_drop(w.clients);
     for (int i = 1; i <= w.n; i++)
         whole_drop(w.nodes[i]);
+    cwire_drop(w.wire);
     cbook_drop(w.book);
 }

@@ -155,6 +155,19 @@ bool asker_pick(struct asker *a, enum ownership is)
     return n > 0;
 }
 
+/* Few at a time: judges compare whole images often. */
+static void create_or_delete(struct asker *a)
+{
+    int n = 0;
+
+    for (int i = 0; i < a->n_owned; i++)
+        n += a->owned[i].is == OWN_SURE;
+    if (n < OWNED_SURE)
+        create_new(a, 1 + (int)sim_below(a->c->s, (uint64_t)a->c->n_brokers));
+    else if (asker_pick(a, OWN_SURE))
+        delete (a, ASK_DELETE);
+}
+
 static void ask_about_topics(struct asker *a)
 {
     struct sim *s = a->c->s;
@@ -163,7 +176,7 @@ static void ask_about_topics(struct asker *a)
     case 0:
     case 1:
     case 2:
-        create_new(a, 1 + (int)sim_below(s, (uint64_t)a->c->n_brokers));
+        create_or_delete(a);
         break;
     case 3:
     case 4:

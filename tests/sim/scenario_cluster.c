@@ -13,7 +13,7 @@
 enum { ACTS = 2 };
 static const int64_t MS = 1000000, ACT_NS = 18000000000, LAST_ACT_NS = 50000000000, ROUND_NS = 2000000000,
                      LIVENESS_NS = 90000000000, STOP_NS = 90000000000, REVIVE_NS = 3000000000,
-                     SEED_NS = 60000000000;
+                     SEED_NS = 60000000000, KILLED_NS = 400000000, KILLED_LEADER_NS = 800000000;
 
 static void safety(struct world *w, int64_t least)
 {
@@ -75,6 +75,50 @@ static void liveness(struct world *w)
     cclients_rest(w->clients);
 }
 
+/* ---- a broker's process is killed ---- */
+
+struct kill {
+    struct world *w;
+    int i;
+    int64_t offset; /* its end as everybody should know it; -1: nobody does */
+};
+
+/* Every other broker's image says so. */
+static bool everybody_knows(void *arg)
+{
+    struct kill *k = arg;
+    const struct truth *t = cbook_truth(k->w->book);
+    const struct truth_broker *b = &t->brokers[k->i];
+
+    if (k->offset < 0 && (!b->registered || b->fenced))
+        k->offset = t->offset;
+    if (k->offset < 0)
+        return false;
+    for (int i = 1; i <= k->w->n; i++)
+        if (i != k->i && k->w->brokers >> i & 1 && cbook_image(k->w->book, i) < k->offset)
+            return false;
+    return true;
+}
+
+/* Nothing else is broken: its end is known by evidence, long before its session is over (3 s and more). This world's disks
+ * and links may each take some milliseconds; where it led the quorum, a new leader comes first. */
+static void kill_one(struct world *w)
+{
+    struct kill k = {.w = w, .i = 1 + (int)sim_below(w->s, (uint64_t)w->n), .offset = -1};
+    int64_t began = sim_now(w->s);
+    bool led = cbook_leader(w->book) == k.i;
+
+    if (!(w->brokers >> k.i & 1))
+        return;
+    cworld_crash(w, k.i, SIM_PROCESS);
+    JUDGE(sim_run(w->s, everybody_knows, &k, led ? KILLED_LEADER_NS : KILLED_NS),
+          "%d brokers don't know that node %d%s is dead", __builtin_popcount(w->brokers), k.i,
+          led ? ", which led," : "");
+    tally_add(TALLY_cluster_kills_known, 1);
+    tally_add(TALLY_cluster_kills_known_in_ms, (uint64_t)((sim_now(w->s) - began) / MS));
+    cworld_start(w, k.i);
+}
+
 static bool all_down(void *arg)
 {
     struct world *w = arg;
@@ -97,6 +141,7 @@ static void the_end(struct world *w)
             cworld_start(w, i);
         }
     liveness(w);
+    kill_one(w);
     for (int i = 1; i <= w->n; i++)
         cworld_stop(w, i);
     JUDGE(sim_run(w->s, all_down, w, STOP_NS) || all_down(w), "not everybody stops");

@@ -223,8 +223,8 @@ static void batch_refused(struct batch *b, int16_t code)
     if (code == err_wire(E_OUT_OF_ORDER_SEQUENCE_NUMBER) || code == err_wire(E_UNKNOWN_PRODUCER_ID))
         maker_forgotten(b, code);
     else
-        JUDGE(code == err_wire(E_KAFKA_STORAGE_ERROR) || code == err_wire(E_NOT_LEADER_OR_FOLLOWER) ||
-                  code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION) || code == err_wire(E_REQUEST_TIMED_OUT) ||
+        JUDGE(passing(m->link.c, code) || code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION) ||
+                  code == err_wire(E_REQUEST_TIMED_OUT) ||
                   code == err_wire(E_INVALID_TIMESTAMP), /* clock_judge() */
               "%s-%d: produce is answered with error %d", m->book->topic, m->book->partition, code);
     b->out = false;

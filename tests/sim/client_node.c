@@ -176,6 +176,24 @@ static void start_run(struct msg *msg)
         reader_start(c->readers[i]);
 }
 
+void clients_one_of_several(struct clients *c)
+{
+    c->one_of_several = true;
+}
+
+bool passing(const struct clients *c, int16_t code)
+{
+    return code == err_wire(E_KAFKA_STORAGE_ERROR) ||
+           code == err_wire(E_NOT_LEADER_OR_FOLLOWER) || /* its directory is known to be lost */
+           (c->one_of_several &&
+            (code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION) || code == err_wire(E_LEADER_NOT_AVAILABLE)));
+}
+
+void clients_rest(struct clients *c)
+{
+    c->to_goal = false;
+}
+
 void clients_start(struct clients *c)
 {
     c->start.run = start_run;

@@ -30,12 +30,16 @@ void clients_reader(struct clients *c, const char *topic);
 void clients_admin(struct clients *c);
 /* The topics that the books are about; settings "name=value" by commas. The admin makes it until it is there. */
 void clients_topic(struct clients *c, const char *topic, int partitions, const char *settings);
+/* The server is one broker of several: the topics are assigned to it, and the admin does nothing else than make them. The
+ * broker may not have heard of them yet, or not lead them. */
+void clients_one_of_several(struct clients *c);
 void clients_start(struct clients *c);
 /* The server's wall clock has just changed, by a jump or a new start, and lies `ahead_ms` before that of the clients. */
 void clients_clock(struct clients *c, int64_t ahead_ms);
 /* From now on the goal is: every maker has `n` batches more answered, every reader has read all from the start to the
  * last promise, the admin has done its round. */
 void clients_goal(struct clients *c, int n);
+void clients_rest(struct clients *c); /* no goal any more */
 bool clients_reached(const struct clients *c);
 void clients_say(const struct clients *c); /* who hasn't, on standard error */
 int clients_books(struct clients *c, struct book **v);

@@ -118,6 +118,7 @@ struct clients {
     int64_t ahead_ms;      /* of it since then */
     int64_t behind_until;  /* ns: when it last was so far behind that batches were refused */
     struct msg start;
+    bool one_of_several;
     bool to_goal; /* nobody does more than the goal wants */
 };
 
@@ -128,4 +129,6 @@ enum promise promise_of(const struct book *b, bool durable_then);
 void maker_start(struct maker *m);
 void reader_start(struct reader *r);
 void admin_start(struct admin *a);
+/* May a question about a partition be answered so, for now? */
+bool passing(const struct clients *c, int16_t code);
 bool topics_ready(const struct clients *c);

@@ -147,10 +147,8 @@ static void offset_judge(struct reader *r, int p,
     struct book *b = r->books[p];
 
     if (out->error_code) {
-        JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR) ||
-                  out->error_code ==
-                      err_wire(E_NOT_LEADER_OR_FOLLOWER), /* its directory is known to be lost */
-              "%s-%d: ListOffsets is answered with error %d", r->topic, p, out->error_code);
+        JUDGE(passing(r->link.c, out->error_code), "%s-%d: ListOffsets is answered with error %d", r->topic,
+              p, out->error_code);
         return;
     }
     r->link.c->tally.offsets++;
@@ -248,9 +246,8 @@ static void part_judge(struct reader *r, const struct FetchResponse_PartitionDat
         return;
     }
     if (out->error_code) {
-        JUDGE(out->error_code == err_wire(E_KAFKA_STORAGE_ERROR) ||
-                  out->error_code == err_wire(E_NOT_LEADER_OR_FOLLOWER),
-              "%s-%d: fetch is answered with error %d", r->topic, p, out->error_code);
+        JUDGE(passing(r->link.c, out->error_code), "%s-%d: fetch is answered with error %d", r->topic, p,
+              out->error_code);
         return;
     }
     JUDGE(out->high_watermark >= r->hw[p] && out->log_start_offset >= r->start[p],

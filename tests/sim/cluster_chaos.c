@@ -33,6 +33,7 @@ void cworld_crash(struct world *w, int i, enum sim_crash how)
     sim_note(w->s, "node %d: crash of the %s", i, how == SIM_POWER ? "power" : "process");
     whole_crash(w->nodes[i], how);
     torn = cbook_judge_disk(w->book, i);
+    cworld_records_judge(w, i, how == SIM_POWER);
     tally_add(TALLY_cluster_torn_writes, torn && how == SIM_POWER);
 }
 
@@ -53,6 +54,7 @@ bool cworld_down(struct world *w, int i)
     tally_add(n->why ? TALLY_cluster_gave_up : TALLY_cluster_clean_stops, 1);
     sim_note(w->s, "node %d is down: %s", i, n->text);
     (void)cbook_judge_disk(w->book, i);
+    cworld_records_judge(w, i, false);
     return true;
 }
 
@@ -83,6 +85,7 @@ void cworld_start(struct world *w, int i)
     for (int k = 0; k < trace_logger_count(); k++)
         if (strcmp(trace_logger_name(k), "metadata") == 0)
             trace_logger_set(io_trace(n->io), k, TRACE_TRACE);
+    cworld_records_clock(w, i);
 }
 
 /* ---- faults ---- */
@@ -111,6 +114,7 @@ static void wall_jump(struct world *w, int i)
         return;
     tally_add(TALLY_cluster_wall_jumps, 1);
     fault_wall_jump(w->s, i);
+    cworld_records_clock(w, i);
 }
 
 /* A broker outside comes with an empty disk: with no voter, for what has committed may rest on that. */
@@ -118,7 +122,7 @@ static void disk_lost(struct world *w)
 {
     int i = w->voters + 1 + (int)sim_below(w->s, (uint64_t)NODES_MAX);
 
-    if (i > w->n)
+    if (i > w->n || (w->records && i == w->keeper))
         return;
     cworld_crash(w, i, w->errors ? SIM_PROCESS : SIM_POWER);
     if (!cworld_down(w, i))
@@ -185,7 +189,7 @@ static void network_fault(struct world *w, int i)
         fault_resets(w->s, i, w->n);
         break;
     default:
-        sim_reset(w->s, i, CLIENTS);
+        sim_reset(w->s, i, sim_below(w->s, 2) ? CLIENTS : RECORDS);
         break;
     }
 }
@@ -281,5 +285,9 @@ void cworld_heal(struct world *w)
         if (!cworld_down(w, i) && w->stopping[i])
             cworld_crash(w, i, SIM_PROCESS);
         cworld_start(w, i);
+    }
+    if (w->records) { /* a clock that lies far behind refuses what comes from its future */
+        sim_wall_jump(w->s, w->keeper, sim_wall_ms(w->s, RECORDS) - sim_wall_ms(w->s, w->keeper));
+        cworld_records_clock(w, w->keeper);
     }
 }

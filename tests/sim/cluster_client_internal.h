@@ -9,7 +9,8 @@ enum {
     ASKERS = 4,
     DIRECTS = 2,
     ALL_ASKERS = ASKERS + DIRECTS,
-    OWNED_MAX = 400, OWNED_SURE = 8,
+    OWNED_MAX = 400,
+    OWNED_SURE = 8,
     PARTS_START_MAX = 3,
     CREATE_VERSION = 7,
     SETTING_TOPIC = 2

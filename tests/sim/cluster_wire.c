@@ -148,7 +148,8 @@ static void forwards(struct cwire *w, int from, const struct EnvelopeRequest *e,
           "node %d forwards a request of %.*s:%.*s", from, (int)who.type.len, (const char *)who.type.p,
           (int)who.name.len, (const char *)who.name.p);
     JUDGE(e->client_host_address.len == 4 &&
-              memcmp(e->client_host_address.p, client.ip + sizeof(client.ip) - 4, 4) == 0,
+              memcmp(e->client_host_address.p, client.ip + sizeof(client.ip) - 4, 3) == 0 &&
+              (e->client_host_address.p[3] == w->clients || e->client_host_address.p[3] == w->clients + 1),
           "node %d forwards a request from another address than its client's", from);
     id_judge(w, from, &e->request_id);
     w->seen.forwarded++;

@@ -14,7 +14,7 @@ struct cwire_seen {
     uint64_t forwarded, resent, heartbeats, fenced_by_evidence, fenced_by_session;
 };
 
-/* Who asks is at 10.0.0.<clients>. */
+/* Who asks is at 10.0.0.<clients>, or the next. */
 struct cwire *cwire_new(struct sim *s, int clients, int64_t session_ms, const struct truth *truth);
 void cwire_drop(struct cwire *w);
 void cwire_life(struct cwire *w, int node);   /* it begins one */

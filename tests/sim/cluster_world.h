@@ -1,11 +1,12 @@
 /* What the scenario `cluster` is made of: cluster_shape.c draws who there is, cluster_chaos.c is what befalls them,
  * scenario_cluster.c tells the story. */
 #pragma once
+#include "client_node.h"
 #include "cluster_client.h"
 #include "cluster_wire.h"
 #include "whole.h"
 
-enum { NODES_MAX = 13, CLIENTS = 20 };
+enum { NODES_MAX = 13, CLIENTS = 20, RECORDS };
 
 struct world {
     struct sim *s;
@@ -22,10 +23,17 @@ struct world {
     struct cbook *book;
     struct cwire *wire;
     struct cclients *clients;
+    struct clients *records; /* at partitions with one replica, on one broker; NULL: nobody is */
+    int keeper;              /* that broker */
 };
 
 /* Three or five voters; brokers among them, or apart, up to eight, or both. Nobody runs. */
 void cworld_shape(struct world *w);
+
+/* In some worlds. */
+void cworld_records(struct world *w);
+void cworld_records_judge(struct world *w, int i, bool power); /* it is down */
+void cworld_records_clock(struct world *w, int i);             /* its wall clock has jumped */
 
 void cworld_start(struct world *w, int i); /* if it is down */
 void cworld_stop(struct world *w, int i);  /* in order, if it is up */

@@ -10,7 +10,7 @@
 #include "tally.h"
 #include <stdio.h>
 
-enum { ACTS = 2 };
+enum { ACTS = 2, GOAL = 2 };
 static const int64_t MS = 1000000, ACT_NS = 18000000000, LAST_ACT_NS = 50000000000, ROUND_NS = 2000000000,
                      LIVENESS_NS = 90000000000, STOP_NS = 90000000000, REVIVE_NS = 3000000000,
                      SEED_NS = 60000000000, KILLED_NS = 400000000, KILLED_LEADER_NS = 800000000;
@@ -33,8 +33,8 @@ static bool all_well(void *arg)
 {
     struct world *w = arg;
 
-    if (!cclients_reached(w->clients) || !cbook_agree(w->book) ||
-        !truth_unfenced(cbook_truth(w->book), w->brokers))
+    if (!cclients_reached(w->clients) || (w->records && !clients_reached(w->records)) ||
+        !cbook_agree(w->book) || !truth_unfenced(cbook_truth(w->book), w->brokers))
         return false;
     for (int i = 1; i <= w->n; i++)
         if (!w->nodes[i]->ready)
@@ -47,6 +47,8 @@ static void say(struct world *w)
     const struct truth *t = cbook_truth(w->book);
 
     cclients_say(w->clients);
+    if (w->records)
+        clients_say(w->records);
     for (int i = 1; i <= w->n; i++)
         fprintf(stderr, "node %d: %s%s, image %lld of %lld, broker %s\n", i, w->nodes[i]->io ? "up" : "down",
                 w->nodes[i]->ready ? ", ready" : "", (long long)cbook_image(w->book, i), (long long)t->offset,
@@ -64,6 +66,8 @@ static void liveness(struct world *w)
     int64_t began = sim_now(w->s), end = began + LIVENESS_NS;
 
     cclients_goal(w->clients);
+    if (w->records)
+        clients_goal(w->records, GOAL);
     while (!sim_run(w->s, all_well, w, REVIVE_NS)) {
         if (sim_now(w->s) > end)
             say(w);
@@ -73,6 +77,8 @@ static void liveness(struct world *w)
     cbook_judge_kept(w->book);
     tally_add(TALLY_cluster_seconds_to_heal, (uint64_t)((sim_now(w->s) - began) / MS / 1000));
     cclients_rest(w->clients);
+    if (w->records)
+        clients_rest(w->records);
 }
 
 /* ---- a broker's process is killed ---- */
@@ -169,6 +175,12 @@ static void tell(const struct world *w)
         tally_add(TALLY_cluster_controlled_shutdowns, b->leavings);
     }
     tally_add(TALLY_cluster_seeds, 1);
+    if (w->records) {
+        tally_add(TALLY_cluster_seeds_with_records, 1);
+        tally_add(TALLY_cluster_batches_answered, clients_tally(w->records)->answered);
+        tally_add(TALLY_cluster_batches_refused, clients_tally(w->records)->refused);
+        tally_add(TALLY_cluster_records_read, clients_tally(w->records)->records);
+    }
     tally_add(TALLY_cluster_virtual_seconds, (uint64_t)(sim_now(w->s) / MS / 1000));
     tally_add(TALLY_cluster_elections, (uint64_t)seen->elections);
     tally_add(TALLY_cluster_images, (uint64_t)seen->images);
@@ -227,6 +239,7 @@ void scenario_cluster(struct sim *s)
     sim_tap_set(s, cwire_tap, w.wire);
     w.clients = cclients_new(s, CLIENTS, w.voters, w.brokers, w.book);
     cclients_start(w.clients);
+    cworld_records(&w);
     for (int i = 1; i <= w.n; i++)
         cworld_start(&w, i);
     for (int act = 1; act <= ACTS; act++) {
@@ -238,6 +251,8 @@ void scenario_cluster(struct sim *s)
     (void)sim_run(s, NULL, NULL, sim_now(s) < SEED_NS ? SEED_NS - sim_now(s) : 0);
     tell(&w);
     cclients_drop(w.clients);
+    if (w.records)
+        clients_drop(w.records);
     for (int i = 1; i <= w.n; i++)
         whole_drop(w.nodes[i]);
     cwire_drop(w.wire);

@@ -99,7 +99,7 @@ static void batch_send(struct batch *b)
     if (b->tries == 0)
         b->opens = m->link.wire.opens;
     m->link.c->tally.retried += b->tries++ > 0;
-    JUDGE(b->tries < TRIES_MAX, "a batch is refused for ever");
+    JUDGE(b->tries < TRIES_MAX || m->link.c->one_of_several, "a batch is refused for ever");
 }
 
 static void id_done(struct wire_ask *ask)

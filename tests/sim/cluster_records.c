@@ -8,7 +8,7 @@ void cworld_records(struct world *w)
     struct clients *c;
     uint32_t among = w->brokers;
 
-    if (sim_below(w->s, 4))
+    if (sim_below(w->s, 3))
         return;
     for (int n = (int)sim_below(w->s, (uint64_t)__builtin_popcount(among)); n > 0; n--)
         among &= among - 1;

@@ -352,6 +352,11 @@ void cclients_start(struct cclients *c)
     loop_post(c->loop, &c->start);
 }
 
+void cclients_spare(struct cclients *c, int broker)
+{
+    c->spared = broker;
+}
+
 void cclients_goal(struct cclients *c)
 {
     c->to_goal = true;

@@ -71,6 +71,7 @@ struct cclients {
     struct io *io;
     struct loop *loop;
     int node, n_brokers, voters;
+    int spared; /* 0: nobody is */
     uint32_t brokers;
     struct cbook *book;
     struct asker askers[ALL_ASKERS];

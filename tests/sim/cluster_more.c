@@ -180,6 +180,8 @@ static void unregister(struct asker *a)
     if (sim_below(a->c->s, 6)) /* seldom: who lives comes back at once */
         return;
     a->target = any_broker(a);
+    if (a->target == a->c->spared)
+        return;
     in->broker_id = a->target;
     asker_ask(a, ASK_UNREGISTER, 0, in);
 }

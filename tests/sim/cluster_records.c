@@ -15,6 +15,7 @@ void cworld_records(struct world *w)
     w->keeper = __builtin_ctz(among);
     c = w->records = clients_new(w->s, RECORDS, w->keeper);
     clients_one_of_several(c);
+    cclients_spare(w->clients, w->keeper);
     clients_topic(c, "durable", 1, "log.durable=true,segment.ms=1900");
     clients_topic(c, "plain", 1, "segment.ms=1500");
     clients_maker(c, clients_book(c, "durable", 0), -1, true);

@@ -67,7 +67,7 @@ static void liveness(struct world *w)
     int64_t began = sim_now(w->s), end = began + LIVENESS_NS;
 
     cclients_goal(w->clients);
-    if (w->records)
+    if (w->records && (w->calm || !w->errors)) /* a directory that failed stays failed */
         clients_goal(w->records, GOAL);
     while (!sim_run(w->s, all_well, w, REVIVE_NS)) {
         if (sim_now(w->s) > end)

@@ -30,11 +30,17 @@ static void safety(struct world *w, int64_t least)
 
 /* ---- progress ---- */
 
+/* A directory that failed stays failed until the end, when its node starts anew. */
+static bool records_count(const struct world *w)
+{
+    return w->records && (w->calm || !w->errors);
+}
+
 static bool all_well(void *arg)
 {
     struct world *w = arg;
 
-    if (!cclients_reached(w->clients) || (w->records && !clients_reached(w->records)) ||
+    if (!cclients_reached(w->clients) || (records_count(w) && !clients_reached(w->records)) ||
         !cbook_agree(w->book) || !truth_unfenced(cbook_truth(w->book), w->brokers))
         return false;
     for (int i = 1; i <= w->n; i++)
@@ -67,7 +73,7 @@ static void liveness(struct world *w)
     int64_t began = sim_now(w->s), end = began + LIVENESS_NS;
 
     cclients_goal(w->clients);
-    if (w->records && (w->calm || !w->errors)) /* a directory that failed stays failed */
+    if (records_count(w))
         clients_goal(w->records, GOAL);
     while (!sim_run(w->s, all_well, w, REVIVE_NS)) {
         if (sim_now(w->s) > end)

@@ -21,7 +21,7 @@ struct cclients_tally {
 /* Nodes 1 .. voters are controllers; brokers: the nodes that are, as bits. */
 struct cclients *cclients_new(struct sim *s, int node, int voters, uint32_t brokers, struct cbook *book);
 void cclients_start(struct cclients *c);
-/* This broker is never unregistered by them: with ELR on, and off again, what only it has would have no leader any more. */
+/* This broker is never unregistered by them, nor is ELR taken away by force: what only it has would have no leader any more. */
 void cclients_spare(struct cclients *c, int broker);
 /* From now on the goal is: each client has made a topic on as many brokers as there are by asking each of them, and each has
  * shown it the newest state. */

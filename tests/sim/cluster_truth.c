@@ -202,10 +202,11 @@ static bool holds_since(const struct truth_topic *t, int part, int k, int64_t si
     return k + 1 == t->n_part[part] || t->part[part][k + 1].from > since;
 }
 
-bool truth_preferred(const struct truth_topic *t, int part, int64_t since)
+bool truth_elected(const struct truth_topic *t, int part, int64_t since)
 {
     for (int k = 0; k < t->n_part[part]; k++)
-        if (holds_since(t, part, k, since) && t->part[part][k].preferred_led)
+        if (t->part[part][k].from > since ||
+            (holds_since(t, part, k, since) && t->part[part][k].preferred_led))
             return true;
     return false;
 }

@@ -80,9 +80,10 @@ const struct truth_topic *truth_topic(const struct truth *t, const char *name);
 const struct truth_topic *truth_topic_id(const struct truth *t, const struct uuid *id);
 /* Did that setting ever have that value? */
 bool truth_had(const struct truth *t, int8_t type, const char *resource, const char *name, const char *value);
-/* From the state of `since` on: was that feature ever at that level? Did the preferred replica ever lead, or have all of
- * these replicas stood for the partition? */
+/* From the state of `since` on: was that feature ever at that level? Did the preferred replica ever lead, or
+ * anything else come of its election (as in Kafka, where any record is a success)? Have all of these replicas stood for the
+ * partition? */
 bool truth_level(const struct truth *t, const char *name, int level, int64_t since);
-bool truth_preferred(const struct truth_topic *t, int part, int64_t since);
+bool truth_elected(const struct truth_topic *t, int part, int64_t since);
 bool truth_replicated(const struct truth_topic *t, int part, uint32_t replicas, int64_t since);
 bool truth_unfenced(const struct truth *t, uint32_t brokers); /* all of these bits are */

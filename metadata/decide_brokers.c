@@ -37,7 +37,7 @@ static enum err check_dirs(const struct image *tip, const struct BrokerRegistrat
     struct image_brokers w = image_brokers_all(tip);
     const struct image_broker *b;
 
-    if (dirs.n <= 0 || dirs.n > DIRS_MAX)
+    if (req->broker_id < 0 || dirs.n <= 0 || dirs.n > DIRS_MAX)
         return E_INVALID_REGISTRATION;
     for (int i = 0; i < dirs.n; i++)
         if (directory_reserved(&dirs.v[i]) || has_dir((struct uuids){dirs.v, i}, dirs.v[i]))
@@ -236,6 +236,12 @@ void decide_controller_registration(const struct image *tip, const void *in, voi
                                 "Controllers register from level %d of " FEATURE_WEIR " on.",
                                 WEIR_VERSION_CONTROLLERS),
                       &resp->error_code, &resp->error_message);
+        return;
+    }
+    if (req->controller_id < 0) {
+        api_error_set(
+            api_error(o, E_INVALID_REQUEST, "No controller can have the id %d.", req->controller_id),
+            &resp->error_code, &resp->error_message);
         return;
     }
     for (int i = 0; i < req->listeners.n; i++)

@@ -37,6 +37,8 @@ static struct api_error check_resource_name(struct ctl_out *o, const struct targ
 {
     int32_t id;
 
+    if (t->name.len > UINT16_MAX) /* more than the image holds (image_check.c) */
+        return api_error(o, E_INVALID_REQUEST, "A resource's name can't have %zu bytes.", t->name.len);
     switch (t->type) {
     case CONFIG_TOPIC:
         if (t->name.len == 0)

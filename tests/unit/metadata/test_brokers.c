@@ -19,6 +19,7 @@ static void two(struct cluster *c)
 static const uint8_t OWN_DIR = 101, OTHER_DIR = 50, TWOS_DIR = 102;
 
 struct registration_row {
+    int32_t id;
     const char *cluster;
     uint8_t dir;
     int n_dirs; /* all the same */
@@ -28,19 +29,20 @@ struct registration_row {
     enum err err;
 };
 static const struct registration_row REGISTRATIONS[] = {
-    {"cluster", OWN_DIR, 1, false, true, false, 7, 30, WEIR_VERSION, E_OK},
-    {"cluster", OTHER_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_OK},
-    {"cluster", OWN_DIR, 1, true, true, false, 7, 30, WEIR_VERSION, E_DUPLICATE_BROKER_REGISTRATION},
-    {"cluster", OTHER_DIR, 1, false, true, false, 7, 30, WEIR_VERSION, E_DUPLICATE_BROKER_REGISTRATION},
-    {"another", OWN_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INCONSISTENT_CLUSTER_ID},
-    {"cluster", OWN_DIR, 1, false, false, true, 7, 30, WEIR_VERSION, E_BROKER_ID_NOT_REGISTERED},
-    {"cluster", OWN_DIR, 0, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
-    {"cluster", OWN_DIR, 2, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
-    {"cluster", TWOS_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
-    {"cluster", 0, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION}, /* Kafka's own */
-    {"cluster", OWN_DIR, 1, false, false, false, 0, 0, WEIR_VERSION, E_INVALID_REGISTRATION},
-    {"cluster", OWN_DIR, 1, false, false, false, 7, 29, WEIR_VERSION, E_UNSUPPORTED_VERSION},
-    {"cluster", OWN_DIR, 1, false, false, false, 7, 30, 1, E_UNSUPPORTED_VERSION},
+    {1, "cluster", OWN_DIR, 1, false, true, false, 7, 30, WEIR_VERSION, E_OK},
+    {1, "cluster", OTHER_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_OK},
+    {1, "cluster", OWN_DIR, 1, true, true, false, 7, 30, WEIR_VERSION, E_DUPLICATE_BROKER_REGISTRATION},
+    {1, "cluster", OTHER_DIR, 1, false, true, false, 7, 30, WEIR_VERSION, E_DUPLICATE_BROKER_REGISTRATION},
+    {1, "another", OWN_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INCONSISTENT_CLUSTER_ID},
+    {1, "cluster", OWN_DIR, 1, false, false, true, 7, 30, WEIR_VERSION, E_BROKER_ID_NOT_REGISTERED},
+    {1, "cluster", OWN_DIR, 0, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {1, "cluster", OWN_DIR, 2, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {1, "cluster", TWOS_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {1, "cluster", 0, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION}, /* Kafka's own */
+    {1, "cluster", OWN_DIR, 1, false, false, false, 0, 0, WEIR_VERSION, E_INVALID_REGISTRATION},
+    {1, "cluster", OWN_DIR, 1, false, false, false, 7, 29, WEIR_VERSION, E_UNSUPPORTED_VERSION},
+    {1, "cluster", OWN_DIR, 1, false, false, false, 7, 30, 1, E_UNSUPPORTED_VERSION},
+    {-1, "cluster", OTHER_DIR, 1, false, false, false, 7, 30, WEIR_VERSION, E_INVALID_REGISTRATION},
 };
 
 /* A registration replaces one that has ended, and only that; what can't be is refused with Kafka's code. */
@@ -57,7 +59,7 @@ TEST_EACH(brokers, registration, REGISTRATIONS)
     epoch = image_broker(ctl_image(c.w.c), 1)->reg.epoch;
     proto_defaults(&BrokerRegistrationRequest_type, &req);
     proto_defaults(&BrokerRegistrationResponse_type, &resp);
-    req.broker_id = 1;
+    req.broker_id = row->id;
     req.cluster_id = SLICE(row->cluster);
     req.incarnation_id.b[9] = 9;
     req.is_migrating_zk_broker = row->zk;
@@ -231,6 +233,10 @@ TEST(brokers, controllers_register)
         CHECK_EQ(image_controller(ctl_image(c.w.c), 7)->reg.incarnation.b[0], i);
     }
     CHECK_EQ(image_controller(ctl_image(c.w.c), 7)->reg.endpoints[0].port, 9093);
+    req.controller_id = -1;
+    cluster_call(&c, decide_controller_registration, &req, &resp, 0);
+    CHECK_EQ(resp.error_code, err_wire(E_INVALID_REQUEST));
+    CHECK_EQ(ctl_image(c.w.c)->controllers.count, 1);
     cluster_stop(&c);
 }
 

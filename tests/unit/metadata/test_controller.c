@@ -491,6 +491,39 @@ TEST_EACH(controller, incremental_alter, ALTERS)
     ctl_world_stop(&w);
 }
 
+struct long_name {
+    size_t len;
+    enum err err;
+};
+static const struct long_name LONG_NAMES[] = {{UINT16_MAX, E_OK}, {UINT16_MAX + 1, E_INVALID_REQUEST}};
+
+/* A resource whose name the image can't hold is refused: written, it would stop every node that follows. */
+TEST_EACH(controller, a_resource_with_a_long_name, LONG_NAMES)
+{
+    struct IncrementalAlterConfigsRequest alter;
+    struct IncrementalAlterConfigsResponse resp;
+    struct ctl_world w;
+    uint8_t *name;
+
+    ctl_world_start(&w);
+    name = arena_alloc(&w.arena, row->len);
+    memset(name, 'g', row->len);
+    proto_defaults(&IncrementalAlterConfigsRequest_type, &alter);
+    proto_defaults(&IncrementalAlterConfigsResponse_type, &resp);
+    PROTO_ARRAY_NEW(&w.arena, IncrementalAlterConfigsRequest_AlterConfigsResource, alter.resources, 1);
+    alter.resources.v[0].resource_type = CONFIG_GROUP;
+    alter.resources.v[0].resource_name = slice_of(name, row->len);
+    PROTO_ARRAY_NEW(&w.arena, IncrementalAlterConfigsRequest_AlterableConfig, alter.resources.v[0].configs,
+                    1);
+    alter.resources.v[0].configs.v[0].name = SLICE("cleanup.policy"); /* the test's rules know no other */
+    alter.resources.v[0].configs.v[0].value = SLICE("compact");
+    ctl_world_call(&w, decide_incremental_alter_configs, &alter, &resp, 1);
+    CHECK_EQ(resp.responses.v[0].error_code, err_wire(row->err));
+    CHECK((image_config(ctl_image(w.c), CONFIG_GROUP, slice_of(name, row->len), "cleanup.policy").p !=
+           NULL) == (row->err == E_OK));
+    ctl_world_stop(&w);
+}
+
 /* AlterConfigs sets what it names and takes the rest back. */
 TEST(controller, legacy_alter_replaces_all)
 {

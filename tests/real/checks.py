@@ -5,6 +5,7 @@ import apart
 import brokers
 import copies
 import disk
+import door
 import hostile
 import kill
 import quorum
@@ -51,6 +52,7 @@ ALL = {
     **{f"takeover-{c.__name__}": c for c in (takeover.large, takeover.steady)},
     **{f"copies-{c.__name__}": c for c in (copies.week, copies.damaged, copies.rotten, copies.textbook)},
     **{f"split-{c.__name__.replace('_', '-')}": c for c in (split.combined, split.apart, split.one_way)},
+    **{f"door-{c.__name__}": c for c in (door.hostile, door.traitor)},
     **{f"hostile-{c.__name__}": against(c, "asan") for c in (hostile.frames, hostile.bodies, hostile.batches)},
     **{f"hostile-{c.__name__}": against(c, "opt") for c in (hostile.bombs, hostile.slow, hostile.deaf, hostile.idle,
                                                             hostile.huge)},

@@ -68,12 +68,11 @@ def schemas():
     return out
 
 
-def bodies(node):
+def made_requests(number, r):
     """Well-formed requests with random contents, of every API in every version, as they are and with a few bytes changed."""
-    number, r = seed()
     made = subprocess.run([os.path.join(ROOT, "build", "asan", "wire_gen"), "make", str(number), "2"],
                           stdout=subprocess.PIPE, text=True, check=True).stdout
-    known, sent = schemas(), 0
+    known = schemas()
     for line in made.splitlines():
         name, version, data, _ = line.split("\t", 3)
         if name not in known:
@@ -84,8 +83,16 @@ def bodies(node):
         for _ in range(r.randrange(1, 4)):
             if both:
                 both[r.randrange(len(both))] = r.choice((0, 1, 127, 128, 255, r.randrange(256)))
-        throw(node, wire.request(key, int(version), data, flexible=flexible) +
-              wire.request(key, int(version), bytes(both), 2, flexible), 0.004)
+        yield (wire.request(key, int(version), data, flexible=flexible) +
+               wire.request(key, int(version), bytes(both), 2, flexible))
+
+
+def bodies(node):
+    """Such requests, one connection for two."""
+    number, r = seed()
+    sent = 0
+    for frames_of_two in made_requests(number, r):
+        throw(node, frames_of_two, 0.004)
         sent += 2
     assert sent > 500, f"only {sent} requests were made"
     wire.well(node)

@@ -279,7 +279,7 @@ def restart_all(directory, build="opt"):
 def hello(cluster=CLUSTER, node=2, voter=1, directory=b"\7" * 16):
     text = cluster.encode()
     return wire.request(RAFT_HELLO, 0, bytes([len(text) + 1]) + text + struct.pack(">i", node) + directory +
-                        struct.pack(">i", voter) + b"\0", flexible=True)
+                        struct.pack(">i", voter) + b"\1" + struct.pack(">H", 0) + b"\0", flexible=True)
 
 
 def strangers(directory, build="asan"):
@@ -291,8 +291,8 @@ def strangers(directory, build="asan"):
         second.kill()
         message = wire.request(RAFT, 0, b"\5junk\0", flexible=True)
         for said, bad in (("of cluster", hello(cluster="another")), ("means node 9", hello(voter=9)),
-                          ("node 77 is none", hello(node=77)), ("node 1 is none", hello(node=1)),
-                          ("voted from", hello())):
+                          ("says that it is this node", hello(node=1)),
+                          ("doesn't say which node", hello(directory=bytes(16)))):
             error = struct.unpack_from(">h", first.ask(bad), 1)[0]
             assert error > 0, said
             until(said, 5, lambda said=said: said in first.said())

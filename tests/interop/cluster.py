@@ -1,13 +1,15 @@
-"""Three combined nodes of each, under Kafka's own tools: what they print must be the same but for names of this run, asked of
-brokers and, where a tool can, of the active controller and of another one."""
+"""Clusters of each, three nodes of both roles, and three controllers and two brokers apart, under Kafka's own tools: what they
+print must be the same but for names of this run, asked of brokers and, where a tool can, of the active controller and of another
+one."""
 import os
 import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from kafka import BUILD, CLUSTER, class_path, java, tool
+from kafka import BUILD, CLUSTER, class_path, java
 from nodes import ROOT, Node, free_ports, fresh
+from toolbox import Toolbox
 
 QUORUM = "org.apache.kafka.tools.MetadataQuorumCommand"
 TOPICS = "org.apache.kafka.tools.TopicCommand"
@@ -26,10 +28,12 @@ controller.quorum.voters={voters}
 log.dirs={data}
 """
 NODES = 3
+SHAPES = {"combined": ["broker,controller"] * NODES, "apart": ["controller"] * NODES + ["broker"] * 2}
 KILLS = 6
 ASKED_AGAIN = 10
 
-# name, class, arguments. AT is replaced three times where it stands: a broker, the active controller, another one.
+# name, class, arguments. AT is replaced three times where it stands: a broker, the active controller, another one. ALL is the
+# number of brokers, MORE one more.
 STEPS = [
     ("status", QUORUM, "AT describe --status"),
     ("status, for people", QUORUM, "AT describe --status --human-readable"),
@@ -45,8 +49,8 @@ STEPS = [
     ("unregister nobody", TOOL, "unregister AT --id 99"),
     ("set for all brokers", CONFIGS, "AT --alter --entity-type brokers --entity-default --add-config log.retention.ms=7000000"),
     ("brokers' default", CONFIGS, "AT --describe --entity-type brokers --entity-default"),
-    ("create", TOPICS, "BROKER --create --topic c --partitions 6 --replication-factor 3"),
-    ("create beyond the brokers", TOPICS, "BROKER --create --topic d --partitions 1 --replication-factor 4"),
+    ("create", TOPICS, "BROKER --create --topic c --partitions 6 --replication-factor ALL"),
+    ("create beyond the brokers", TOPICS, "BROKER --create --topic d --partitions 1 --replication-factor MORE"),
     ("describe", TOPICS, "BROKER --describe --topic c"),
     ("set for a topic", CONFIGS, "AT --alter --entity-type topics --entity-name c --add-config retention.ms=8000000"),
     ("topic's settings", CONFIGS, "BROKER --describe --entity-type topics --entity-name c"),
@@ -55,11 +59,20 @@ STEPS = [
     ("list", TOPICS, "BROKER --list"),
 ]
 
+# When the last broker has been killed and fenced; LAST is its number.
+GONE = [
+    ("endpoints without one", TOOL, "list-endpoints AT"),
+    ("fenced endpoints with it", TOOL, "list-endpoints AT --include-fenced-brokers"),
+    ("unregister", TOOL, "unregister BROKER --id LAST"),
+    ("unregister again", TOOL, "unregister AT --id LAST"),
+    ("endpoints afterwards", TOOL, "list-endpoints AT --include-fenced-brokers"),
+]
+
 
 class Member(Node):
     """A node of a cluster; the first ones have a port for controllers each."""
 
-    def __init__(self, directory, name, number, controllers, roles="broker,controller"):
+    def __init__(self, directory, name, number, controllers, roles, tool):
         super().__init__(f"{name} {number}", directory)
         self.ours, self.controller = name == "ours", controllers[number - 1] if number <= len(controllers) else None
         self.config = os.path.join(directory, "server.properties")
@@ -89,20 +102,22 @@ class Member(Node):
         return java(class_path("server-4.3.1"), "kafka.Kafka", self.config, heap="512m")
 
 
-class Three:
-    """A cluster; `with` runs it."""
+class Cluster:
+    """Nodes of these roles, controllers first; `with` runs them."""
 
-    def __init__(self, name):
+    def __init__(self, name, shape, tool):
+        roles = SHAPES[shape]
         controllers = free_ports(NODES)
-        self.name = name
-        self.nodes = [Member(fresh(os.path.join(BUILD, f"{name}-{i}")), name, i, controllers)
-                      for i in range(1, NODES + 1)]
-        self.brokers = ",".join(n.bootstrap for n in self.nodes)
+        self.name, self.shape, self.tool = name, shape, tool
+        self.nodes = [Member(fresh(os.path.join(BUILD, f"{name}-{i}")), name, i, controllers, role, tool)
+                      for i, role in enumerate(roles, 1)]
+        self.serving = [n for n, role in zip(self.nodes, roles) if "broker" in role]
+        self.brokers = ",".join(n.bootstrap for n in self.serving)
 
     def __enter__(self):
-        with ThreadPoolExecutor(NODES) as all_at_once:  # none is ready before a majority is
+        with ThreadPoolExecutor(len(self.nodes)) as all_at_once:  # none is ready before a majority is
             list(all_at_once.map(Node.start, self.nodes))
-        self.wait_unfenced()
+        self.wait_unfenced(len(self.serving))
         return self
 
     def __exit__(self, *_):
@@ -110,19 +125,19 @@ class Three:
             if n.process and n.process.poll() is None:
                 n.kill()
 
-    def wait_unfenced(self, wait=60):
-        """Until all brokers can lead."""
+    def wait_unfenced(self, n, wait=60):
+        """Until so many brokers can lead."""
         end = time.monotonic() + wait
         while True:
-            done = tool(TOOL, "list-endpoints", "--bootstrap-server", self.brokers)
-            if done.stdout.count("127.0.0.1") == NODES:
+            done = self.tool(TOOL, "list-endpoints", "--bootstrap-server", self.brokers)
+            if done.stdout.count("127.0.0.1") == n:
                 return
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.name}: {done.stdout}{done.stderr}{self.nodes[0].tail()}")
 
     def active(self):
         """The number of the active controller."""
-        done = tool(QUORUM, "--bootstrap-server", self.brokers, "describe", "--status")
+        done = self.tool(QUORUM, "--bootstrap-server", self.brokers, "describe", "--status")
         found = re.search(r"LeaderId:\s+(\d)", done.stdout)
         if not found:
             raise RuntimeError(f"{self.name}: {done.stdout}{done.stderr}")
@@ -136,14 +151,31 @@ class Three:
                 "the active controller": f"--bootstrap-controller 127.0.0.1:{self.nodes[active - 1].controller}",
                 "another controller": f"--bootstrap-controller 127.0.0.1:{self.nodes[other - 1].controller}"}
 
+    def tell(self, place, args):
+        """The arguments of a step, asked at a place."""
+        last = self.nodes[-1].name.split()[-1]
+        for word, value in (("AT", place), ("BROKER", place), ("ALL", len(self.serving)), ("MORE", len(self.serving) + 1),
+                            ("LAST", last)):
+            args = re.sub(rf"\b{word}\b", str(value), args)
+        return args
+
+    def lose_one(self):
+        """The last node, which is a broker, is killed and fenced."""
+        self.nodes[-1].kill()
+        self.brokers = ",".join(n.bootstrap for n in self.serving[:-1])
+        self.wait_unfenced(len(self.serving) - 1)
+
     def plain(self, text):
         for n in self.nodes:
-            text = text.replace(str(n.port), f"PORT{n.name[-1]}").replace(str(n.controller), f"CONTROLLER{n.name[-1]}")
+            name = n.name.split()[-1]
+            text = re.sub(rf"\b{n.controller}\b", f"CONTROLLER{name}", text) if n.controller else text
+            text = re.sub(rf"\b{n.port}\b", f"PORT{name}", text)  # of a controller alone its port is that
         # Which node leads, what has its copy where, and how far it is by now, is of this run.
         text = re.sub(r"((?:Leader(?:Id|Epoch)|HighWatermark|MaxFollowerLag(?:TimeMs)?):\s+)-?\d+", r"\1N", text)
         text = re.sub(r"(MaxFollowerLagTimeMs:\s+)\d+ .*", r"\1N", text)
         text = re.sub(r"(?m)^\d\s+\S{22}\s+\d+\s+(\d+)\s+\S.*?(Leader|Follower|Observer)\s*$", r"NODE DIRECTORY OFFSET \1 \2", text)
         text = re.sub(r'"directoryId": "\S{22}", ', "", text)  # of fixed voters: ours notes them, Kafka's doesn't know
+        text = re.sub(r'"directoryId": "\S{22}"', '"directoryId": "DIRECTORY"', text)
         text = re.sub(r"TopicId: \S+", "TopicId: ID", text)
         text = re.sub(r"(Leader|Replicas|Isr): [\d,]+", r"\1: N", text)
         text = re.sub(r"Epoch: \d+", "Epoch: N", text)
@@ -154,20 +186,20 @@ class Three:
 
 def told_by(cluster, cls, args):
     for _ in range(ASKED_AGAIN):
-        done = tool(cls, *args.split())
+        done = cluster.tool(cls, *args.split())
         text = cluster.plain(done.stdout + done.stderr)
         if not re.search(r"OFFSET [1-9]", text):  # a follower's lag: the tool came between a record and its fetch
             break
     return done.returncode, text
 
 
-def judge(tally, name, theirs, ours):
+def judge(tally, shape, name, theirs, ours):
     bad = None
     if theirs != ours:
         lines = theirs[1].splitlines(), ours[1].splitlines()
         only = [s[:300] for s in lines[0] if s not in lines[1]][:4], [s[:300] for s in lines[1] if s not in lines[0]][:4]
         bad = f"exit codes {theirs[0]}, {ours[0]}; only Kafka: {only[0]}, only ours: {only[1]}"
-    tally.test(f"cluster/{name}", bad)
+    tally.test(f"cluster, {shape}/{name}", bad)
 
 
 def leads(nodes):
@@ -191,8 +223,8 @@ def kill_and_restart(nodes):
 def survive(tally, java_client):
     """A Java Admin client creates topics at brokers alone, while one controller after another is killed."""
     ports = free_ports(NODES)
-    nodes = [Member(fresh(os.path.join(BUILD, f"ours-{i}")), "ours", i, ports, "controller" if i <= NODES else "broker")
-             for i in range(1, NODES + 3)]
+    nodes = [Member(fresh(os.path.join(BUILD, f"ours-{i}")), "ours", i, ports, role, None)
+             for i, role in enumerate(SHAPES["apart"], 1)]
     controllers, brokers = nodes[:NODES], nodes[NODES:]
     try:
         with ThreadPoolExecutor(len(nodes)) as all_at_once:
@@ -221,17 +253,25 @@ def judge_metadata(tally, cluster, places):
         done = subprocess.run([Member.weir(), "metadata", "diff", cluster.nodes[0].data, *at.split()], text=True,
                               stdin=subprocess.DEVNULL, capture_output=True)
         told = done.stdout + done.stderr
-        tally.test(f"cluster: metadata of {cluster.name}, {place}",
+        tally.test(f"cluster, {cluster.shape}: metadata of {cluster.name}, {place}",
                    None if done.returncode == 0 and len(told.splitlines()) == 2 else told[:1000])
 
 
+def steps(tally, table, theirs, ours):
+    places = theirs.places(), ours.places()
+    for name, cls, args in table:
+        for place in places[0] if re.search(r"\bAT\b", args) else ["a broker"]:
+            told = [told_by(c, cls, c.tell(at[place], args)) for c, at in zip((theirs, ours), places)]
+            judge(tally, ours.shape, f"{name}, {place}", *told)
+
+
 def compare(tally):
-    with Three("theirs") as theirs, Three("ours") as ours:
-        places = theirs.places(), ours.places()
-        judge_metadata(tally, theirs, places[0])
-        judge_metadata(tally, ours, places[1])
-        for name, cls, args in STEPS:
-            for place in places[0] if "AT" in args else ["a broker"]:
-                told = [told_by(c, cls, re.sub("AT|BROKER", at[place], args))
-                        for c, at in zip((theirs, ours), places)]
-                judge(tally, f"{name}, {place}", *told)
+    for shape in SHAPES:
+        with Toolbox() as tool, Cluster("theirs", shape, tool) as theirs, Cluster("ours", shape, tool) as ours:
+            for c in (theirs, ours):
+                judge_metadata(tally, c, c.places())
+            steps(tally, STEPS, theirs, ours)
+            if shape == "apart":
+                for c in (theirs, ours):
+                    c.lose_one()
+                steps(tally, GONE, theirs, ours)

@@ -4,7 +4,7 @@
     run.py [--only NAME,…] [--self]
 
 Parts: each client of toolchain.py by its name; `tools`, `twins` (Kafka's console clients and tools beside our commands), `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
-and the reverse), `wire` (the codec beside Kafka's classes), `cluster` (three nodes of each under Kafka's tools), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
+and the reverse), `wire` (the codec beside Kafka's classes), `cluster` (three nodes of each, and controllers apart from brokers, under Kafka's tools), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
 import argparse
 import os
 import subprocess

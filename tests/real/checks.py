@@ -49,7 +49,7 @@ ALL = {
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.strangers)},
     **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},
-    **{f"takeover-{c.__name__}": c for c in (takeover.large, takeover.steady)},
+    **{f"takeover-{c.__name__}": c for c in (takeover.large, takeover.killed, takeover.paused)},
     **{f"copies-{c.__name__}": c for c in (copies.week, copies.damaged, copies.rotten, copies.textbook)},
     **{f"split-{c.__name__.replace('_', '-')}": c for c in (split.combined, split.apart, split.one_way)},
     **{f"door-{c.__name__}": c for c in (door.hostile, door.traitor)},

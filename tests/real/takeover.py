@@ -1,5 +1,5 @@
 """The active controller is killed while the image is large, and while clients of all kinds work."""
-import os
+import signal
 import socket
 import struct
 import threading
@@ -8,10 +8,10 @@ import time
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import wire
-from apart import Apart
+from apart import Apart, Member
 from apart import until as soon
 from brokers import create
-from quorum import CREATE_TOPICS, Quorum, exactly, ready
+from quorum import CREATE_TOPICS, LEADS, Quorum, exactly, ready
 
 PARTITIONS, EACH = 100000, 1000
 KILLS = 6
@@ -50,8 +50,8 @@ def large(directory, build="opt"):
             leader = q.caught_up()
             other = next(v for v in q.voters if v is not leader)
             size = leader.rss()
-            leader.kill()
             began = time.monotonic()
+            leader.kill()
             next_topic(other, f"next-{n}")
             took.append(time.monotonic() - began)
             assert took[-1] < BOUND, f"kill {n}: {took[-1] * 1000:.0f} ms"
@@ -89,9 +89,15 @@ class Client(threading.Thread):
         soon(f"topics at broker {self.broker.id}", 30, lambda: self.made >= goal or self.error)
 
 
-def steady(directory, build="opt"):
-    """librdkafka creates topics at two brokers, while the three controllers, which are processes of their own, are killed: the
-    active one, a follower, and both of them. No request ends with an error, and every topic is there."""
+def active(c):
+    """The epoch of who led last, and that controller."""
+    epochs = [(int(LEADS.findall(m.said_ever())[-1]), m) for m in c.controllers if LEADS.search(m.said_ever())]
+    return max(epochs, key=lambda e: e[0])
+
+
+def under_way(directory, build, end, again):
+    """librdkafka creates topics at two brokers, while end() and again() befall the three controllers, which are processes of
+    their own: the active one, a follower, and both. No request ends with an error, and every topic is there."""
     with Apart(directory, 3, 2, build) as c:
         clients = [Client(b) for b in c.brokers]
         try:
@@ -99,23 +105,28 @@ def steady(directory, build="opt"):
                 client.start()
                 client.more()
             for victims in ("active", "follower", "active", "both", "active", "both"):
-                active = soon("a leader", 20, lambda: next((m for m in c.controllers if m.leads()), None))
-                follower = next(m for m in c.controllers if m is not active)
-                dead = {"active": [active], "follower": [follower], "both": [active, follower]}[victims]
-                for m in dead:
-                    m.kill()
-                if victims != "both":  # with a majority it goes on meanwhile
-                    for client in clients:
-                        client.more()
-                for m in dead:
-                    m.start()
-                for m in dead:
-                    m.ready()
+                epoch, leader = active(c)
+                follower, third = [m for m in c.controllers if m is not leader]
+                gone = {"active": [leader], "follower": [follower], "both": [leader, follower]}[victims]
+                since = len(third.said_ever())
+                for m in gone:
+                    end(m)
+                if victims == "both":
+                    soon("the third one is alone", 20, lambda: "nobody is known to lead" in third.said_ever()[since:])
+                elif victims == "active":
+                    soon("another one leads", 20, lambda: active(c)[0] > epoch)
+                for client in clients if victims != "both" else []:
+                    client.more()  # with a majority
+                for m in gone:
+                    again(m)
                 for client in clients:
                     client.more()
         finally:
             for client in clients:
                 client.over.set()
+            for m in c.controllers:
+                if m.alive():
+                    m.process.send_signal(signal.SIGCONT)
             for client in clients:
                 if client.is_alive():
                     client.join(90)
@@ -126,3 +137,14 @@ def steady(directory, build="opt"):
         c.same_everywhere()
         c.stop()
         return f"{len(names)} topics; the longest took {max(x.longest for x in clients) * 1000:.0f} ms"
+
+
+def killed(directory, build="opt"):
+    """With kill -9."""
+    return under_way(directory, build, Member.kill, lambda m: m.start().ready())
+
+
+def paused(directory, build="opt"):
+    """With SIGSTOP and SIGCONT."""
+    return under_way(directory, build, lambda m: m.process.send_signal(signal.SIGSTOP),
+                     lambda m: m.process.send_signal(signal.SIGCONT))

@@ -176,6 +176,7 @@ class Cluster:
         text = re.sub(r"(?m)^\d\s+\S{22}\s+\d+\s+(\d+)\s+\S.*?(Leader|Follower|Observer)\s*$", r"NODE DIRECTORY OFFSET \1 \2", text)
         text = re.sub(r'"directoryId": "\S{22}", ', "", text)  # of fixed voters: ours notes them, Kafka's doesn't know
         text = re.sub(r'"directoryId": "\S{22}"', '"directoryId": "DIRECTORY"', text)
+        text = re.sub(r"(CurrentObservers:\s+)\[(.*)\]", lambda m: m[1] + ", ".join(sorted(re.findall(r"{[^}]*}", m[2]))), text)
         text = re.sub(r"TopicId: \S+", "TopicId: ID", text)
         text = re.sub(r"(Leader|Replicas|Isr): [\d,]+", r"\1: N", text)
         text = re.sub(r"Epoch: \d+", "Epoch: N", text)

@@ -156,8 +156,8 @@ static enum err change_check(struct quorum *q, struct quorum_change *c)
 
 /* ---- giving leadership away ---- */
 
-/* To the one that answers and has most of the log. */
-static int32_t heir(const struct quorum *q)
+/* To the one that answers and has most of the log, and has that entry at least; -1: there is none. */
+static int32_t heir(const struct quorum *q, raft_index least)
 {
     const struct raft_progress *p = q->raft.leader_state.progress;
     int best = -1;
@@ -165,18 +165,18 @@ static int32_t heir(const struct quorum *q)
     for (int i = 0; i < q->voters.n; i++) {
         ASSERT(q->raft.configuration.servers[i].id == (raft_id)q->voters.v[i].server_id);
         if (q->voters.v[i].role == VOTER_VOTES && q->voters.v[i].server_id != q->server_id &&
-            member_answers(q, i) && (best < 0 || p[i].match_index > p[best].match_index))
+            member_answers(q, i) && p[i].match_index >= least &&
+            (best < 0 || p[i].match_index > p[best].match_index))
             best = i;
     }
     return best < 0 ? -1 : q->voters.v[best].server_id;
 }
 
-static void transfer_begin(struct quorum *q)
+static void transfer_begin(struct quorum *q, int32_t to)
 {
     raft_term term = q->raft.current_term;
 
-    q->change_server = heir(q);
-    ASSERT(q->change_server > 0); /* a majority of the others answers */
+    q->change_server = to;
     q->transferring = true;
     quorum_abandon(q);
     if (change_to(q, CHANGE_TRANSFER))
@@ -185,9 +185,24 @@ static void transfer_begin(struct quorum *q)
     raft_step_down(q, term + 1);
 }
 
+void member_give_way(struct quorum *q)
+{
+    int32_t to;
+
+    if (q->phase != QUORUM_RUNNING || q->observes || q->change_step != CHANGE_NONE || !member_settled(q))
+        return;
+    to = heir(q, q->raft.last_stored + 1);
+    if (to < 0) /* nobody has room, or nobody has said so yet */
+        return;
+    TRACE(q->io, quorum_gives_way, member_node(q, (raft_id)to));
+    transfer_begin(q, to);
+    quorum_observe(q);
+}
+
 static bool change_begin(struct quorum *q, struct quorum_change *c)
 {
     struct voters v = q->voters;
+    int32_t to;
 
     q->change = c;
     switch (c->kind) {
@@ -200,7 +215,9 @@ static bool change_begin(struct quorum *q, struct quorum_change *c)
     case QUORUM_REMOVE:
         if (q->change_server != q->server_id)
             return change_to(q, CHANGE_REMOVE);
-        transfer_begin(q);
+        to = heir(q, 0);
+        ASSERT(to > 0); /* a majority of the others answers */
+        transfer_begin(q, to);
         return true;
     case QUORUM_UPGRADE:
         v.kraft_version = 1;

@@ -13,8 +13,9 @@
  *         error. What was told as committed stays so. The process may start the quorum again on the same files, with the same
  *         quorum_mark: what was synced must be there, what wasn't is cut, for of that nothing was told to anybody: no entry
  *         was acknowledged, no vote given.
- * Full:   a reserve is given up for entries, and `room` says so. When that is used up too, entries wait, in order, until
- *         the disk has room again; a snapshot is put off. At the start, before `leader`, and after quorum_end_waits()
+ * Full:   a reserve is given up for entries, and `room` says so. When that is used up too, a leader gives way to a voter
+ *         that has stored what it couldn't. Else entries wait, in order, until the disk has room again; a snapshot is put
+ *         off. A new term or vote can't wait: without room for that file it fails. At the start, before `leader`, and after quorum_end_waits()
  *         a disk without any room fails like any other error. */
 #pragma once
 #include "base/io.h"

@@ -119,10 +119,32 @@ static void give_back(struct quorum *q, const struct msg *end, enum err err)
         q->last = &q->first;
 }
 
+static void crowded_back(struct msg *msg)
+{
+    container_of(msg, struct quorum, crowded)->crowding = false;
+}
+
+static void crowded_run(struct msg *msg)
+{
+    struct quorum *q = container_of(msg, struct quorum, crowded);
+
+    if (q->stopped)
+        return;
+    member_give_way(q);
+    msg->run = crowded_back;
+    loop_post(q->loop, msg);
+}
+
+/* Said at each try: another voter may have room by then. */
 static void wait_for_room(struct quorum *q)
 {
     if (!q->full)
         TRACE(q->io, quorum_full);
+    if (!q->crowding) {
+        q->crowding = true;
+        q->crowded.run = crowded_run;
+        loop_post(q->control, &q->crowded);
+    }
     q->full = q->working = true;
     timer_set(q->loop, &q->retry, loop_now(q->loop) + (int64_t)FULL_RETRY_MS * MS);
 }

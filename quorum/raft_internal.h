@@ -241,6 +241,8 @@ struct quorum {
     struct timer retry;
     struct disk_room room;
     struct msg work, step;
+    struct msg crowded; /* there and back: an entry finds no room */
+    bool crowding;      /* … is on its way */
 
     /* ---- to and fro ---- */
     struct msg open, opened, snapshot, written, fail, end_waits, stop, closed;
@@ -364,6 +366,8 @@ void member_follow(struct quorum *q); /* a follower outside has taken a configur
 
 /* ---- member_change.c ---- */
 bool member_answers(const struct quorum *q, int voter); /* this leader, lately */
+/* This node's disk has no room: if it leads, one that has stored what it couldn't leads from now on. */
+void member_give_way(struct quorum *q);
 bool change_to(struct quorum *q,
                enum change_step step); /* of change_server; false: the library doesn't take it */
 

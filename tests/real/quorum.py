@@ -7,11 +7,13 @@ import socket
 import struct
 import subprocess
 import time
+from contextlib import ExitStack
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import wire
 from node import Node, free_port
+from room import Image
 
 CLUSTER = "realquorumrealquorumrg"
 ELECTION_MS = 1000  # more than a busy machine holds up a process; who is killed is replaced sooner all the same
@@ -22,7 +24,7 @@ CREATE_TOPICS, DESCRIBE_QUORUM, RAFT_HELLO, RAFT = 19, 55, 0x7000, 0x7001
 class Voter(Node):
     """One of them: broker and controller."""
 
-    def __init__(self, directory, node_id, ports, build):
+    def __init__(self, directory, node_id, ports, build, settings=()):
         super().__init__(os.path.join(directory, str(node_id)), build)
         self.id, self.controller = node_id, ports[node_id]
         self.properties = os.path.join(self.dir, "server.properties")
@@ -32,6 +34,7 @@ class Voter(Node):
                     f"controller.listener.names=CONTROLLER\ncontroller.quorum.voters={voters}\n"
                     f"quorum.election.ms={ELECTION_MS}\n"
                     f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}\n")
+            f.writelines(f"{s}\n" for s in settings)
         done = subprocess.run([self.binary, "storage", "format", "-t", CLUSTER, "-c", self.properties],
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -98,9 +101,10 @@ def describe(voter):
 
 
 class Quorum:
-    def __init__(self, directory, build="opt", n=3):
+    def __init__(self, directory, build="opt", n=3, settings=None):
+        """settings: more lines of server.properties, by node."""
         ports = {i: free_port() for i in range(1, n + 1)}
-        self.voters = [Voter(directory, i, ports, build) for i in ports]
+        self.voters = [Voter(directory, i, ports, build, (settings or {}).get(i, ())) for i in ports]
 
     def __enter__(self):
         for v in self.voters:
@@ -274,6 +278,43 @@ def restart_all(directory, build="opt"):
             assert describe(q.leader())[1] > epoch, "an epoch came twice"
         assert topics(ready(q.caught_up())) >= kept
         q.stop()
+
+
+def disk_breaks(directory, build="opt"):
+    """The disk of one voter's metadata dies, the leader's first: the others go on, the broker of that node too, with news from
+    them, and when the disk is back the node votes again, all by itself."""
+    with ExitStack() as stack:
+        disks = {i: stack.enter_context(Image(os.path.join(directory, f"disk{i}"), 64)) for i in (1, 2, 3)}
+        q = stack.enter_context(Quorum(directory, build, settings={
+            i: [f"metadata.log.dir={d.path}/meta"] for i, d in disks.items()}))
+        leader = ready(q.leader())
+        for v in q.voters:
+            ready(v)
+        took = []
+        for n, broken in enumerate((leader, None)):
+            broken = broken or next(v for v in q.voters if v is not leader and v is not q.leader())
+            q.caught_up()
+            disks[broken.id].die()
+            began = time.monotonic()
+            client = AdminClient({"bootstrap.servers": broken.bootstrap, "log_level": 0, "error_cb": lambda e: None})
+            client.create_topics([NewTopic(f"t{n}", 1, 1)])[f"t{n}"].result(20)
+            took.append(time.monotonic() - began)
+            until("it rests", 10, lambda: "RESTS" in broken.said())
+            assert q.leader() is not broken
+            create(q.leader(), f"u{n}")
+            until("its broker has the news", 10, lambda: {f"t{n}", f"u{n}"} <= topics(broken))
+            assert broken.said().count("stopped while") == 1 and broken.alive(), broken.said()
+            disks[broken.id].back()
+            until("it is back", 40, lambda: "takes part in the quorum" in broken.said())
+            q.caught_up()
+            assert topics(broken) >= {f"{name}{i}" for name in "tu" for i in range(n + 1)}
+        other = next(v for v in q.voters if v is not leader and v is not broken)
+        other.kill()  # the two whose disks were dead are a majority now
+        create(q.leader(), "after")
+        other.start()
+        q.caught_up()
+        q.stop()
+        return "a topic came about " + " and ".join(f"{t * 1000:.0f} ms" for t in took) + " after a disk died"
 
 
 def hello(cluster=CLUSTER, node=2, voter=1, directory=b"\7" * 16):

@@ -61,6 +61,16 @@ class Image:
         finally:
             os.close(fd)
 
+    def back(self):
+        """As if it were pulled out and put in again: what reached it is there. A copy, for who has files open there keeps the
+        dead one alive."""
+        old, self.file = self.file, self.file + "+"
+        for command in (["cp", "--sparse=always", old, self.file], ["umount", "-l", self.path],
+                        ["mount", "-o", "loop", self.file, self.path]):
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert done.returncode == 0, done.stdout
+        os.remove(old)
+
     def __exit__(self, *ended):
         subprocess.run(["umount", "-l", self.path], check=False)
         if os.path.exists(self.file):

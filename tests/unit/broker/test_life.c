@@ -461,3 +461,63 @@ TEST(life, the_only_voters_disk_breaks)
     sim_crash(w.sim, CLIENT, SIM_PROCESS);
     sim_drop(w.sim);
 }
+
+/* ---- a disk that is full ---- */
+
+enum { ROOM = 16384 }; /* for the topics that are deleted when there is none */
+
+static void deleted(struct life *w, int i, int topic)
+{
+    const struct DeleteTopicsResponse *out;
+    struct DeleteTopicsRequest *in = wire_in(&w->asks[i], API_DeleteTopics);
+    struct arena *a = &w->asks[i].arena;
+    struct asking asking = {w, i, in};
+
+    in->timeout_ms = 30000;
+    PROTO_ARRAY_NEW(a, DeleteTopicsRequest_DeleteTopicState, in->topics, 1);
+    in->topics.v[0].name = SLICE(arena_printf(a, "t%d", topic));
+    w->answered[i] = false;
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, ask_run, &asking));
+    CHECK(sim_run(w->sim, is_answered, &w->answered[i], 3000 * A_MS));
+    CHECK_OK(w->asks[i].err);
+    out = w->asks[i].out;
+    if (out->responses.v[0].error_code != 3) /* it had committed before it was asked of the next leader */
+        CHECK_EQ(out->responses.v[0].error_code, 0);
+}
+
+/* A leader whose disk is full, its reserve used up, holds up nobody: another one leads, and it follows again when there is
+ * room. */
+TEST(life, a_leader_without_room_gives_way)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct life w;
+        int i, other;
+
+        life_init(&w, seed);
+        i = leader(&w);
+        other = (i + 1) % N;
+        sim_disk_limit(w.sim, i + 1, sim_disk_used(w.sim, i + 1) + ROOM);
+        while (told(&w, i, TR_control_tight) == 0) { /* the last ones on the reserve */
+            create_begin(&w, other);
+            created(&w, other, 5000);
+            life_run(&w, 5);
+        }
+        CHECK(leader(&w) == i && w.topics > 80);
+        sim_disk_limit(w.sim, i + 1, sim_disk_used(w.sim, i + 1));
+        for (int n = 0; told(&w, i, TR_quorum_gives_way) == 0; n++) {
+            CHECK(n < w.topics);
+            deleted(&w, other, n);
+        }
+        CHECK(leader(&w) != i);
+        create_begin(&w, i);
+        created(&w, i, 5000);
+        sim_disk_limit(w.sim, i + 1, -1);
+        life_run(&w, 40000);
+        create_begin(&w, i);
+        created(&w, i, 5000);
+        CHECK(sim_run(w.sim, all_alike, &w, 5000 * A_MS));
+        CHECK(w.v[i]->ready && !w.v[i]->stopped);
+        CHECK(control_quorum(w.v[i]->node->control).failed == E_OK);
+        life_drop(&w);
+    }
+}

@@ -82,7 +82,13 @@ static enum err beginning_read(struct boot *b)
 {
     enum err err = bootstrap_read(b->io, b->metadata.path, &b->metadata_version);
 
-    return err ? refuse(b, err, b->metadata.path, "bootstrap.checkpoint is damaged") : E_OK;
+    if (err)
+        return refuse(b, err, b->metadata.path, "bootstrap.checkpoint is damaged");
+    err = formatted_read(b->io, b->metadata.path, &b->formatted);
+    return err ? refuse(b, err, b->metadata.path,
+                        METADATA_TOPIC "-0/00000000000000000000-0000000000.checkpoint, which `weir format` "
+                                       "wrote to say who votes first, is damaged")
+               : E_OK;
 }
 
 enum err boot_open(struct boot *b, struct io *io, const struct config *config)

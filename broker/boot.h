@@ -6,6 +6,7 @@
 #include "broker/node.h"
 #include "log/checkpoint.h"
 #include "log/dir.h"
+#include "quorum/formatted.h"
 
 struct boot_dir {
     const char *path;
@@ -20,10 +21,11 @@ struct boot {
     struct heap *heap;
     struct boot_dir *dirs; /* as log.dirs */
     int n;
-    struct boot_dir metadata; /* where the metadata log lies; its lock is NULL if that is one of dirs */
-    int16_t metadata_version; /* with which a new cluster begins (bootstrap.h) */
-    bool scanning;            /* boot_find() met partitions that a power cut left */
-    char why[512];            /* why boot_open() failed, for a person */
+    struct boot_dir metadata;   /* where the metadata log lies; its lock is NULL if that is one of dirs */
+    int16_t metadata_version;   /* with which a new cluster begins (bootstrap.h) */
+    struct formatted formatted; /* who begins the quorum, where no setting says it */
+    bool scanning;              /* boot_find() met partitions that a power cut left */
+    char why[512];              /* why boot_open() failed, for a person */
 };
 
 /* Locks every directory, reads who they are and how they were left. Nothing is written.

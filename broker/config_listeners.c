@@ -299,11 +299,11 @@ static bool quorum_agrees(const struct config *c, char *why, size_t room)
     if (!roles_agree(c, why, room))
         return false;
     if (voters.n == 0 && servers.n == 0)
-        return no(why, room, "controller.quorum.bootstrap.servers or controller.quorum.voters must be given");
-    if (config_controls(c) && voters.n == 0 && servers.n > 1)
-        return no(why, room,
-                  "controller.quorum.bootstrap.servers: controllers can't come and go yet; give several in "
-                  "controller.quorum.voters");
+        return no(
+            why, room,
+            "If using process.roles, either controller.quorum.bootstrap.servers must contain the set of "
+            "bootstrap controllers or controller.quorum.voters must contain a parseable set of "
+            "controllers.");
     return votes_agree(c, why, room);
 }
 

@@ -16,6 +16,7 @@
 #include "broker/node.h"
 #include "broker/request.h"
 #include "metadata/controller.h"
+#include "quorum/formatted.h"
 #include "quorum/quorum.h"
 
 /* Has the controller decide the request by `decide` into r->out, and replies on the NET loop when it holds. When
@@ -62,7 +63,9 @@ struct overseer;
 struct control_settings {
     struct loop *loop;
     struct uuid metadata_dir_id;
-    int16_t metadata_version;    /* with which a new cluster begins: bootstrap.h */
+    int16_t metadata_version; /* with which a new cluster begins: bootstrap.h */
+    /* … and which voters, where controller.quorum.voters says nothing; lent. */
+    const struct formatted *formatted;
     const struct config *config; /* as started */
 };
 struct control_ops {

@@ -77,12 +77,8 @@ static void link_begin(struct control *c, const struct config_voter *voters, int
 {
     const struct raft_link_settings settings = {
         .directory_id = c->settings.metadata_dir_id, .voters = voters, .n_voters = n};
-    const struct raft_link_ops ops = {.hello = on_hello,
-                                      .came = on_came,
-                                      .dead = on_dead,
-                                      .alive = on_alive,
-                                      .piece = on_piece,
-                                      .arg = c};
+    const struct raft_link_ops ops = {
+        .hello = on_hello, .came = on_came, .dead = on_dead, .alive = on_alive, .piece = on_piece, .arg = c};
 
     c->node->raft_link = raft_link_start(c->node, c->loop, &settings, &ops);
 }
@@ -284,6 +280,33 @@ void control_well(struct control *c)
     from_afar_no_more(c);
 }
 
+/* Those of controller.quorum.voters, or those that the directory was formatted with: where neither names it, this node begins
+ * no log, but follows until it is made a voter. */
+static void first_voters(const struct control *c, const struct config_voter *voters, int n,
+                         struct quorum_settings *out)
+{
+    const struct formatted *f = c->settings.formatted;
+
+    out->fixed = n > 0;
+    out->joins = !out->fixed && !formatted_names(f, c->node->id, &c->settings.metadata_dir_id);
+    for (int i = 0; i < n; i++)
+        out->voters[out->n_voters++] = voters[i].id;
+    for (int i = 0; i < f->n && !out->fixed; i++) {
+        out->voters[out->n_voters] = f->v[i].node;
+        out->voter_directories[out->n_voters++] = f->v[i].directory_id;
+    }
+}
+
+/* Where these listen, until they say it themselves. */
+static void first_places(const struct control *c)
+{
+    const struct formatted *f = c->settings.formatted;
+
+    for (int i = 0; i < f->n; i++)
+        if (f->v[i].node != c->node->id && f->v[i].port)
+            raft_link_place(c->node->raft_link, f->v[i].node, SLICE(f->v[i].host), f->v[i].port);
+}
+
 void control_life_first(struct control *c)
 {
     const struct config *cfg = c->settings.config;
@@ -306,15 +329,17 @@ void control_life_first(struct control *c)
         .retention_ms = config_int(cfg, C_metadata_max_retention_ms),
         .mark = &c->mark,
     };
-    for (int i = 0; i < n; i++)
-        s->voters[s->n_voters++] = voters[i].id;
+    first_voters(c, voters, n, s);
     c->over.run = over_run;
     c->rest.fire = rest_over;
     c->afar_gone.run = afar_gone;
     c->quorum_gone.run = quorum_gone;
     c->follow_gone.run = follow_gone;
     c->link_gone.run = link_gone;
-    if (!s->observes)
+    if (!s->observes) {
         link_begin(c, voters, n);
+        if (!s->fixed)
+            first_places(c);
+    }
     life_begin(c);
 }

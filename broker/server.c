@@ -273,6 +273,7 @@ static void server_begin(struct msg *msg)
     snprintf(s->node.cluster_id, sizeof(s->node.cluster_id), "%s", s->boot.metadata.meta.cluster_id);
     settings.metadata_dir_id = s->boot.metadata.meta.directory_id;
     settings.metadata_version = s->boot.metadata_version;
+    settings.formatted = &s->boot.formatted;
     net_first_start(s);
     s->net_first = s->node.net[0];
     s->node.control = control_start(&s->node, &settings, &ops);

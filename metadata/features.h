@@ -12,6 +12,7 @@
 
 #define FEATURE_METADATA "metadata.version"
 #define FEATURE_WEIR     "weir.version"
+#define FEATURE_KRAFT    "kraft.version" /* the quorum's own state: no record of the image */
 #define FEATURE_ELR      "eligible.leader.replicas.version"
 enum {
     METADATA_VERSION_MIN = 7,

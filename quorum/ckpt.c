@@ -51,7 +51,7 @@ static void listed(void *arg, const char *name, bool is_dir)
     struct ckpt_list *l = arg;
     struct ckpt_id id;
 
-    if (is_dir || !ckpt_parse(name, &id))
+    if (is_dir || !ckpt_parse(name, &id) || id.offset == 0)
         return;
     if (l->n < CKPT_LIST_MAX)
         l->n++;

@@ -22,7 +22,7 @@ enum { CKPT_NAME_LEN = 20 + 1 + 10 + 11 }; /* offset, dash, epoch, ".checkpoint"
 void ckpt_name(struct ckpt_id id, char name[CKPT_NAME_LEN + 1]);
 bool ckpt_parse(const char *name, struct ckpt_id *out); /* false: no checkpoint's name */
 
-/* The newest ones, newest first. */
+/* The newest ones, newest first. One at offset 0 isn't one: nothing is in it (formatted.h). */
 enum { CKPT_LIST_MAX = 16 };
 struct ckpt_list {
     struct ckpt_id v[CKPT_LIST_MAX];

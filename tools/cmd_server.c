@@ -93,6 +93,16 @@ static struct config *embedded_config(struct tool *t, const char **sets, int n)
     return storage_config(t, NULL, all, n + PRESETS);
 }
 
+/* Where nobody else is named as a voter, it is one alone. */
+static bool embedded_format(struct tool *t, const struct config *c)
+{
+    struct storage_plan plan = {.level = METADATA_VERSION, .again = true};
+
+    if (config_controls(c) && config_list(c, C_controller_quorum_voters).n == 0)
+        storage_alone(t, c, &plan.first);
+    return storage_format(t, c, &plan);
+}
+
 static const char **sets_of(struct tool *t, int *n)
 {
     const struct flag_value *a = flag_list(&t->flags, "set"), *b = flag_list(&t->flags, "override");
@@ -123,8 +133,7 @@ void cmd_server(struct tool *t)
     s->config = path ? storage_config(t, path, sets, n) : embedded_config(t, sets, n);
     if (!s->config)
         return;
-    if (s->embedded && !storage_ready(t, s->config) &&
-        !storage_format(t, s->config, NULL, METADATA_VERSION, true)) {
+    if (s->embedded && !storage_ready(t, s->config) && !embedded_format(t, s->config)) {
         config_drop(s->config);
         return;
     }

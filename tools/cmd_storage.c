@@ -1,29 +1,9 @@
-#include "broker/bootstrap.h"
 #include "log/dir.h"
 #include "metadata/features.h"
 #include "tools/commands.h"
 #include "tools/features.h"
 #include "tools/storage.h"
 #include <stdlib.h>
-
-#define LATER_QUORUM "the quorum of several controllers"
-
-/* clang-format off */
-#define FLAGS_FORMAT                                                                                                        \
-    {"config", 'c', FLAG_TEXT, "FILE", NULL, NULL, "server.properties"},                                                   \
-    {"set", 0, FLAG_LIST, "NAME=VALUE", NULL, NULL, "a setting, over those of the file"},                                   \
-    {"cluster-id", 't', FLAG_TEXT, "ID", NULL, NULL, "the cluster's id, of 22 letters; a random one where it isn't given"}, \
-    {"ignore-formatted", 'g', FLAG_BOOL, NULL, NULL, NULL, "leave directories alone that are formatted already"},           \
-    {"release-version", 'r', FLAG_TEXT, "VERSION", NULL, NULL, "4.3-IV0"},                                                  \
-    {"feature", 'f', FLAG_LIST, "NAME=LEVEL", NULL, NULL, "a feature and its level"},                                       \
-    {"add-scram", 'S', FLAG_TEXT, "CREDENTIAL", NULL, "security", NULL},                                                    \
-    {"standalone", 's', FLAG_BOOL, NULL, NULL, LATER_QUORUM, NULL},                                                         \
-    {"no-initial-controllers", 'N', FLAG_BOOL, NULL, NULL, LATER_QUORUM, NULL},                                             \
-    {"initial-controllers", 'I', FLAG_TEXT, "LIST", NULL, LATER_QUORUM, NULL}
-const struct flag flags_storage[] = {FLAGS_FORMAT, FLAGS_TOOL, {0}};
-const struct flag flags_format[] = {FLAGS_FORMAT, FLAGS_TOOL, {0}};
-const struct flag flags_random_uuid[] = {FLAGS_TOOL, {0}};
-/* clang-format on */
 
 /* ---- Settings ---- */
 
@@ -63,10 +43,21 @@ struct config *storage_config(struct tool *t, const char *path, const char *cons
     return err ? NULL : c;
 }
 
+struct config *storage_config_flags(struct tool *t)
+{
+    const char *path = flag_text(&t->flags, "config");
+    const struct flag_value *sets = flag_list(&t->flags, "set");
+
+    if (!path && sets->n == 0) {
+        tool_usage(t, "which node? --config server.properties");
+        return NULL;
+    }
+    return storage_config(t, path, sets->list, sets->n);
+}
+
 /* ---- Directories ---- */
 
-/* The metadata log's directory first, then log.dirs, each once. */
-static int dirs_of(struct tool *t, const struct config *c, const char ***out)
+int storage_dirs(struct tool *t, const struct config *c, const char ***out)
 {
     struct config_list dirs = config_log_dirs(c);
     const char **v = arena_alloc(&t->arena, ((size_t)dirs.n + 1) * sizeof(*v));
@@ -78,24 +69,6 @@ static int dirs_of(struct tool *t, const struct config *c, const char ***out)
             v[n++] = dirs.v[i];
     *out = v;
     return n;
-}
-
-static enum err dirs_make(struct tool *t, const char *path)
-{
-    char *prefix = arena_str(&t->arena, SLICE(path));
-    enum err err = E_OK;
-
-    for (char *slash = prefix; !err && *slash;) {
-        slash++;
-        slash += strcspn(slash, "/");
-        char was = *slash;
-        *slash = 0;
-        err = dir_make(t->io, prefix);
-        if (err == E_EXISTS)
-            err = E_OK;
-        *slash = was;
-    }
-    return err;
 }
 
 void storage_random_uuid(struct tool *t, char text[])
@@ -110,170 +83,15 @@ void storage_random_uuid(struct tool *t, char text[])
     } while (text[0] == '-');
 }
 
-static bool one_format(struct tool *t, const char *dir, bool metadata, const struct log_meta *like, int level)
-{
-    struct log_meta meta = *like;
-    char text[UUID_TEXT_LEN + 1];
-    enum err err = dirs_make(t, dir);
-
-    storage_random_uuid(t, text);
-    if (!err && metadata && level != METADATA_VERSION)
-        err = bootstrap_write(t->io, dir, (int16_t)level);
-    if (!err && uuid_parse(SLICE(text), &meta.directory_id))
-        err = log_meta_write(t->io, dir, &meta);
-    if (err)
-        tool_fail(t, "%s can't be formatted: %s", dir, err_text(err));
-    else if (!t->json)
-        bytes_printf(&t->out, "Formatting %s directory %s with metadata.version %s.\n",
-                     metadata ? "metadata" : "data", dir, features_version_name(level));
-    return !err;
-}
-
-bool storage_format(struct tool *t, const struct config *c, const char *cluster_id, int level, bool again)
-{
-    const char **dirs;
-    int n = dirs_of(t, c, &dirs), fresh = 0;
-    struct log_meta like = {.node_id = (int32_t)config_int(c, C_node_id)}, found;
-    bool *is_fresh = arena_alloc(&t->arena, (size_t)n * sizeof(*is_fresh));
-
-    for (int i = 0; i < n; i++) {
-        enum err err = log_meta_read(t->io, dirs[i], &found);
-
-        is_fresh[i] = err == E_NOENT;
-        fresh += is_fresh[i];
-        if (err && err != E_NOENT) {
-            tool_fail(t, "%s/meta.properties can't be read: %s", dirs[i], err_text(err));
-            return false;
-        }
-        if (!err && !again) {
-            tool_fail(t, "%s is formatted already; --ignore-formatted leaves such directories alone",
-                      dirs[i]);
-            return false;
-        }
-        if (!err && cluster_id && strcmp(found.cluster_id, cluster_id) != 0) {
-            tool_fail(t, "%s belongs to cluster %s", dirs[i], found.cluster_id);
-            return false;
-        }
-        if (!err)
-            snprintf(like.cluster_id, sizeof(like.cluster_id), "%s", found.cluster_id);
-    }
-    if (cluster_id)
-        snprintf(like.cluster_id, sizeof(like.cluster_id), "%s", cluster_id);
-    else if (!like.cluster_id[0])
-        storage_random_uuid(t, like.cluster_id);
-    for (int i = 0; i < n; i++)
-        if (is_fresh[i] && !one_format(t, dirs[i], i == 0, &like, level))
-            return false;
-    if (fresh == 0 && !t->json)
-        bytes_printf(&t->out, "All of the log directories are already formatted.\n");
-    return true;
-}
-
 bool storage_ready(struct tool *t, const struct config *c)
 {
     const char **dirs;
     struct log_meta meta;
 
-    for (int i = dirs_of(t, c, &dirs) - 1; i >= 0; i--)
+    for (int i = storage_dirs(t, c, &dirs) - 1; i >= 0; i--)
         if (log_meta_read(t->io, dirs[i], &meta) == E_NOENT)
             return false;
     return true;
-}
-
-/* ---- format ---- */
-
-/* The metadata.version that --release-version asks for. It gates nothing here, but brokers and tools are told it. */
-static int release_level(struct tool *t)
-{
-    const char *text = flag_text(&t->flags, "release-version");
-    int level = text ? features_find(text) : METADATA_VERSION;
-
-    if (level < METADATA_VERSION_MIN)
-        tool_usage(t, "there is no release version \"%s\"; they go from %s to %s", text,
-                   features_version_name(METADATA_VERSION_MIN), features_version_name(METADATA_VERSION));
-    return level;
-}
-
-static int metadata_level(struct tool *t, const char *text)
-{
-    char *end;
-    long level = strtol(text, &end, 10);
-
-    if (*end || level < METADATA_VERSION_MIN || level > METADATA_VERSION)
-        tool_usage(t, "metadata.version goes from %d to %d, not \"%s\"", METADATA_VERSION_MIN,
-                   METADATA_VERSION, text);
-    return (int)level;
-}
-
-/* The same of --feature; other features begin at 0. */
-static bool features_check(struct tool *t, int *level)
-{
-    const struct flag_value *list = flag_list(&t->flags, "feature");
-    struct property p;
-
-    for (int i = 0; i < list->n && !t->ended; i++) {
-        if (!property_parse(&t->arena, list->list[i], &p))
-            tool_usage(t, "--feature takes name=level, not \"%s\"", list->list[i]);
-        else if (strcmp(p.name, FEATURE_METADATA) == 0 && flag_given(&t->flags, "release-version"))
-            tool_usage(t, "metadata.version is what --release-version says: give one of them");
-        else if (strcmp(p.name, FEATURE_METADATA) == 0)
-            *level = metadata_level(t, p.value);
-        else if (strcmp(p.name, FEATURE_METADATA) != 0 && strcmp(p.value, "0") != 0)
-            tool_usage(t, "%s isn't there yet above level 0: it comes with the behaviour that it stands for",
-                       p.name);
-    }
-    return !t->ended;
-}
-
-static void format_json(struct tool *t, const struct config *c)
-{
-    const char **dirs;
-    struct json j = tool_json(t);
-    struct log_meta meta = {.cluster_id = ""};
-    int n = dirs_of(t, c, &dirs);
-
-    if (log_meta_read(t->io, dirs[0], &meta))
-        return;
-    json_open(&j, NULL, '{');
-    json_str(&j, "clusterId", meta.cluster_id);
-    json_int(&j, "nodeId", meta.node_id);
-    json_open(&j, "directories", '[');
-    for (int i = 0; i < n; i++)
-        json_str(&j, NULL, dirs[i]);
-    json_close(&j, ']');
-    json_close(&j, '}');
-    bytes_printf(&t->out, "\n");
-}
-
-static struct config *config_of(struct tool *t)
-{
-    const char *path = flag_text(&t->flags, "config");
-    const struct flag_value *sets = flag_list(&t->flags, "set");
-
-    if (!path && sets->n == 0) {
-        tool_usage(t, "which node? --config server.properties");
-        return NULL;
-    }
-    return storage_config(t, path, sets->list, sets->n);
-}
-
-void cmd_format(struct tool *t)
-{
-    const char *id = flag_text(&t->flags, "cluster-id");
-    struct uuid parsed;
-    struct config *c;
-    int level;
-
-    if (id && !uuid_parse(SLICE(id), &parsed)) {
-        tool_usage(t, "--cluster-id takes an id of 22 letters as `weir random-uuid` prints, not \"%s\"", id);
-        return;
-    }
-    level = release_level(t);
-    if (t->ended || !features_check(t, &level) || !(c = config_of(t)))
-        return;
-    if (storage_format(t, c, id, level, flag_given(&t->flags, "ignore-formatted")) && t->json)
-        format_json(t, c);
-    config_drop(c);
 }
 
 /* ---- info ---- */
@@ -319,13 +137,13 @@ static void info_print(struct tool *t, const char **dirs, const char *const *pro
 
 static void info(struct tool *t)
 {
-    struct config *c = config_of(t);
+    struct config *c = storage_config_flags(t);
     struct log_meta first = {.cluster_id = ""}, meta;
     const char **dirs;
 
     if (!c)
         return;
-    int n = dirs_of(t, c, &dirs), faults = 0;
+    int n = storage_dirs(t, c, &dirs), faults = 0;
     const char **problems = arena_alloc(&t->arena, (size_t)n * sizeof(*problems));
     for (int i = 0; i < n; i++) {
         problems[i] = problem_of(t, dirs[i], &first, &meta);

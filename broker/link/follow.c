@@ -413,7 +413,6 @@ struct follow *follow_start(struct node *node, struct loop *control, const struc
     f->again.fire = again_fired;
     arena_init(&f->question.arena, node->heap, SIZE_MAX);
     sources_of_config(f);
-    ASSERT(f->n > 0);
     return f;
 }
 

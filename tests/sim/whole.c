@@ -32,8 +32,9 @@ static void settings_load(struct whole *w, const char *const *sets, int n_sets)
     } as[] = {[WHOLE_BOTH] = {"broker,controller", "PLAINTEXT://:9092,CONTROLLER://:9093", "PLAINTEXT"},
               [WHOLE_BROKER] = {"broker", "PLAINTEXT://:9092", "PLAINTEXT"},
               [WHOLE_CONTROLLER] = {"controller", "CONTROLLER://:9093", "CONTROLLER"}};
+    char quorum[WORDS];
     const char *all[SETS_MAX] = {"controller.listener.names=CONTROLLER",
-                                 "controller.quorum.bootstrap.servers=localhost:9093",
+                                 quorum,
                                  "num.network.threads=2",
                                  "num.io.threads=2",
                                  "offsets.topic.replication.factor=1",
@@ -47,6 +48,10 @@ static void settings_load(struct whole *w, const char *const *sets, int n_sets)
     for (int i = 0; i < w->n_dirs; i++)
         snprintf(dirs + strlen(dirs), sizeof(dirs) - strlen(dirs), "%s/data/%d", i ? "," : "", i);
     snprintf(id, sizeof(id), "node.id=%d", w->id);
+    if (w->role == WHOLE_BROKER)
+        snprintf(quorum, sizeof(quorum), "controller.quorum.bootstrap.servers=localhost:9093");
+    else
+        snprintf(quorum, sizeof(quorum), "controller.quorum.voters=%d@localhost:9093", w->id);
     all[n++] = dirs;
     all[n++] = id;
     snprintf(told, sizeof(told), "advertised.listeners=%s://10.0.0.%d:%d", as[w->role].advertised, w->id,

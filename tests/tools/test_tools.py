@@ -197,20 +197,21 @@ def storage(n):
                     "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n"
                     f"controller.quorum.bootstrap.servers=127.0.0.1:1\nlog.dirs={d}/a/b,{d}/c\n")
         uuid = run("random-uuid").strip()
-        assert run("storage", "format", "-t", uuid, "-c", f"{d}/p") == \
-            f"Formatting metadata directory {d}/a/b with metadata.version 4.3-IV0.\n" \
+        assert "you must specify one of the following: --standalone, " in run("format", "-t", uuid, "-c", f"{d}/p", code=1)
+        assert run("storage", "format", "-t", uuid, "-c", f"{d}/p", "--standalone") == \
+            f"Formatting dynamic metadata voter directory {d}/a/b with metadata.version 4.3-IV0.\n" \
             f"Formatting data directory {d}/c with metadata.version 4.3-IV0.\n"
-        assert "is formatted already" in run("format", "-t", uuid, "-c", f"{d}/p", code=1)
-        assert run("format", "-g", "-t", uuid, "-c", f"{d}/p") == "All of the log directories are already formatted.\n"
+        assert "is formatted already" in run("format", "-s", "-t", uuid, "-c", f"{d}/p", code=1)
+        assert run("format", "-g", "-s", "-t", uuid, "-c", f"{d}/p") == "All of the log directories are already formatted.\n"
         out = run("storage", "info", "-c", f"{d}/p")
         assert out.startswith(f"Found log directories:\n  {d}/a/b\n  {d}/c\n\nFound metadata: {{cluster.id={uuid}, directory.id="), out
-        assert "quorum of several controllers" in run("format", "--standalone", "-c", f"{d}/p", code=2)
+        assert "-N: not allowed with argument --standalone/-s" in run("format", "-s", "-N", "-c", f"{d}/p", code=2)
         assert "there is no release version" in run("format", "-r", "3.2", "-c", f"{d}/p", code=2)
-        assert "metadata.version goes from 7 to 30" in run("format", "-f", "metadata.version=31", "-c", f"{d}/p", code=2)
+        assert "metadata.version goes from 7 to 30" in run("format", "-s", "-f", "metadata.version=31", "-c", f"{d}/p", code=2)
         with open(f"{d}/q", "w") as f:
             f.write(open(f"{d}/p").read().replace(f"{d}/a/b,{d}/c", f"{d}/old"))
-        assert run("format", "-r", "3.9-IV0", "-t", uuid, "-c", f"{d}/q") == \
-            f"Formatting metadata directory {d}/old with metadata.version 3.9-IV0.\n"
+        assert run("format", "-s", "-r", "3.9-IV0", "-t", uuid, "-c", f"{d}/q") == \
+            f"Formatting dynamic metadata voter directory {d}/old with metadata.version 3.9-IV0.\n"
         begun = subprocess.Popen([WEIR, "server", "--config", f"{d}/q"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert any("ready for clients" in line for line in begun.stdout)
         begun.terminate()

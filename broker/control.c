@@ -104,6 +104,8 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->uplink = uplink_new(node, c->loop);
     c->overseer = overseer_new(node, c->loop, &oversight);
     control_life_first(c);
+    if (config_controls(cfg) && config_bool(cfg, C_controller_quorum_auto_join_enable))
+        c->joiner = joiner_new(node, c->loop, c->uplink, &c->settings.metadata_dir_id);
     return c;
 }
 
@@ -160,6 +162,7 @@ static void quorum_gone(struct msg *msg)
     }
     if (c->leads)
         ctl_lost(c->ctl);
+    joiner_drop(c->joiner);
     uplink_drop(c->uplink);
     overseer_drop(c->overseer);
     publisher_drop(c->publisher);
@@ -195,6 +198,8 @@ static void overseer_over(struct msg *msg)
 void control_end_waits(struct control *c)
 {
     c->ending = true;
+    if (c->joiner)
+        joiner_stop(c->joiner);
     uplink_end(c->uplink);
     c->uplink_ended.run = uplink_over;
     uplink_await_end(c->uplink, &c->uplink_ended);

@@ -48,12 +48,16 @@ struct control_call {
     struct timer timer;
     int64_t deadline;
     struct quorum_confirm confirm;
+    /* What is to be done where it was decided, on the control loop, before it is answered: it ends by control_call_end(),
+     * with E_NOT_CONTROLLER if another node must be asked. NULL: nothing. */
+    void (*here)(struct control_call *c);
     bool held;    /* needs room on a disk that has none */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
     void *arg;
 };
 void control_call(struct control_call *c);
+void control_call_end(struct control_call *c, enum err err);
 /* One for a client's wish: answered into r->out on r's loop. */
 struct control_call control_call_of(struct request *r, ctl_decide_fn decide, const void *in,
                                     void (*done)(struct control_call *c), void *arg);
@@ -93,6 +97,8 @@ const struct image *control_image(const struct control *c); /* the newest that h
 /* The broker's settings in force, dynamic ones included; from `loaded` on, until the next change. */
 const struct config *control_config(const struct control *c);
 struct quorum_view control_quorum(const struct control *c);
+/* quorum_change(), on the control loop; where the quorum is between two lives, E_NOT_CONTROLLER. */
+void control_change(struct control *c, struct quorum_change *change);
 /* The same for any loop: `done` runs on `back`. */
 struct control_look {
     struct msg msg;

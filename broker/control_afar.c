@@ -88,7 +88,7 @@ void afar_begin(struct control *c)
     a->told_leader = -1; /* uplink.h has the one before until there is news */
     a->told_epoch = c->view.epoch;
     a->again.fire = again_fired;
-    a->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
+    a->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, c->node->raft_link, &ops);
     ask(c);
 }
 

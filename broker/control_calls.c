@@ -70,6 +70,15 @@ static void call_confirmed(struct quorum_confirm *confirm, enum err err)
         call_answer(call);
 }
 
+void control_call_end(struct control_call *call, enum err err)
+{
+    call->err = err;
+    if (err == E_NOT_CONTROLLER)
+        call_elsewhere(call);
+    else
+        call_answer(call);
+}
+
 /* An answer for which nothing had to commit may be an old leader's: a majority says that it isn't. */
 static void call_decided(struct ctl_request *r, enum err err)
 {
@@ -82,6 +91,8 @@ static void call_decided(struct ctl_request *r, enum err err)
         overseer_after(c->overseer, call);
     if (err == E_NOT_CONTROLLER) {
         call_elsewhere(call);
+    } else if (!err && call->here) {
+        call->here(call);
     } else if (c->committing) {
         list_add(&c->decided, &r->link);
     } else if (!err && c->n_voters > 1) {

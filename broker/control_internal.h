@@ -9,6 +9,7 @@
 #include "broker/link/follow.h"
 #include "broker/link/followers.h"
 #include "broker/link/forward.h"
+#include "broker/link/join.h"
 #include "broker/link/raft_link.h"
 #include "broker/overseer.h"
 #include "broker/publish.h"
@@ -50,6 +51,7 @@ struct control {
     struct afar afar;
     bool loaded; /* an image was told */
     struct uplink *uplink;
+    struct joiner *joiner; /* NULL: it doesn't join by itself */
     struct overseer *overseer;
     struct msg uplink_ended, overseer_ended;
     int n_ended;             /* of these two */

@@ -88,7 +88,7 @@ void control_follow(struct control *c)
     const struct follow_ops ops = {.fetched = on_fetched, .piece = on_piece, .arg = c};
 
     if (!c->follow && follow_may(c->node))
-        c->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, &ops);
+        c->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, c->node->raft_link, &ops);
 }
 
 /* ---- what is on its way out ---- */
@@ -168,13 +168,13 @@ void control_unlink(struct control *c, struct msg *unlinked)
 {
     struct raft_link *l = c->node->raft_link;
 
+    follow_end(c); /* these look into the link */
+    from_afar_no_more(c);
     c->node->raft_link = NULL;
     if (l) {
         c->n_closing++;
         raft_link_stop(l, &c->link_gone);
     }
-    follow_end(c);
-    from_afar_no_more(c);
     timer_stop(&c->rest);
     if (c->n_closing > 0)
         c->unlinked = unlinked;

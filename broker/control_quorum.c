@@ -248,6 +248,23 @@ struct quorum_view control_quorum(const struct control *c)
     return c->quorum ? quorum_view(c->quorum) : c->view;
 }
 
+static void change_refused(struct msg *msg)
+{
+    struct quorum_change *change = container_of(msg, struct quorum_change, msg);
+
+    change->done(change, E_NOT_CONTROLLER); /* last touch */
+}
+
+void control_change(struct control *c, struct quorum_change *change)
+{
+    if (c->quorum) {
+        quorum_change(c->quorum, change);
+        return;
+    }
+    change->msg.run = change_refused;
+    loop_post(c->loop, &change->msg);
+}
+
 static void look_back(struct msg *msg)
 {
     struct control_look *l = container_of(msg, struct control_look, msg);

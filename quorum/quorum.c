@@ -486,6 +486,7 @@ struct quorum_view quorum_view(const struct quorum *q)
     view.n_voters = q->voters.n;
     view.kraft_version = q->voters.kraft_version;
     view.observes = q->observes;
+    view.removed = q->state.removed_index > 0;
     for (int i = 0; i < q->voters.n; i++) {
         view.voters[i] = q->voters.v[i].node;
         view.progress[i].directory_id = q->voters.v[i].directory_id;

@@ -256,6 +256,7 @@ struct quorum_view {
     } progress[QUORUM_VOTERS_MAX]; /* as voters */
     int kraft_version;
     bool observes;   /* this node isn't among them, and follows */
+    bool removed;    /* because it was taken out, and hasn't been added since */
     enum err failed; /* E_OK: well */
 };
 struct quorum_view quorum_view(const struct quorum *q);

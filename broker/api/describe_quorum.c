@@ -78,7 +78,7 @@ static void tell_observers(const struct followers *f, struct ctl_out *o,
     }
 }
 
-/* This node's own, where its settings name no voters. */
+/* This node's own, until it has registered. */
 static struct config_voter own_place(const struct node *node)
 {
     int n;
@@ -95,26 +95,56 @@ static struct config_voter own_place(const struct node *node)
     return v;
 }
 
-/* Where controllers listen, as this node's settings say. */
-static void tell_nodes(const struct node *node, struct ctl_out *o, struct DescribeQuorumResponse *out)
+static bool tell_registered(const struct image *tip, int32_t id, struct arena *a,
+                            struct DescribeQuorumResponse_Node *to)
 {
-    int n;
-    const struct config_voter *v = config_voters(node->config, &n), own = own_place(node);
+    const struct image_controller *c = image_controller(tip, id);
+
+    if (!c)
+        return false;
+    PROTO_ARRAY_NEW(a, DescribeQuorumResponse_Listener, to->listeners, c->reg.n_endpoints);
+    for (int i = 0; i < c->reg.n_endpoints; i++) {
+        const struct endpoint *e = &c->reg.endpoints[i];
+
+        to->listeners.v[i] = (struct DescribeQuorumResponse_Listener){
+            .name = arena_copy(a, e->name), .host = arena_copy(a, e->host), .port = e->port};
+    }
+    return true;
+}
+
+static void tell_place(const struct node *node, const struct config_voter *at, struct arena *a,
+                       struct DescribeQuorumResponse_Node *to)
+{
     struct config_list names = config_list(node->config, C_controller_listener_names);
 
-    if (n == 0) {
-        v = &own;
-        n = 1;
-    }
-    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_Node, out->nodes, n);
-    for (int i = 0; i < n; i++) {
-        struct DescribeQuorumResponse_Node *to = &out->nodes.v[i];
+    PROTO_ARRAY_NEW(a, DescribeQuorumResponse_Listener, to->listeners, 1);
+    to->listeners.v[0].name = SLICE(names.n ? names.v[0] : "");
+    to->listeners.v[0].host = arena_copy(a, SLICE(at->host));
+    to->listeners.v[0].port = at->port;
+}
 
-        to->node_id = v[i].id;
-        PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_Listener, to->listeners, 1);
-        to->listeners.v[0].name = SLICE(names.n ? names.v[0] : "");
-        to->listeners.v[0].host = arena_copy(o->arena, SLICE(v[i].host));
-        to->listeners.v[0].port = v[i].port;
+/* Where those that vote listen: by controller.quorum.voters, else as they have registered. */
+static void tell_nodes(const struct image *tip, const struct node *node, const struct quorum_view *v,
+                       struct ctl_out *o, struct DescribeQuorumResponse *out)
+{
+    const struct config_voter own = own_place(node);
+    int n;
+    const struct config_voter *of_settings = config_voters(node->config, &n);
+
+    PROTO_ARRAY_NEW(o->arena, DescribeQuorumResponse_Node, out->nodes, v->n_voters);
+    out->nodes.n = 0;
+    for (int i = 0; i < v->n_voters; i++) {
+        struct DescribeQuorumResponse_Node *to = &out->nodes.v[out->nodes.n++];
+        const struct config_voter *at = v->voters[i] == node->id ? &own : NULL;
+
+        to->node_id = v->voters[i];
+        for (int k = 0; k < n; k++)
+            if (of_settings[k].id == to->node_id)
+                at = &of_settings[k];
+        if (n == 0 && tell_registered(tip, to->node_id, o->arena, to))
+            continue;
+        if (at)
+            tell_place(node, at, o->arena, to);
     }
 }
 
@@ -139,7 +169,7 @@ void decide_describe_quorum(const struct image *tip, const void *in, void *respo
     tell_voters(&v, o, p);
     tell_observers(d->call.node->followers, o, p);
     if (o->version >= 2)
-        tell_nodes(d->call.node, o, out);
+        tell_nodes(tip, d->call.node, &v, o, out);
 }
 
 static void described(struct control_call *call)

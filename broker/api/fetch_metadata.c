@@ -4,6 +4,7 @@
 #include "broker/api/handlers.h"
 #include "broker/link/followers.h"
 #include "broker/link/metadata_log.h"
+#include "broker/link/raft_link.h"
 #include "proto_gen.h"
 
 struct metadata_fetch {
@@ -33,20 +34,18 @@ static enum err whole_check(const struct request *r)
 
 static void endpoint_tell(struct request *r, int32_t leader)
 {
+    const struct node *node = r->net->node;
     struct FetchResponse *out = r->out;
-    int n;
-    const struct config_voter *v = config_voters(r->net->node->config, &n);
+    struct slice host = {0};
+    uint16_t port = 0;
 
-    if (r->version < 16)
+    if (r->version < 16 || leader < 0 || !node->raft_link ||
+        !raft_link_where(node->raft_link, leader, &host, &port))
         return;
-    for (int i = 0; i < n; i++) {
-        if (v[i].id != leader)
-            continue;
-        PROTO_ARRAY_NEW(&r->arena, FetchResponse_NodeEndpoint, out->node_endpoints, 1);
-        out->node_endpoints.v[0].node_id = leader;
-        out->node_endpoints.v[0].host = SLICE(v[i].host);
-        out->node_endpoints.v[0].port = v[i].port;
-    }
+    PROTO_ARRAY_NEW(&r->arena, FetchResponse_NodeEndpoint, out->node_endpoints, 1);
+    out->node_endpoints.v[0].node_id = leader;
+    out->node_endpoints.v[0].host = arena_copy(&r->arena, host);
+    out->node_endpoints.v[0].port = port;
 }
 
 static void fetch_answered(struct follower_fetch *x)

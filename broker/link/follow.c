@@ -13,12 +13,20 @@
 #include "base/version.h"
 #include "broker/link/metadata_log.h"
 #include "broker/link/piece.h"
+#include "broker/link/raft_link.h"
 #include "broker/net/client.h"
 #include "proto_gen.h"
 #include <stdio.h>
 
 #define MS INT64_C(1000000)
-enum { SOURCES_MAX = 32, REST_MS = 1000, RETRY_FIRST_MS = 20, RETRY_MAX_MS = 500, VERSION_MIN = 17 };
+enum {
+    SOURCES_MAX = 64,
+    HOST_MAX = 255,
+    REST_MS = 1000,
+    RETRY_FIRST_MS = 20,
+    RETRY_MAX_MS = 500,
+    VERSION_MIN = 17
+};
 
 struct source {
     int32_t node; /* -2, -3, …: a bootstrap server, whose id nobody knows */
@@ -54,6 +62,7 @@ struct follow {
     struct node *node;
     struct loop *control, *net, *names;
     struct uuid directory_id;
+    struct raft_link *link;
     struct follow_ops ops;
     bool stopping; /* the control loop's */
     struct question question;
@@ -86,6 +95,55 @@ static void source_add(struct follow *f, int32_t node, const char *at)
 {
     if (f->n < SOURCES_MAX)
         f->sources[f->n++] = (struct source){.node = node, .at = heap_str(f->node->heap, SLICE(at))};
+}
+
+/* Nobody's word makes a list of servers out of one, or something that can't be read. */
+static bool host_is_plain(struct slice host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (host.p[i] <= ' ' || strchr(",[]", host.p[i]))
+            return false;
+    return host.len > 0 && host.len <= HOST_MAX;
+}
+
+/* Where that controller listens, as somebody says. Where it was found before is an address like any other then. */
+static void source_note(struct follow *f, int32_t node, struct slice host, int32_t port)
+{
+    char at[HOST_MAX + 16];
+    int known = source_of(f, node);
+
+    if (node < 0 || node == f->node->id || port <= 0 || port > UINT16_MAX || !host_is_plain(host) ||
+        f->n == SOURCES_MAX)
+        return;
+    (void)snprintf(at, sizeof(at), memchr(host.p, ':', host.len) ? "[%.*s]:%u" : "%.*s:%u", (int)host.len,
+                   (const char *)host.p, (unsigned)port);
+    if (known >= 0 && strcmp(f->sources[known].at, at) == 0)
+        return;
+    if (known >= 0)
+        f->sources[known].node = -1;
+    source_add(f, node, at);
+}
+
+/* What is known of them but for the settings. */
+static void sources_learn(struct follow *f)
+{
+    struct config_list names = config_list(f->node->config, C_controller_listener_names);
+    const struct image *image = f->node->net[0]->image;
+    struct raft_link_at known[RAFT_LINK_PEERS];
+    const struct image_controller *c;
+    int n;
+
+    if (config_voters(f->node->config, &n) && n > 0)
+        return;
+    n = f->link ? raft_link_places(f->link, known) : 0;
+    for (int i = 0; i < n; i++)
+        source_note(f, known[i].node, known[i].host, known[i].port);
+    if (!image || f->link || names.n == 0)
+        return;
+    for (struct image_controllers it = image_controllers_all(image); (c = image_controllers_next(&it));)
+        for (int i = 0; i < c->reg.n_endpoints; i++)
+            if (slice_eq(c->reg.endpoints[i].name, SLICE(names.v[0])))
+                source_note(f, c->reg.id, c->reg.endpoints[i].host, c->reg.endpoints[i].port);
 }
 
 static void sources_of_config(struct follow *f)
@@ -212,6 +270,7 @@ static void question_ask(struct follow *f)
     int at = source_choose(f);
 
     if (at < 0) { /* all of them rest */
+        sources_learn(f);
         for (int i = 0; i < f->n; i++)
             f->sources[i].rests_until = 0;
         timer_set(f->net, &f->again, loop_now(f->net) + f->wait_ms * MS);
@@ -247,18 +306,12 @@ static void source_failed(struct follow *f, enum err why)
 /* Who leads, and where it is if that is news. */
 static void leader_heard(struct follow *f, int32_t leader, const struct FetchResponse *out)
 {
-    char at[300];
-
     f->leader = leader;
     for (int i = 0; i < out->node_endpoints.n; i++) {
         const struct FetchResponse_NodeEndpoint *e = &out->node_endpoints.v[i];
 
-        if (e->node_id != leader || source_of(f, leader) >= 0 || e->port <= 0 || e->port > UINT16_MAX ||
-            e->host.len == 0 || e->host.len > 255)
-            continue;
-        (void)snprintf(at, sizeof(at), memchr(e->host.p, ':', e->host.len) ? "[%.*s]:%u" : "%.*s:%u",
-                       (int)e->host.len, (const char *)e->host.p, (unsigned)e->port);
-        source_add(f, leader, at);
+        if (e->node_id == leader && source_of(f, leader) < 0)
+            source_note(f, leader, e->host, e->port);
     }
 }
 
@@ -397,7 +450,7 @@ void follow_ask(struct follow *f, int32_t from, struct quorum_checkpoint id, int
 /* ---- start and stop ---- */
 
 struct follow *follow_start(struct node *node, struct loop *control, const struct uuid *directory_id,
-                            const struct follow_ops *ops)
+                            struct raft_link *link, const struct follow_ops *ops)
 {
     struct follow *f = heap_alloc(node->heap, sizeof(*f));
 
@@ -406,6 +459,7 @@ struct follow *follow_start(struct node *node, struct loop *control, const struc
     f->net = node->net[0]->loop;
     f->names = loop_start(node->io, LOOP_DISK, "names");
     f->directory_id = *directory_id;
+    f->link = link;
     f->ops = *ops;
     f->leader = f->said = -1;
     f->gave = -1;

@@ -111,7 +111,7 @@ static bool votes(const struct followers *f, const struct quorum_view *v)
 static enum err refusal(const struct followers *f, const struct follower_fetch *x,
                         const struct quorum_view *v)
 {
-    if (f->closed || v->failed || (v->n_voters > 0 && !votes(f, v)))
+    if (f->closed || v->failed || v->observes || (v->n_voters > 0 && !votes(f, v)))
         return E_NOT_LEADER_OR_FOLLOWER;
     if (x->leader_epoch >= 0 && x->leader_epoch < v->epoch)
         return E_FENCED_LEADER_EPOCH;

@@ -1,6 +1,7 @@
 #include "forward.h"
 #include "base/check.h"
 #include "broker/api/describe_quorum.h"
+#include "broker/api/raft_voters.h"
 #include "proto/bigend.h"
 #include "proto_gen.h"
 
@@ -30,6 +31,8 @@ static const struct forward_row rows[] = {
     {decide_update_features, API_UpdateFeatures, CLIENTS},
     {decide_describe_quorum, API_DescribeQuorum, CLIENTS},
     {decide_unregister_broker, API_UnregisterBroker, CLIENTS},
+    {decide_add_voter, API_AddRaftVoter, CLIENTS},
+    {decide_remove_voter, API_RemoveRaftVoter, CLIENTS},
     {decide_allocate_producer_ids, API_AllocateProducerIds, SELF},
     {decide_assign_replicas, API_AssignReplicasToDirs, SELF},
     {decide_controller_registration, API_ControllerRegistration, SELF},

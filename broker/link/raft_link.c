@@ -8,7 +8,7 @@
  * 1. Only a peer that is UP is sent messages; what is on its way when the connection ends is lost.
  * 2. A peer is told dead when its port has refused, none of its connections is open here, and it wasn't told so since it was
  *    heard last. A place that others tell is no evidence.
- * 3. One that isn't wanted, and has no connection here, rests until it says hello.
+ * 3. One that doesn't vote, and has no connection here, is dialled all the same, seldom: it may not know where this one is.
  * 4. A peer is of one directory at a time: another one is believed when it says hello and nothing connects the old one any
  *    more, or answers where the old one did. What a connection of the old one still brings isn't taken.
  * 5. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
@@ -18,7 +18,7 @@
 #include <strings.h>
 
 #define MS INT64_C(1000000)
-enum { RETRY_MAX_MS = 1000, REFUSED_MS = 5000, PIECE_MS = 30000 };
+enum { RETRY_MAX_MS = 1000, REFUSED_MS = 5000, SELDOM_MS = 3000, PIECE_MS = 30000 };
 
 static int64_t setting_ms(const struct raft_link *l, enum config_id id)
 {
@@ -130,16 +130,29 @@ static struct client *client_of(struct link_peer *p, struct client **client, int
 
 /* ---- the hello ---- */
 
+static void hello_send(struct link_peer *p, void (*done)(struct client_call *call));
+static void probed(struct client_call *call);
+
 static void hello_again(struct timer *timer)
 {
-    link_reach(container_of(timer, struct link_peer, again));
+    struct link_peer *p = container_of(timer, struct link_peer, again);
+
+    if (p->state == LINK_UP)
+        hello_send(p, probed);
+    else
+        link_reach(p);
+}
+
+static void again_in(struct link_peer *p, int64_t ms)
+{
+    p->again.fire = hello_again;
+    timer_set(p->link->net, &p->again, loop_now(p->link->net) + ms * MS);
 }
 
 static void rest(struct link_peer *p, int64_t ms)
 {
     p->state = LINK_RESTS;
-    p->again.fire = hello_again;
-    timer_set(p->link->net, &p->again, loop_now(p->link->net) + ms * MS);
+    again_in(p, ms);
     link_inquire(p->link);
 }
 
@@ -167,13 +180,14 @@ static void hello_done(struct client_call *call)
     struct raft_link *l = p->link;
     const struct RaftHelloResponse *out = call->out;
 
+    p->asking = false;
     if (l->ending)
         return;
     p->refused = call->err == E_REFUSED && !p->hearsay;
     if (call->err) {
         evidence(p);
         p->tries++;
-        rest(p, p->wait_ns / MS);
+        rest(p, p->wanted || p->n_in > 0 ? p->wait_ns / MS : SELDOM_MS);
         p->wait_ns = p->wait_ns * 2 < RETRY_MAX_MS * MS ? p->wait_ns * 2 : RETRY_MAX_MS * MS;
         return;
     }
@@ -191,6 +205,23 @@ static void hello_done(struct client_call *call)
     tell(p, EVENT_UP);
     link_answer_note(l, out, SLICE_NULL);
     link_inquire(l);
+    again_in(p, SELDOM_MS);
+}
+
+/* Nothing may be there to say to one that doesn't vote: by this its end is seen. */
+static void probed(struct client_call *call)
+{
+    struct link_peer *p = call->arg;
+
+    p->asking = false;
+    if (p->link->ending)
+        return;
+    if (call->err || p->state != LINK_UP) { /* connection_ended() says the rest, or it was down meanwhile */
+        link_reach(p);
+        return;
+    }
+    link_answer_note(p->link, call->out, SLICE_NULL);
+    again_in(p, SELDOM_MS);
 }
 
 static void down(struct link_peer *p)
@@ -207,25 +238,33 @@ static void connection_ended(void *arg)
     down(arg);
 }
 
+static void hello_send(struct link_peer *p, void (*done)(struct client_call *call))
+{
+    struct raft_link *l = p->link;
+
+    ASSERT(!p->asking);
+    p->asking = true;
+    timer_stop(&p->again);
+    arena_reset(&p->arena);
+    link_hello_fill(l, p->node, &p->hello);
+    client_call_init(&p->call, API_RaftHello, client_node(p->node), &p->hello, &p->arena);
+    p->call.done = done;
+    p->call.arg = p;
+    client_send(
+        client_of(p, &p->client, setting_ms(l, C_controller_quorum_request_timeout_ms), connection_ended),
+        &p->call);
+}
+
 void link_reach(struct link_peer *p)
 {
     struct raft_link *l = p->link;
     struct link_place at;
 
     link_inquire(l);
-    if (l->ending || p->state != LINK_RESTS || (!p->wanted && p->n_in == 0) ||
-        !link_place_find(p, &at, &p->hearsay))
+    if (l->ending || p->asking || p->state != LINK_RESTS || !link_place_find(p, &at, &p->hearsay))
         return;
-    timer_stop(&p->again);
     p->state = LINK_HELLO;
-    arena_reset(&p->arena);
-    link_hello_fill(l, p->node, &p->hello);
-    client_call_init(&p->call, API_RaftHello, client_node(p->node), &p->hello, &p->arena);
-    p->call.done = hello_done;
-    p->call.arg = p;
-    client_send(
-        client_of(p, &p->client, setting_ms(l, C_controller_quorum_request_timeout_ms), connection_ended),
-        &p->call);
+    hello_send(p, hello_done);
 }
 
 void link_heard(struct link_peer *p, const struct uuid *directory_id)

@@ -57,6 +57,13 @@ void raft_link_voters(struct raft_link *l, const int32_t *nodes, int n);
 void raft_link_place(struct raft_link *l, int32_t node, struct slice host, uint16_t port);
 /* On net[0]: where that controller listens, lent for this callback; false: not known. */
 bool raft_link_where(const struct raft_link *l, int32_t node, struct slice *host, uint16_t *port);
+/* On net[0]: where the others listen, as far as it is known; how many. Lent for this callback. */
+struct raft_link_at {
+    int32_t node;
+    struct slice host;
+    uint16_t port;
+};
+int raft_link_places(const struct raft_link *l, struct raft_link_at out[RAFT_LINK_PEERS]);
 /* false: dropped, there is no connection or too much waits on it. */
 bool raft_link_send(struct raft_link *l, int32_t node, struct slice bytes);
 void raft_link_ask(struct raft_link *l, int32_t node, struct quorum_checkpoint id, int64_t at);

@@ -128,6 +128,17 @@ bool raft_link_where(const struct raft_link *l, int32_t node, struct slice *host
     return true;
 }
 
+int raft_link_places(const struct raft_link *l, struct raft_link_at out[RAFT_LINK_PEERS])
+{
+    int n = 0;
+
+    for (int i = 0; i < l->n; i++) {
+        out[n].node = l->peers[i]->node;
+        n += raft_link_where(l, out[n].node, &out[n].host, &out[n].port);
+    }
+    return n;
+}
+
 /* ---- what hellos say ---- */
 
 static struct slice own_host(const struct raft_link *l)

@@ -35,6 +35,7 @@ struct link_peer {
     struct client_call call; /* the hello */
     struct RaftHelloRequest hello;
     struct arena arena;
+    bool asking; /* it is under way */
     struct timer again;
     int64_t wait_ns;
     struct link_place places[PLACE_SOURCES];

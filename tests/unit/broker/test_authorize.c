@@ -182,6 +182,8 @@ PLAIN(of_moves, ListPartitionReassignments)
 PLAIN(of_quorum, DescribeQuorum)
 PLAIN(of_features, UpdateFeatures)
 PLAIN(of_unregister, UnregisterBroker)
+PLAIN(of_voter, AddRaftVoter)
+PLAIN(of_no_voter, RemoveRaftVoter)
 
 #define TOPIC_REFUSED   "rrorCode\":29"
 #define GROUP_REFUSED   "rrorCode\":30"
@@ -218,6 +220,8 @@ static const struct refused REFUSED[] = {
     {API_DescribeProducers, -1, of_producers, TOPIC_REFUSED},
     {API_ListConfigResources, -1, of_list_configs, CLUSTER_REFUSED},
     {API_DescribeTopicPartitions, -1, of_pages, TOPIC_REFUSED},
+    {API_AddRaftVoter, -1, of_voter, CLUSTER_REFUSED},
+    {API_RemoveRaftVoter, -1, of_no_voter, CLUSTER_REFUSED},
 };
 enum { N_REFUSED = sizeof(REFUSED) / sizeof(REFUSED[0]) };
 

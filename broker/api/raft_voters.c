@@ -1,0 +1,281 @@
+/* AddRaftVoter, RemoveRaftVoter, UpdateRaftVoter: the voters of the metadata come and go. The active controller has the quorum
+ * do it; a broker's clients are answered wherever it is, and also when it is the one that is removed: it hands leadership over,
+ * and the next leader is asked. On the controller's listener another node says that it doesn't lead, as in Kafka.
+ *
+ *     handler ─► control_call, as any decision ─► this node leads ─► here: checks ─► quorum_change ─► the answer
+ *
+ * Where a controller listens isn't the quorum's to know: what a request says of that goes to link/raft_link.h. */
+#include "broker/api/raft_voters.h"
+#include "base/check.h"
+#include "broker/api/cluster.h"
+#include "broker/api/handlers.h"
+#include "broker/control.h"
+#include "broker/link/raft_link.h"
+#include "proto_gen.h"
+#include <stdio.h>
+#include <strings.h>
+
+/* Outlives its request where that doesn't wait for the commit. */
+struct voter_change {
+    struct quorum_change change;
+    struct msg begun;
+    struct control_call *call; /* NULL: it was answered */
+    struct node *node;
+    bool waits; /* for the commit */
+    bool over;
+};
+
+/* A request on its way. */
+struct voter_call {
+    struct control_call call;
+    int16_t *error_code;
+    struct slice *error_message; /* NULL: the answer has none */
+    char why[QUORUM_WHY_MAX];
+};
+
+/* ---- answers ---- */
+
+static void tell(struct voter_call *v, struct arena *a, enum err err)
+{
+    *v->error_code = err_wire(err);
+    if (!v->error_message || !err)
+        return;
+    *v->error_message = v->why[0] ? arena_copy(a, SLICE(v->why)) : SLICE(err_text(err));
+}
+
+/* What another node's controller has said is in `out` already. */
+static void answered(struct control_call *call)
+{
+    struct request *r = call->arg;
+    struct voter_call *v = container_of(call, struct voter_call, call);
+
+    if (call->err)
+        tell(v, &r->arena, call->err == E_NOT_CONTROLLER ? E_NOT_LEADER_OR_FOLLOWER : call->err);
+    request_reply(r);
+}
+
+/* On the control loop: the controller's word, or there is none and another one is asked. */
+static void decided(struct voter_call *v, enum err err)
+{
+    if (err != E_NOT_CONTROLLER) {
+        tell(v, v->call.arena, err);
+        err = E_OK;
+    }
+    control_call_end(&v->call, err); /* last touch */
+}
+
+/* ---- the change ---- */
+
+static void change_drop(struct voter_change *c)
+{
+    if (c->over && !c->begun.run)
+        heap_free(c->node->heap, c);
+}
+
+static void change_answer(struct voter_change *c, enum err err)
+{
+    struct voter_call *v = c->call ? container_of(c->call, struct voter_call, call) : NULL;
+
+    c->call = NULL;
+    if (!v)
+        return;
+    snprintf(v->why, sizeof(v->why), "%s", c->change.why);
+    decided(v, err);
+}
+
+static void change_done(struct quorum_change *change, enum err err)
+{
+    struct voter_change *c = container_of(change, struct voter_change, change);
+
+    c->over = true;
+    change_answer(c, err);
+    change_drop(c);
+}
+
+/* Behind the quorum's own message: what it didn't refuse at once is under way. */
+static void change_begun(struct msg *msg)
+{
+    struct voter_change *c = container_of(msg, struct voter_change, begun);
+
+    c->begun.run = NULL;
+    if (!c->waits && !c->over)
+        change_answer(c, E_OK);
+    change_drop(c);
+}
+
+static void change(struct control_call *call, enum quorum_change_kind kind, int32_t node,
+                   const struct uuid *directory_id, bool waits)
+{
+    struct voter_change *c = heap_alloc(call->node->heap, sizeof(*c));
+
+    c->change.kind = kind;
+    c->change.node = node;
+    c->change.directory_id = *directory_id;
+    c->change.done = change_done;
+    c->call = call;
+    c->node = call->node;
+    c->waits = waits;
+    c->begun.run = change_begun;
+    control_change(call->node->control, &c->change);
+    loop_post(control_loop(call->node->control), &c->begun);
+}
+
+/* ---- here, where the controller is ---- */
+
+static enum err no(struct voter_call *v, const char *why)
+{
+    snprintf(v->why, sizeof(v->why), "%s", why);
+    return E_INVALID_REQUEST;
+}
+
+static bool is_key(int32_t node, const struct uuid *directory_id)
+{
+    return node >= 0 && !uuid_is_zero(*directory_id);
+}
+
+/* The listener by which controllers reach each other. */
+static const char *default_listener(const struct node *node)
+{
+    struct config_list names = config_list(node->config, C_controller_listener_names);
+
+    return names.n ? names.v[0] : "";
+}
+
+static bool is_default(const struct node *node, struct slice name)
+{
+    const char *is = default_listener(node);
+
+    return name.len == strlen(is) && strncasecmp((const char *)name.p, is, name.len) == 0;
+}
+
+static void add_here(struct control_call *call)
+{
+    struct voter_call *v = container_of(call, struct voter_call, call);
+    const struct AddRaftVoterRequest *in = call->in;
+    const struct AddRaftVoterRequest_Listener *at = NULL;
+
+    for (int i = 0; i < in->listeners.n; i++)
+        if (is_default(call->node, in->listeners.v[i].name))
+            at = &in->listeners.v[i];
+    if (!is_key(in->voter_id, &in->voter_directory_id)) {
+        decided(v, no(v, "a voter needs a node id and a directory id"));
+        return;
+    }
+    if (!at) {
+        snprintf(v->why, sizeof(v->why), "it says nothing of the listener %s", default_listener(call->node));
+        decided(v, E_INVALID_REQUEST);
+        return;
+    }
+    if (call->node->raft_link)
+        raft_link_place(call->node->raft_link, in->voter_id, at->host, at->port);
+    change(call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
+}
+
+static void remove_here(struct control_call *call)
+{
+    struct voter_call *v = container_of(call, struct voter_call, call);
+    const struct RemoveRaftVoterRequest *in = call->in;
+
+    if (is_key(in->voter_id, &in->voter_directory_id))
+        change(call, QUORUM_REMOVE, in->voter_id, &in->voter_directory_id, true);
+    else
+        decided(v, no(v, "a voter needs a node id and a directory id"));
+}
+
+static enum err update_check(struct voter_call *v, const struct UpdateRaftVoterRequest *in,
+                             const struct quorum_view *view)
+{
+    if (in->current_leader_epoch != view->epoch)
+        return in->current_leader_epoch < view->epoch ? E_FENCED_LEADER_EPOCH : E_UNKNOWN_LEADER_EPOCH;
+    if (!is_key(in->voter_id, &in->voter_directory_id))
+        return E_INVALID_REQUEST;
+    if (in->kraft_version_feature.min_supported_version > view->kraft_version ||
+        in->kraft_version_feature.max_supported_version < view->kraft_version)
+        return E_INVALID_REQUEST;
+    for (int i = 0; i < view->n_voters; i++)
+        if (view->voters[i] == in->voter_id &&
+            uuid_eq(view->progress[i].directory_id, in->voter_directory_id))
+            return E_OK;
+    return E_VOTER_NOT_FOUND;
+}
+
+static void update_here(struct control_call *call)
+{
+    struct voter_call *v = container_of(call, struct voter_call, call);
+    const struct UpdateRaftVoterRequest *in = call->in;
+    struct UpdateRaftVoterResponse *out = call->out;
+    const struct quorum_view view = control_quorum(call->node->control);
+    const struct UpdateRaftVoterRequest_Listener *at = NULL;
+    enum err err = update_check(v, in, &view);
+
+    for (int i = 0; i < in->listeners.n; i++)
+        if (is_default(call->node, in->listeners.v[i].name))
+            at = &in->listeners.v[i];
+    if (!at && (!err || err == E_VOTER_NOT_FOUND))
+        err = E_INVALID_REQUEST;
+    if (!err && call->node->raft_link)
+        raft_link_place(call->node->raft_link, in->voter_id, at->host, at->port);
+    out->current_leader.leader_id = view.leader;
+    out->current_leader.leader_epoch = view.epoch;
+    decided(v, err);
+}
+
+void decide_add_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+}
+
+void decide_remove_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+}
+
+static void decide_update_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+}
+
+/* ---- handlers ---- */
+
+static void ask(struct request *r, struct slice cluster_id, enum acl_operation op, ctl_decide_fn decide,
+                void (*here)(struct control_call *call), int16_t *error_code, struct slice *error_message)
+{
+    struct voter_call *v = arena_alloc(&r->arena, sizeof(*v));
+    enum err err = E_OK;
+
+    v->error_code = error_code;
+    v->error_message = error_message;
+    if (!authorize(r, op, RES_CLUSTER, CLUSTER_NAME))
+        err = E_CLUSTER_AUTHORIZATION_FAILED;
+    else if (cluster_id.p && !slice_eq(cluster_id, SLICE(r->net->node->cluster_id)))
+        err = E_INCONSISTENT_CLUSTER_ID;
+    if (err) {
+        tell(v, &r->arena, err);
+        request_reply(r);
+        return;
+    }
+    v->call = control_call_of(r, decide, r->in, answered, r);
+    v->call.here = here;
+    control_call(&v->call);
+}
+
+void add_raft_voter(struct request *r)
+{
+    const struct AddRaftVoterRequest *in = r->in;
+    struct AddRaftVoterResponse *out = r->out;
+
+    ask(r, in->cluster_id, OP_ALTER, decide_add_voter, add_here, &out->error_code, &out->error_message);
+}
+
+void remove_raft_voter(struct request *r)
+{
+    const struct RemoveRaftVoterRequest *in = r->in;
+    struct RemoveRaftVoterResponse *out = r->out;
+
+    ask(r, in->cluster_id, OP_ALTER, decide_remove_voter, remove_here, &out->error_code, &out->error_message);
+}
+
+void update_raft_voter(struct request *r)
+{
+    const struct UpdateRaftVoterRequest *in = r->in;
+    struct UpdateRaftVoterResponse *out = r->out;
+
+    ask(r, in->cluster_id, OP_CLUSTER_ACTION, decide_update_voter, update_here, &out->error_code, NULL);
+}

@@ -12,6 +12,7 @@ struct row {
 
 struct node_book {
     int64_t image, image_ever; /* offsets; -1: none */
+    bool rests;                /* its disk failed, and what it shows meanwhile it needn't have there */
     int32_t epoch;
     uint64_t life;
 };
@@ -58,6 +59,7 @@ void cbook_drop(struct cbook *b)
 void cbook_life(struct cbook *b, int node)
 {
     b->nodes[node].image = -1;
+    b->nodes[node].rests = false;
     b->nodes[node].life++;
 }
 
@@ -224,7 +226,7 @@ static void image_said(struct cbook *b, int node, int64_t offset, uint64_t hash)
     n->image = offset;
     if (offset < 0)
         return;
-    if (offset > n->image_ever)
+    if (offset > n->image_ever && !n->rests)
         n->image_ever = offset;
     if (offset >= cbook_end(b))
         rows_learn(b, node, offset);
@@ -293,6 +295,11 @@ void cbook_line(void *book, int node, struct slice line)
         (void)lead_said(b, node, leader, epoch);
         b->seen.follows++;
     }
+    if (strstr(at, "takes no part in the quorum until its disk does"))
+        b->nodes[node].rests = true;
+    if (strstr(at, "this node takes part in the quorum from offset"))
+        b->nodes[node].rests = false;
+    b->seen.rests += strstr(at, "takes no part in the quorum until its disk does") != NULL;
     b->seen.snapshots += strncmp(at, "metadata: wrote the snapshot", 28) == 0;
     b->seen.installs += strncmp(at, "metadata: took over the snapshot", 32) == 0;
     b->seen.copies += node > b->voters && strncmp(at, "metadata: took over the snapshot", 32) == 0;

@@ -5,7 +5,8 @@
  *         what a node shows as its image lies on a majority of the voters' disks, in the same bytes, and does so for ever;
  *         offsets have no gap, and epochs never fall;
  *         images of one offset are equal on all nodes, in all lives;
- *         a node's image never goes back, not even by a restart, and its own disk has all of it after any crash.
+ *         a node's image never goes back, not even by a restart, and its own disk has all of it after any crash, but for what
+ *         came while that disk had failed.
  * Memory: its own heap. */
 #pragma once
 #include "cluster_truth.h"
@@ -14,7 +15,7 @@ struct cbook;
 
 /* copies: snapshots that nodes outside the quorum have taken over, of all the installs. */
 struct cbook_seen {
-    int64_t elections, images, snapshots, installs, copies, truncations, dead, follows;
+    int64_t elections, images, snapshots, installs, copies, truncations, dead, follows, rests;
 };
 
 /* Nodes 1 .. n, of which the first vote; the others keep copies. */

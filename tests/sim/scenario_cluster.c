@@ -196,6 +196,7 @@ static void tell(const struct world *w)
     tally_add(TALLY_cluster_snapshots_written, (uint64_t)seen->snapshots);
     tally_add(TALLY_cluster_truncations, (uint64_t)seen->truncations);
     tally_add(TALLY_cluster_deaths_told, (uint64_t)seen->dead);
+    tally_add(TALLY_cluster_disks_failed_alone, (uint64_t)seen->rests);
     tally_add(TALLY_cluster_snapshots_fetched, (uint64_t)seen->installs);
     tally_add(TALLY_cluster_snapshots_fetched_outside, (uint64_t)seen->copies);
     tally_add(TALLY_cluster_forwarded, wire->forwarded);

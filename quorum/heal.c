@@ -9,7 +9,8 @@
  *     configuration alone: a node of the setting that isn't in it is `awaited`, one that doesn't vote yet is taken out
  *     again by the next leader (member_change.c: tidy), and awaited then.
  *  2. While there is one that is awaited, no other is taken out: so one at a time.
- *  3. A step begins only while a majority of all, the awaited one included, answers from the directories that were noted. A
+ *  3. A step begins only while a majority of all, the awaited one included, answers from the directories that were noted, and
+ *     has done so since a new directory was heard of: a step that doesn't commit binds this leader to those that it names. A
  *     new directory isn't of it before it votes. */
 #include "quorum/raft_internal.h"
 
@@ -27,8 +28,10 @@ void heal_hello(struct quorum *q, int32_t node, const struct uuid *directory_id)
 {
     int at = setting_of(q, node);
 
-    if (at >= 0)
-        q->said[at] = *directory_id;
+    if (at < 0 || uuid_eq(q->said[at], *directory_id))
+        return;
+    q->said[at] = *directory_id;
+    q->said_ns = loop_now(q->control);
 }
 
 struct uuid heal_said(const struct quorum *q, int32_t node)
@@ -56,13 +59,22 @@ static int all(const struct quorum *q)
     return q->voters.n + (q->voters.awaited > 0);
 }
 
+/* Since a new directory was heard of last: who fell together with the old one may not be missed yet. */
+static bool answered(const struct quorum *q, int voter)
+{
+    if (q->voters.v[voter].server_id == q->server_id)
+        return true;
+    return !member_other_disk(q, voter) && !q->peers[voter].dead && member_answers(q, voter) &&
+           q->peers[voter].heard > q->said_ns;
+}
+
 static bool majority_there(const struct quorum *q)
 {
     int there = 0;
 
     for (int i = 0; i < q->voters.n; i++)
         there += q->voters.v[i].role == VOTER_VOTES && !uuid_is_zero(q->voters.v[i].directory_id) &&
-                 !member_other_disk(q, i) && member_answers(q, i);
+                 answered(q, i);
     return there > all(q) / 2;
 }
 

@@ -154,6 +154,7 @@ struct quorum {
     int64_t heal_ns;       /* not before */
     struct uuid
         said[QUORUM_VOTERS_MAX]; /* the directories of settings.voters, as their nodes say; zero: not yet */
+    int64_t said_ns;             /* when one of them said another one than before */
     /* fixed voters that begin a log */
     bool founding;
     bool empty[QUORUM_VOTERS_MAX]; /* as settings.voters: said that its log is */

@@ -185,6 +185,29 @@ TEST(heal, two_of_three_emptied_wait)
     }
 }
 
+/* The others of three fall at once, and one comes back empty before the leader can know of the other's end: it isn't taken for
+ * present, nothing is begun that can't be ended, and the old disk alone is enough to go on. */
+TEST(heal, who_has_just_fallen_is_not_present)
+{
+    struct vworld w;
+    int a, b;
+
+    begin(&w, 3, 125);
+    vworld_carry(&w, 1000000000);
+    a = follower(&w, 3, 1);
+    b = follower(&w, 3, 2);
+    vworld_crash(&w, b, SIM_POWER);
+    emptied(&w, a, SIM_POWER);
+    vworld_start(&w, a);
+    vworld_carry(&w, 5000000000);
+    vworld_crash(&w, a, SIM_PROCESS);
+    vworld_old_disk(&w, a);
+    vworld_start(&w, a);
+    vworld_write(&w, 10);
+    CHECK_EQ(w.promised, 30);
+    vworld_drop(&w);
+}
+
 /* All three are emptied: there is nothing left to lose, and a new cluster begins. */
 TEST(heal, all_emptied_begin_anew)
 {

@@ -462,6 +462,43 @@ TEST(life, the_only_voters_disk_breaks)
     sim_drop(w.sim);
 }
 
+/* A disk that comes back with an older vote than this process has given isn't believed: the node rests until it has the right
+ * one. */
+TEST(life, an_older_disk_is_not_believed)
+{
+    static const char path[] = "/meta/__cluster_metadata-0/quorum-state";
+    struct life w;
+    uint8_t old[512], now[512];
+    size_t n_old, n_now;
+    int first, i;
+    struct control *c;
+
+    life_init(&w, 11);
+    first = leader(&w);
+    i = (first + 1) % N;
+    c = w.v[i]->node->control;
+    CHECK_OK(sim_file_read(w.sim, i + 1, path, 0, old, sizeof(old), &n_old));
+    sim_disk_break(w.sim, first + 1, "/meta");
+    create_begin(&w, i);
+    created(&w, i, 5000); /* in the next epoch */
+    sim_disk_break(w.sim, first + 1, NULL);
+    CHECK(sim_run(w.sim, is_back, w.v[first]->node->control, 40000 * A_MS));
+    CHECK_OK(sim_file_read(w.sim, i + 1, path, 0, now, sizeof(now), &n_now));
+    CHECK(n_old != n_now || memcmp(old, now, n_now) != 0);
+    sim_disk_break(w.sim, i + 1, "/meta");
+    create_begin(&w, i);
+    created(&w, i, 5000);
+    CHECK(sim_run(w.sim, rests, c, 5000 * A_MS));
+    CHECK_OK(sim_file_read(w.sim, i + 1, path, 0, now, sizeof(now), &n_now));
+    CHECK_OK(sim_file_put(w.sim, i + 1, path, old, n_old));
+    sim_disk_break(w.sim, i + 1, NULL);
+    life_run(&w, 20000);
+    CHECK(rests(c) && told(&w, i, TR_control_back) == 0 && told(&w, i, TR_quorum_fails_still) > 1);
+    CHECK_OK(sim_file_put(w.sim, i + 1, path, now, n_now));
+    CHECK(sim_run(w.sim, is_back, c, 40000 * A_MS));
+    life_drop(&w);
+}
+
 /* ---- a disk that is full ---- */
 
 enum { ROOM = 16384 }; /* for the topics that are deleted when there is none */

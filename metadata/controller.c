@@ -335,11 +335,24 @@ static void fill_record(struct controller *c, const struct meta_record *r, int64
     f->draft->offset = c->next_offset + f->n++;
 }
 
-static void fill(struct controller *c, int n, int64_t now_ms)
+/* Voters pass a batch on as a whole, and hear nothing else from their leader meanwhile: a large one would be taken for a dead
+ * leader. */
+static bool filled(const struct controller *c)
 {
-    for (int i = 0; i < n; i++)
-        fill_record(c, &c->out.records[c->at + i], now_ms);
-    c->at += n;
+    return c->filling.n == CTL_BATCH_MAX || c->filling.values.len >= CTL_BATCH_BYTES;
+}
+
+/* As many of n records as the batch takes; what is glued to one of them comes along, and all of what counts together and is no
+ * transaction. How many those were. */
+static int fill(struct controller *c, int n, int64_t now_ms)
+{
+    bool whole = c->out.together && !c->begun;
+    int i = 0;
+
+    while (i < n && (whole || !filled(c) || c->out.glued[c->at + i]))
+        fill_record(c, &c->out.records[c->at + i++], now_ms);
+    c->at += i;
+    return i;
 }
 
 /* ---- transactions ---- */
@@ -408,7 +421,7 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
     for (int i = 0; i < DECISIONS_MAX && work < CTL_STEP_MAX; i++) {
         int n;
 
-        if (c->filling.n == CTL_BATCH_MAX)
+        if (filled(c))
             return true;
         if (!c->current) {
             if (list_empty(&c->waiting))
@@ -422,7 +435,7 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
         if (n == 0) /* what belongs together may be more than a step */
             n = cut(c, CTL_BATCH_MAX - c->filling.n);
         ASSERT(n > 0 || c->filling.n > 0 || c->out.n == c->at); /* else a decision that no batch can hold */
-        fill(c, n, now_ms);
+        n = fill(c, n, now_ms);
         if (n == 0 && c->at < c->out.n)
             return true;
         work += n + c->out.cost;
@@ -432,7 +445,7 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
         hold(c, c->current, c->next_offset + c->filling.n - 1);
         c->current = NULL;
     }
-    return c->filling.n == CTL_BATCH_MAX;
+    return filled(c);
 }
 
 bool ctl_turn(struct controller *c, int64_t now_ms)

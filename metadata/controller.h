@@ -9,7 +9,7 @@
  *    goes at once: where there are several voters the shell keeps it until a majority has confirmed this leader.)
  * 3. At most CTL_FLIGHT_MAX batches are in flight; each keeps the image that it leads to, so a commit is a
  *    pointer move.
- * 4. A decision larger than a batch goes out in several, each complete in itself; nothing is decided between
+ * 4. A decision larger than a batch (CTL_BATCH_MAX records, about CTL_BATCH_BYTES) goes out in several, each complete in itself; nothing is decided between
  *    them. One that may be large is made in steps, each on the tip that the ones before led to, and a turn takes one
  *    (ctl_pause): so a turn ends within 2 ms.
  * 5. One whose records mean something only together, and don't fit in a batch, becomes a transaction: its pieces are in
@@ -24,7 +24,7 @@
 #include "base/list.h"
 #include "metadata/image.h"
 
-enum { CTL_FLIGHT_MAX = 4, CTL_BATCH_MAX = 1000, CTL_STEP_MAX = 300 };
+enum { CTL_FLIGHT_MAX = 4, CTL_BATCH_MAX = 1000, CTL_STEP_MAX = 300, CTL_BATCH_BYTES = 1 << 20 };
 
 struct ctl_out;
 struct ctl_request;

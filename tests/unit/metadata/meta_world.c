@@ -207,6 +207,8 @@ static void world_propose(void *arg, struct ctl_batch *b)
     struct ctl_world *w = arg;
 
     w->proposed[w->n_proposed++] = b;
+    if (b->bytes.len > w->largest)
+        w->largest = b->bytes.len;
 }
 
 static void world_random(void *arg, uint8_t seed[16])

@@ -15,6 +15,7 @@ struct ctl_world {
     struct arena arena;
     struct ctl_batch *proposed[CTL_FLIGHT_MAX];
     int n_proposed;
+    size_t largest; /* batch of all proposed so far, in bytes */
     uint64_t seed;
     int32_t broker_epoch;
 };

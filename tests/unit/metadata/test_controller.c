@@ -524,6 +524,40 @@ TEST_EACH(controller, a_resource_with_a_long_name, LONG_NAMES)
     ctl_world_stop(&w);
 }
 
+/* A request that brings megabytes goes out in batches of about one: a follower that waits for the end of a larger one would
+ * take its leader for dead. */
+TEST(controller, large_values_go_in_batches_of_bounded_size)
+{
+    enum { GROUPS = 200, VALUE = 30000 };
+    struct IncrementalAlterConfigsRequest alter;
+    struct IncrementalAlterConfigsResponse resp;
+    struct ctl_world w;
+    char *value;
+
+    ctl_world_start(&w);
+    value = arena_alloc(&w.arena, VALUE);
+    memset(value, 'v', VALUE);
+    proto_defaults(&IncrementalAlterConfigsRequest_type, &alter);
+    proto_defaults(&IncrementalAlterConfigsResponse_type, &resp);
+    PROTO_ARRAY_NEW(&w.arena, IncrementalAlterConfigsRequest_AlterConfigsResource, alter.resources, GROUPS);
+    for (int i = 0; i < GROUPS; i++) {
+        struct IncrementalAlterConfigsRequest_AlterConfigsResource *r = &alter.resources.v[i];
+
+        r->resource_type = CONFIG_GROUP;
+        r->resource_name = SLICE(arena_printf(&w.arena, "g%d", i));
+        PROTO_ARRAY_NEW(&w.arena, IncrementalAlterConfigsRequest_AlterableConfig, r->configs, 1);
+        r->configs.v[0].name = SLICE("x");
+        r->configs.v[0].value = slice_of(value, VALUE);
+    }
+    w.largest = 0;
+    ctl_world_call(&w, decide_incremental_alter_configs, &alter, &resp, 1);
+    for (int i = 0; i < GROUPS; i++)
+        CHECK_EQ(resp.responses.v[i].error_code, 0);
+    CHECK_EQ(ctl_image(w.c)->configs.count, GROUPS);
+    CHECK(w.largest > CTL_BATCH_BYTES / 2 && w.largest < CTL_BATCH_BYTES + 2 * VALUE);
+    ctl_world_stop(&w);
+}
+
 /* AlterConfigs sets what it names and takes the rest back. */
 TEST(controller, legacy_alter_replaces_all)
 {

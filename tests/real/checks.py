@@ -5,6 +5,7 @@ import apart
 import brokers
 import copies
 import disk
+import emptied
 import door
 import hostile
 import kill
@@ -48,6 +49,7 @@ ALL = {
     **{f"quorum-{c.__name__.replace('_', '-')}": c for c in (
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.strangers, quorum.disk_breaks)},
+    **{c.__name__.replace('_', '-'): c for c in (emptied.emptied, emptied.emptied_both)},
     **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},
     **{f"takeover-{c.__name__}": c for c in (takeover.large, takeover.killed, takeover.paused)},
     **{f"copies-{c.__name__}": c for c in (copies.week, copies.damaged, copies.rotten, copies.textbook)},

@@ -81,7 +81,7 @@ void qfault_new_disk(struct qworld *w, int i)
     struct quorum_settings *s = &w->nodes[i].settings;
 
     if (!qfault_is_down(w, i))
-        qfault_crash(w, i, SIM_POWER);
+        qfault_crash(w, i, w->errors ? SIM_PROCESS : SIM_POWER);
     tally_add(TALLY_quorum_disks_lost, 1);
     sim_disk_new(w->s, i);
     ASSERT(sim_file_put(w->s, i, QUORUM_DIR "/here", "", 0) == E_OK);

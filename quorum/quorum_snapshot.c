@@ -81,6 +81,10 @@ static void written_run(struct msg *msg)
         q->put_cb(put, good ? 0 : RAFT_CANCELED);
         quorum_observe(q);
     }
+    if (q->get_waits && !q->get_posted) {
+        q->get_posted = true;
+        loop_post(q->control, &q->get_msg);
+    }
     q->ops.released(q->ops.arg, image);
     quorum_drained(q);
 }

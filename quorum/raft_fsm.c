@@ -83,6 +83,13 @@ struct raft_snapshot *raft_snapshot_of(struct ckpt_id id, const struct voters *v
     return s;
 }
 
+/* The newest checkpoint ends before the library's log begins: a single voter's log has committed whole, and the library got
+ * none of its entries, as if a snapshot ended where it does. */
+static bool none_yet(const struct quorum *q)
+{
+    return q->newest.offset < 0 || (raft_index)q->newest_voters.index < q->raft.log.snapshot.last_index;
+}
+
 static void get_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, get_msg);
@@ -94,9 +101,15 @@ static void get_run(struct msg *msg)
         quorum_drained(q);
         return;
     }
+    if (none_yet(q) && !q->get_waits) { /* quorum_snapshot.c comes again when it is written, or isn't */
+        q->get_waits = true;
+        quorum_snapshot(q);
+        return;
+    }
     q->get = NULL;
+    q->get_waits = false;
     raft_enter(q);
-    s = q->newest.offset < 0 ? NULL : raft_snapshot_of(q->newest, &q->newest_voters);
+    s = none_yet(q) ? NULL : raft_snapshot_of(q->newest, &q->newest_voters);
     q->get_cb(req, s, s ? 0 : RAFT_NOTFOUND);
     quorum_observe(q);
 }

@@ -223,7 +223,7 @@ struct quorum {
     struct raft_io_snapshot_get *get;
     raft_io_snapshot_get_cb get_cb;
     struct msg get_msg;
-    bool get_posted;
+    bool get_posted, get_waits; /* get_waits: for a snapshot to be written */
     struct install *install;
     int installs_out; /* on the disk loop, those that nobody wants any more too */
     /* the end */

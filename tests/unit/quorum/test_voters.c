@@ -312,6 +312,37 @@ TEST(voters, a_new_one_begins_with_a_snapshot)
     vworld_drop(&w);
 }
 
+static bool is_named(struct vworld *w, void *arg)
+{
+    return w->nodes[2].member;
+}
+
+/* A single voter whose log was never replaced by a snapshot, and that was started anew, writes one for a new voter which lacks
+ * entries from before that start. */
+TEST(voters, a_first_snapshot_is_written_for_a_new_one)
+{
+    struct posted p;
+    struct vworld w;
+    int lead = 1;
+
+    vworld_init(&w, 1, 19);
+    vworld_write(&w, 10);
+    post(&w, &p, vworld_leader(&w), QUORUM_ADD, 2); /* which is down */
+    CHECK(vworld_until(&w, not_voting_yet, &lead));
+    vworld_write(&w, 2500); /* more than a few answers to a follower hold */
+    vworld_crash(&w, 1, SIM_PROCESS);
+    vworld_start(&w, 1);
+    CHECK_EQ(quorum_view(vworld_leader(&w)->quorum).snapshot, -1);
+    w.refuses_restart = true;
+    vworld_start(&w, 2);
+    CHECK(vworld_until(&w, is_named, NULL)); /* by what was undone since */
+    w.refuses_restart = false;
+    CHECK_OK(vworld_change(&w, QUORUM_ADD, 2, 1, NULL));
+    vworld_agree(&w);
+    CHECK(quorum_view(w.nodes[1].quorum).snapshot > 0);
+    vworld_drop(&w);
+}
+
 /* Who votes from another directory than its node did is told from it: an emptied disk follows, and may be added when the old
  * one was removed. */
 TEST(voters, an_emptied_disk_follows)

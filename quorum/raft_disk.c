@@ -512,10 +512,12 @@ static void open_run(struct msg *msg)
 static void leave(struct quorum *q)
 {
     struct quorum_state now = q->state;
+    int64_t start = q->disk.log ? log_start(q->disk.log) : 0; /* of one that a snapshot has just replaced */
+    int64_t at = q->removed_at > start ? q->removed_at : start;
 
     now.removed_index = (int64_t)q->removed_by;
     now.founder = false;
-    if (local_disk_cut(&q->disk, q->removed_at))
+    if (local_disk_cut(&q->disk, at))
         return;
     if (quorum_state_write(q->io, q->disk.path, &now))
         (void)!local_disk_failed(&q->disk, E_KAFKA_STORAGE_ERROR, "writing quorum-state");

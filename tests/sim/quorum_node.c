@@ -326,6 +326,7 @@ static void stopped_run(struct msg *msg)
     JUDGE(n->in_flight == 0 && n->held == 0 && n->confirming == 0 && n->changing == 0,
           "node %d stopped with %d proposals, %d images, %d confirmations, %d changes", n->node, n->in_flight,
           n->held, n->confirming, n->changing);
+    n->settings.told = n->committed ? n->committed->offset : n->settings.told;
     if (n->committed)
         image_unref(n->committed, &n->grave);
     n->committed = NULL;
@@ -422,6 +423,7 @@ void qnode_start(struct qnode *n)
 
     ASSERT(!n->io);
     *n = fresh;
+    n->settings.told = 0;
     n->io = sim_node(n->sim, n->node);
     n->control = loop_start(n->io, LOOP_DISK, "control");
     n->net = (struct qnet){.sim = n->sim,

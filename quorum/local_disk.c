@@ -193,12 +193,15 @@ static enum err append_own(struct local_disk *d, int what, int32_t epoch, int64_
  * bytes, whatever they know of each other when they do: so its time is none of theirs, but 0 (1970 in a dump). Nothing that
  * they share has a time: a cluster id is chance, and what they could agree on would be lost by one that falls before it
  * has written it down. The barrier right behind it says when the cluster began. */
-enum err local_disk_found(struct local_disk *d, const struct voters *first)
+static enum err found_cluster(struct local_disk *d, const struct voters *first)
 {
     d->voters = *first;
-    return local_disk_failed(
-        d, append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH, first->n > 1 ? 0 : io_wall_ms(d->io)),
-        "writing the first configuration");
+    return append_own(d, BATCH_CONFIGURATION, FIRST_EPOCH, first->n > 1 ? 0 : io_wall_ms(d->io));
+}
+
+enum err local_disk_found(struct local_disk *d, const struct voters *first)
+{
+    return local_disk_failed(d, found_cluster(d, first), "writing the first configuration");
 }
 
 /* ---- replay ---- */

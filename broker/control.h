@@ -51,7 +51,8 @@ struct control_call {
     /* What is to be done where it was decided, on the control loop, before it is answered: it ends by control_call_end(),
      * with E_NOT_CONTROLLER if another node must be asked. NULL: nothing. */
     void (*here)(struct control_call *c);
-    bool held;    /* needs room on a disk that has none */
+    bool (*wants)(const struct control_call *c); /* is there such a thing to do? NULL: always */
+    bool held;                                   /* needs room on a disk that has none */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
     void *arg;

@@ -91,7 +91,7 @@ static void call_decided(struct ctl_request *r, enum err err)
         overseer_after(c->overseer, call);
     if (err == E_NOT_CONTROLLER) {
         call_elsewhere(call);
-    } else if (!err && call->here) {
+    } else if (!err && call->here && (!call->wants || call->wants(call))) {
         call->here(call);
     } else if (c->committing) {
         list_add(&c->decided, &r->link);

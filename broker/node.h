@@ -101,6 +101,8 @@ struct node {
     char cluster_id[64];
     const struct config *config; /* as started: what is dynamic is read from a loop's own */
     struct control *control;
+    _Atomic int16_t
+        kraft_version; /* as the newest configuration of the voters says; the control loop's to set */
     struct followers *followers; /* link/followers.h; the control loop's */
     struct dirs *dirs;           /* dirs.h */
     struct raft_link *raft_link; /* link/raft_link.h; NULL: this node is the only voter */

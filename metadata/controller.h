@@ -45,6 +45,7 @@ struct ctl_rules {
     int32_t default_partitions; /* num.partitions */
     int32_t default_replication_factor;
     bool delete_topics; /* delete.topic.enable */
+    int kraft_version;  /* the quorum's, now */
     /* Is there such a setting of this resource type, and may it have this value (null: unset)? E_OK,
      * E_INVALID_CONFIG, E_INVALID_REQUEST …; `why` is Kafka's message then. */
     enum err (*check)(const void *arg, enum config_resource type, struct slice resource, struct slice name,
@@ -173,6 +174,11 @@ void decide_create_partitions(const struct image *tip, const void *in, void *out
 void decide_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_incremental_alter_configs(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+struct UpdateFeaturesRequest;
+struct UpdateFeaturesResponse;
+/* What was decided so asks for a higher kraft.version than `now`: that is left to do, by the quorum. */
+bool features_kraft(int now, const struct UpdateFeaturesRequest *req,
+                    const struct UpdateFeaturesResponse *resp);
 void decide_allocate_producer_ids(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_unregister_broker(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_controller_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);

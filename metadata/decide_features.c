@@ -4,7 +4,8 @@
 #include <stdio.h>
 
 /* UpdateFeatures: all features of a request, or none. What a level brought stays as long as that level: a downgrade that
- * would lose something is refused and says what. */
+ * would lose something is refused and says what. kraft.version is checked here with the others, but the quorum does it
+ * (features_kraft): after their records have committed. */
 
 enum { UPGRADE = 1, SAFE_DOWNGRADE = 2, UNSAFE_DOWNGRADE = 3 };
 
@@ -15,15 +16,39 @@ static struct api_error bad_level(struct ctl_out *o, struct slice name, int leve
 }
 
 static struct api_error out_of_range(struct ctl_out *o, struct slice name, int level, const char *who,
-                                     int min, int max)
+                                     int min, int max, const char *more)
 {
-    char why[160];
+    char why[320];
 
     if (max == 0)
-        (void)snprintf(why, sizeof(why), "%s does not support this feature.", who);
+        (void)snprintf(why, sizeof(why), "%s does not support this feature.%s", who, more);
     else
         (void)snprintf(why, sizeof(why), "%s only supports versions %d-%d", who, min, max);
     return bad_level(o, name, level, why);
+}
+
+/* Kafka's features whose behaviour isn't here yet: a release that switches them on names them all at once. */
+static const char *const LATER[] = {"group.version", "share.version", "streams.version",
+                                    "transaction.version"};
+enum { LATER_N = sizeof(LATER) / sizeof(LATER[0]), LATER_WORDS = 160 };
+
+/* Those that the request asks for, if this is one of them; "" otherwise. */
+static void later_told(const struct UpdateFeaturesRequest *req, struct slice name, char words[LATER_WORDS])
+{
+    const char *head = " Left to a later version of weir: ";
+    bool one = false;
+    size_t len = 0;
+
+    words[0] = 0;
+    for (int k = 0; k < LATER_N; k++)
+        one |= slice_eq(name, SLICE(LATER[k]));
+    for (int i = 0; i < req->feature_updates.n && one; i++)
+        for (int k = 0; k < LATER_N; k++) {
+            if (req->feature_updates.v[i].max_version_level < 1 || len >= LATER_WORDS ||
+                !slice_eq(req->feature_updates.v[i].feature, SLICE(LATER[k])))
+                continue;
+            len += (size_t)snprintf(words + len, LATER_WORDS - len, "%s%s", len ? ", " : head, LATER[k]);
+        }
 }
 
 /* Levels of metadata.version that brought something to the metadata which going below them would lose. Those
@@ -47,8 +72,8 @@ static struct feature_range range_of(const struct feature_range *v, int n, struc
 }
 
 /* Does everybody who is registered know that level? */
-static struct api_error check_supported(const struct image *tip, struct ctl_out *o, struct slice name,
-                                        int level)
+static struct api_error check_supported(const struct image *tip, const struct UpdateFeaturesRequest *req,
+                                        struct ctl_out *o, struct slice name, int level)
 {
     const struct feature_row *row = feature_find(name);
     struct image_brokers brokers = image_brokers_all(tip);
@@ -56,22 +81,23 @@ static struct api_error check_supported(const struct image *tip, struct ctl_out 
     const struct image_broker *b;
     const struct image_controller *c;
     struct feature_range can;
-    char who[48];
+    char who[48], later[LATER_WORDS];
 
     (void)snprintf(who, sizeof(who), "Local controller %d", o->rules->node_id);
+    later_told(req, name, later);
     if (level < (row ? row->min : 0) || level > (row ? row->max : 0))
-        return out_of_range(o, name, level, who, row ? row->min : 0, row ? row->max : 0);
+        return out_of_range(o, name, level, who, row ? row->min : 0, row ? row->max : 0, later);
     while (level != 0 && (b = image_brokers_next(&brokers))) {
         can = range_of(b->reg.features, b->reg.n_features, name);
         (void)snprintf(who, sizeof(who), "Broker %d", b->reg.id);
         if (level < can.min || level > can.max)
-            return out_of_range(o, name, level, who, can.min, can.max);
+            return out_of_range(o, name, level, who, can.min, can.max, "");
     }
     while (level != 0 && (c = image_controllers_next(&controllers))) {
         can = range_of(c->reg.features, c->reg.n_features, name);
         (void)snprintf(who, sizeof(who), "Controller %d", c->reg.id);
         if (level < can.min || level > can.max)
-            return out_of_range(o, name, level, who, can.min, can.max);
+            return out_of_range(o, name, level, who, can.min, can.max, "");
     }
     return API_OK;
 }
@@ -186,6 +212,8 @@ static struct api_error check_downgrade(const struct image *tip, const struct Up
 {
     if (level >= now)
         return API_OK;
+    if (slice_eq(name, SLICE(FEATURE_KRAFT)))
+        return bad_level(o, name, level, "Can't downgrade the version of this feature.");
     if (!slice_eq(name, SLICE(FEATURE_METADATA)))
         return check_lost(tip, req, name, level, type, o);
     if (!loses_metadata(now, level))
@@ -222,29 +250,51 @@ static void elr_begins(const struct image *tip, struct ctl_out *o)
 /* First what must be so before the levels change, as many batches as it takes; then all levels in one. */
 static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequest *req, struct ctl_out *o)
 {
-    int now = image_feature(tip, FEATURE_ELR), then = level_then(tip, req, FEATURE_ELR);
+    int now = image_feature(tip, FEATURE_ELR), then = level_then(tip, req, FEATURE_ELR), n = 0;
 
     if (now == 0 && then > 0)
         elr_begins(tip, o);
     if (now > 0 && then == 0)
         (void)ctl_emit(o, RECORD_CLEAR_ELR, false);
+    for (int i = 0; i < req->feature_updates.n; i++) {
+        const struct UpdateFeaturesRequest_FeatureUpdateKey *u = &req->feature_updates.v[i];
+
+        if (slice_eq(u->feature, SLICE(FEATURE_KRAFT))) /* features_kraft() */
+            continue;
+        ctl_emit(o, RECORD_FEATURE, n++ > 0)->feature =
+            (struct record_feature){.name = u->feature, .level = u->max_version_level};
+    }
+}
+
+bool features_kraft(int now, const struct UpdateFeaturesRequest *req,
+                    const struct UpdateFeaturesResponse *resp)
+{
+    if (req->validate_only || resp->error_code)
+        return false;
     for (int i = 0; i < req->feature_updates.n; i++)
-        ctl_emit(o, RECORD_FEATURE, i > 0)->feature = (struct record_feature){
-            .name = req->feature_updates.v[i].feature, .level = req->feature_updates.v[i].max_version_level};
+        if (slice_eq(req->feature_updates.v[i].feature, SLICE(FEATURE_KRAFT)))
+            return req->feature_updates.v[i].max_version_level > now;
+    return false;
+}
+
+/* kraft.version is the quorum's to keep. */
+static int level_now(const struct image *tip, struct slice name, const struct ctl_out *o)
+{
+    return slice_eq(name, SLICE(FEATURE_KRAFT)) ? o->rules->kraft_version : image_feature_slice(tip, name);
 }
 
 static struct api_error check_update(const struct image *tip, const struct UpdateFeaturesRequest *req,
                                      const struct UpdateFeaturesRequest_FeatureUpdateKey *u, int type,
                                      struct ctl_out *o)
 {
-    int level = u->max_version_level, now = image_feature_slice(tip, u->feature);
+    int level = u->max_version_level, now = level_now(tip, u->feature, o);
     struct api_error e;
 
     if (type < UPGRADE || type > UNSAFE_DOWNGRADE)
         return bad_level(o, u->feature, level, "The controller does not support the given upgrade type.");
     if (level < 0)
         return bad_level(o, u->feature, level, "A feature version cannot be less than 0.");
-    e = check_supported(tip, o, u->feature, level);
+    e = check_supported(tip, req, o, u->feature, level);
     if (e.err)
         return e;
     if (level < now && type == UPGRADE)

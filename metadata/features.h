@@ -6,13 +6,16 @@
  *     2   REGISTER_CONTROLLER, CLEAR_ELR; the ELR fields of partitions are used
  *     3   BEGIN_TRANSACTION, END_TRANSACTION, ABORT_TRANSACTION: what a batch can't hold counts as a whole
  *
+ * kraft.version is the quorum's: whether its voters come and go. It is no record of the image, but of the quorum's own
+ * (quorum/voters.h); ctl_rules tells decisions what it is.
+ *
  * A new record or field: a level more, a line here, a reason in features_lost() (decide_features.c). */
 #pragma once
 #include "base/mem.h"
 
 #define FEATURE_METADATA "metadata.version"
 #define FEATURE_WEIR     "weir.version"
-#define FEATURE_KRAFT    "kraft.version" /* the quorum's own state: no record of the image */
+#define FEATURE_KRAFT    "kraft.version"
 #define FEATURE_ELR      "eligible.leader.replicas.version"
 enum {
     METADATA_VERSION_MIN = 7,
@@ -22,7 +25,8 @@ enum {
     WEIR_VERSION_CONTROLLERS = 2,
     WEIR_VERSION_TRANSACTIONS = 3,
     WEIR_VERSION = 3,
-    ELR_VERSION = 1
+    ELR_VERSION = 1,
+    KRAFT_VERSION = 1
 };
 
 struct feature_row {
@@ -30,6 +34,6 @@ struct feature_row {
     int16_t min; /* 0: it may be off */
     int16_t max;
 };
-enum { FEATURE_COUNT = 3 };
+enum { FEATURE_COUNT = 4 };
 extern const struct feature_row FEATURES[FEATURE_COUNT];
 const struct feature_row *feature_find(struct slice name); /* NULL: nobody here knows it */

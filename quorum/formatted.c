@@ -5,7 +5,7 @@
 #include "quorum/ckpt.h"
 
 #define LOG_NAME "__cluster_metadata-0"
-enum { BYTES_MAX = 1 << 16, KRAFT_VERSION = 1 };
+enum { BYTES_MAX = 1 << 16 };
 
 bool formatted_names(const struct formatted *f, int32_t node, const struct uuid *directory_id)
 {

@@ -1,7 +1,7 @@
 /* ApiVersions: what this node serves, and the features of the cluster.
  *
  * It announces the rows of handlers.def and nothing else. Supported features are constants of this build, finalized ones
- * come from the image. Clients before version 4 fail on a feature whose minimum is 0, so it isn't told to them.
+ * come from the image, kraft.version from the quorum. Clients before version 4 fail on a feature whose minimum is 0, so it isn't told to them.
  * The reply's header is always of version 0: the client doesn't know yet what we speak. */
 #include "broker/api/handlers.h"
 #include "broker/net/net.h"
@@ -45,6 +45,7 @@ static void tell_features(struct request *r, struct ApiVersionsResponse *out)
 {
     const struct image *image = r->net->image;
     const struct image_feature *f;
+    int16_t kraft;
     int n = 0;
 
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_SupportedFeatureKey, out->supported_features,
@@ -58,7 +59,8 @@ static void tell_features(struct request *r, struct ApiVersionsResponse *out)
     out->supported_features.n = n;
     if (!image)
         return;
-    n = 0;
+    kraft = atomic_load(&r->net->node->kraft_version);
+    n = kraft > 0;
     for (struct image_features it = image_features_all(image); image_features_next(&it);)
         n++;
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_FinalizedFeatureKey, out->finalized_features, n);
@@ -66,6 +68,9 @@ static void tell_features(struct request *r, struct ApiVersionsResponse *out)
     for (struct image_features it = image_features_all(image); (f = image_features_next(&it));)
         out->finalized_features.v[n++] = (struct ApiVersionsResponse_FinalizedFeatureKey){
             .name = f->name, .min_version_level = f->level, .max_version_level = f->level};
+    if (kraft > 0)
+        out->finalized_features.v[n] = (struct ApiVersionsResponse_FinalizedFeatureKey){
+            .name = SLICE(FEATURE_KRAFT), .min_version_level = kraft, .max_version_level = kraft};
     out->finalized_features_epoch = image->offset;
 }
 

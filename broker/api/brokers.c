@@ -1,5 +1,5 @@
 /* What brokers and controllers say to the active controller, and what operators say of them: registrations, heartbeats,
- * who is in sync, where replicas lie, feature levels. The controller decides (metadata/decide_*.c).
+ * who is in sync, where replicas lie. The controller decides (metadata/decide_*.c).
  *
  * What is known of a broker beside the image goes into the decision where it is made (overseer.h). */
 #include "broker/api/cluster.h"
@@ -23,16 +23,10 @@ FAILED(controller_failed, ControllerRegistrationResponse)
 FAILED(producer_ids_failed, AllocateProducerIdsResponse)
 FAILED(alter_partition_failed, AlterPartitionResponse)
 FAILED(assign_failed, AssignReplicasToDirsResponse)
-FAILED(features_failed, UpdateFeaturesResponse)
 
 void unregister_broker(struct request *r)
 {
     cluster_ask(r, OP_ALTER, decide_unregister_broker, unregister_failed);
-}
-
-void update_features(struct request *r)
-{
-    cluster_ask(r, OP_ALTER, decide_update_features, features_failed);
 }
 
 void controller_registration(struct request *r)

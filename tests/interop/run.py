@@ -4,7 +4,7 @@
     run.py [--only NAME,…] [--self]
 
 Parts: each client of toolchain.py by its name; `tools`, `twins` (Kafka's console clients and tools beside our commands), `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
-and the reverse), `wire` (the codec beside Kafka's classes), `cluster` (three nodes of each, and controllers apart from brokers, under Kafka's tools), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
+and the reverse), `wire` (the codec beside Kafka's classes), `format` (`storage format` beside Kafka's), `cluster` (three nodes of each, and controllers apart from brokers, under Kafka's tools), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
 import argparse
 import os
 import subprocess
@@ -16,6 +16,7 @@ import cluster  # noqa: E402
 import disk  # noqa: E402
 import metadata  # noqa: E402
 import errors  # noqa: E402
+import formats  # noqa: E402
 import records  # noqa: E402
 import segment  # noqa: E402
 import toolchain  # noqa: E402
@@ -100,7 +101,7 @@ def main():
     ask.add_argument("--only", default="", help="only these clients and parts")
     ask.add_argument("--self", action="store_true", help="Kafka against itself")
     args = ask.parse_args()
-    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire", "cluster"]
+    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire", "format", "cluster"]
     parts = args.only.split(",") if args.only else parts
     tally, began = Tally(), time.monotonic()
 
@@ -142,6 +143,9 @@ def main():
     if "disk" in parts:
         disk.judge(tally, java, written, lambda name: node_of(args, os.path.join(BUILD, name), name))
         lap("disk")
+    if "format" in parts:
+        formats.compare(tally)
+        lap("format")
     if "cluster" in parts:
         cluster.compare(tally)
         cluster.survive(tally, java)

@@ -50,7 +50,10 @@ static const struct update_row ROWS[] = {
     {{FEATURE_METADATA, 6, SAFE},
      "Invalid update version 6 for feature metadata.version. Local controller 1 only supports versions 7-30"},
     {{"group.version", 1, UPGRADE},
-     "Invalid update version 1 for feature group.version. Local controller 1 does not support this feature."},
+     "Invalid update version 1 for feature group.version. Local controller 1 does not support this feature. "
+     "Left to a later version of weir: group.version"},
+    {{"no.version", 1, UPGRADE},
+     "Invalid update version 1 for feature no.version. Local controller 1 does not support this feature."},
     {{FEATURE_METADATA, -1, UPGRADE},
      "Invalid update version -1 for feature metadata.version. A feature version cannot be less than 0."},
     {{FEATURE_METADATA, 29, UPGRADE},
@@ -70,6 +73,10 @@ static const struct update_row ROWS[] = {
      "this version."},
     {{FEATURE_ELR, 1, UPGRADE}, NULL},
     {{FEATURE_WEIR, 1, SAFE}, NULL},
+    {{FEATURE_KRAFT, 2, UPGRADE},
+     "Invalid update version 2 for feature kraft.version. Local controller 1 only supports versions 0-1"},
+    {{FEATURE_KRAFT, 1, SAFE},
+     "Invalid update version 1 for feature kraft.version. Can't downgrade to a newer version."},
 };
 
 /* Each update does what it says, or is refused in Kafka's words and changes nothing. */
@@ -240,5 +247,51 @@ TEST(features, min_isr_stands_under_elr)
     CHECK_EQ(set(&c, "", NULL)->error_code, err_wire(E_INVALID_CONFIG));
     CHECK_EQ(set(&c, "", "2")->error_code, 0);
     CHECK_STR(brokers_min_isr(&c, ""), "2");
+    cluster_stop(&c);
+}
+
+/* A release whose features aren't all here is refused, and the refusal names those that come later. */
+TEST(features, a_release_names_what_is_missing)
+{
+    const struct update release[] = {{"group.version", 1, UPGRADE},
+                                     {FEATURE_KRAFT, 1, UPGRADE},
+                                     {FEATURE_METADATA, 30, UPGRADE},
+                                     {"transaction.version", 2, UPGRADE}};
+    struct cluster c;
+
+    cluster_start(&c);
+    cluster_join(&c, 1, NULL);
+    check_words(
+        &c, update(&c, release, 4, false),
+        "Invalid update version 1 for feature group.version. Local controller 1 does not support this "
+        "feature. Left to a later version of weir: group.version, transaction.version");
+    cluster_stop(&c);
+}
+
+/* kraft.version is no record: what is decided leaves it to the quorum, once, and it never goes down. */
+TEST(features, kraft_version_is_the_quorums)
+{
+    const struct update both[] = {{FEATURE_KRAFT, 1, UPGRADE}, {FEATURE_WEIR, 3, UPGRADE}};
+    const struct update down[] = {{FEATURE_KRAFT, 0, SAFE}};
+    struct UpdateFeaturesRequest_FeatureUpdateKey key = {.feature = SLICE(FEATURE_KRAFT),
+                                                         .max_version_level = 1};
+    struct UpdateFeaturesRequest req = {.feature_updates = {.v = &key, .n = 1}};
+    struct UpdateFeaturesResponse refused = {.error_code = 1};
+    const struct UpdateFeaturesResponse *r;
+    struct cluster c;
+
+    cluster_start(&c);
+    cluster_join(&c, 1, NULL);
+    r = update(&c, both, 2, false);
+    CHECK_EQ(r->error_code, 0);
+    CHECK_EQ(image_feature(ctl_image(c.w.c), FEATURE_KRAFT), 0);
+    CHECK(features_kraft(0, &req, r) && !features_kraft(1, &req, r) && !features_kraft(0, &req, &refused));
+    req.validate_only = true;
+    CHECK(!features_kraft(0, &req, r));
+    c.w.rules.kraft_version = 1;
+    CHECK_EQ(update(&c, both, 2, false)->error_code, 0);
+    check_words(
+        &c, update(&c, down, 1, false),
+        "Invalid update version 0 for feature kraft.version. Can't downgrade the version of this feature.");
     cluster_stop(&c);
 }

@@ -262,6 +262,42 @@ def pause_follower(directory, build="opt"):
         q.stop()
 
 
+def recover_one(directory, build="opt"):
+    """Two of three are gone for good: the third is recovered, on its word alone, leads with what it has and takes more; one that
+    comes back with its old disk changes nothing."""
+    with Quorum(directory, build) as q:
+        create(ready(q.leader()), "before")
+        q.caught_up()
+        left, *gone = q.voters
+        recover = [left.binary, "quorum", "recover", "--config", left.properties]
+        done = subprocess.run(recover, capture_output=True, text=True)
+        assert done.returncode == 1 and "stop the node first" in done.stderr, done
+        for v in q.voters:
+            v.kill()
+        done = subprocess.run(recover, capture_output=True, text=True)
+        assert done.returncode == 0 and "Nothing was written" in done.stdout and "Lost: " in done.stdout, done
+        done = subprocess.run([*recover, "--give-up-the-other-voters"], capture_output=True, text=True)
+        assert done.returncode == 0 and "is the only voter" in done.stdout, done
+        left.start()
+        assert q.leader() is left
+        until("all that there was", 20, lambda: "before" in topics(ready(left)))
+        create(left, "after")
+        epoch = describe(left)[1]
+        assert epoch > 1000 and list(describe(left)[3]) == [left.id], describe(left)
+        gone[0].start()
+        until("they have met", 20, lambda: f"controller {left.id}: connected" in gone[0].said())
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert describe(left)[1] == epoch and "this node leads" not in gone[0].said()
+            time.sleep(0.1)
+        create(left, "then")
+        gone[0].kill()
+        assert topics(left) >= {"before", "after", "then"}
+        done = subprocess.run([left.binary, "metadata", "verify", left.data], capture_output=True, text=True)
+        assert done.returncode == 0, done
+        left.stop()
+
+
 def restart_all(directory, build="opt"):
     """All three stop in order, and are killed at once: what they were is what they are."""
     with Quorum(directory, build) as q:

@@ -7,6 +7,7 @@
 #include "broker/control.h"
 #include "broker/link/followers.h"
 #include "metadata/topic_name.h"
+#include "proto/uuid.h"
 #include "proto_gen.h"
 
 enum { OBSERVER_GONE_MS = 300000 }; /* Kafka's: not heard for so long, it is none any more */
@@ -56,8 +57,17 @@ static void tell_voters(const struct quorum_view *v, struct ctl_out *o,
     }
 }
 
-/* Those who asked this node for the log in the last minutes: one that follows another voter is that one's to tell. */
-static void tell_observers(const struct followers *f, struct ctl_out *o,
+static bool is_voter(const struct quorum_view *v, const struct follower *x)
+{
+    for (int i = 0; i < v->n_voters; i++)
+        if (v->voters[i] == x->replica && uuid_eq(v->progress[i].directory_id, x->directory))
+            return true;
+    return false;
+}
+
+/* Those who asked this node for the log in the last minutes and don't vote by now: one that follows another voter is that
+ * one's to tell. */
+static void tell_observers(const struct followers *f, const struct quorum_view *v, struct ctl_out *o,
                            struct DescribeQuorumResponse_PartitionData *p)
 {
     int n = followers_known(f);
@@ -67,7 +77,7 @@ static void tell_observers(const struct followers *f, struct ctl_out *o,
     for (int i = 0; i < n; i++) {
         const struct follower *x = followers_at(f, i);
 
-        if (o->now_ms - x->fetched_ms > OBSERVER_GONE_MS)
+        if (o->now_ms - x->fetched_ms > OBSERVER_GONE_MS || is_voter(v, x))
             continue;
         p->observers.v[p->observers.n++] = (struct DescribeQuorumResponse_ReplicaState){
             .replica_id = x->replica,
@@ -167,7 +177,7 @@ void decide_describe_quorum(const struct image *tip, const void *in, void *respo
     p->leader_epoch = v.epoch;
     p->high_watermark = v.committed;
     tell_voters(&v, o, p);
-    tell_observers(d->call.node->followers, o, p);
+    tell_observers(d->call.node->followers, &v, o, p);
     if (o->version >= 2)
         tell_nodes(tip, d->call.node, &v, o, out);
 }

@@ -4,7 +4,7 @@
     run.py [--only NAME,…] [--self]
 
 Parts: each client of toolchain.py by its name; `tools`, `twins` (Kafka's console clients and tools beside our commands), `errors` (wrong requests of every API and version), `disk` (our segments under Kafka's tools and under a Kafka node,
-and the reverse), `wire` (the codec beside Kafka's classes), `format` (`storage format` beside Kafka's), `cluster` (three nodes of each, and controllers apart from brokers, under Kafka's tools), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
+and the reverse), `wire` (the codec beside Kafka's classes), `format` (`storage format` beside Kafka's), `cluster` (three nodes of each, and controllers apart from brokers, under Kafka's tools), `voters` (controllers that come and go), `metadata` (Kafka's metadata log under `weir metadata`). --self compares Kafka with Kafka, which tests the tests."""
 import argparse
 import os
 import subprocess
@@ -22,6 +22,7 @@ import segment  # noqa: E402
 import toolchain  # noqa: E402
 import tools  # noqa: E402
 import twins  # noqa: E402
+import voters  # noqa: E402
 from kafka import BUILD, Kafka  # noqa: E402
 from nodes import ROOT, Weir, fresh  # noqa: E402
 from tally import Tally, checks, compare, run_client  # noqa: E402
@@ -101,7 +102,7 @@ def main():
     ask.add_argument("--only", default="", help="only these clients and parts")
     ask.add_argument("--self", action="store_true", help="Kafka against itself")
     args = ask.parse_args()
-    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire", "format", "cluster"]
+    parts = [n for n, _, _ in toolchain.TABLE] + ["tools", "twins", "errors", "disk", "wire", "format", "cluster", "voters"]
     parts = args.only.split(",") if args.only else parts
     tally, began = Tally(), time.monotonic()
 
@@ -150,6 +151,9 @@ def main():
         cluster.compare(tally)
         cluster.survive(tally, java)
         lap("cluster")
+    if "voters" in parts:
+        voters.compare(tally)
+        lap("voters")
     return tally.end()
 
 

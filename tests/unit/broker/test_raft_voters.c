@@ -1,0 +1,296 @@
+/* Voters that come and go, by the APIs: whole nodes of which the first began the quorum alone, and a client of any broker. */
+#include "base/trace.h"
+#include "broker/control.h"
+#include "quorum/formatted.h"
+#include "tests/check.h"
+#include "tests/sim/client_wire.h"
+#include "tests/sim/whole.h"
+#include <stdio.h>
+
+enum { N = 3, CLIENT = 9 };
+static const int64_t A_MS = 1000000;
+
+struct voting {
+    struct sim *sim;
+    struct whole *v[N];
+    const char *extra; /* a setting of all */
+    struct io *client;
+    struct wire wire;
+    struct wire_ask ask;
+    struct addr to;
+    const void *in;
+    bool answered;
+};
+
+static struct uuid directory_of(int id)
+{
+    struct uuid u;
+
+    memset(u.b, 0x11, sizeof(u.b)); /* whole_dir() */
+    u.b[0] = (uint8_t)(u.b[0] + id - 1);
+    return u;
+}
+
+static void standalone(struct loop *loop, void *arg)
+{
+    struct voting *w = arg;
+    struct formatted f = {.n = 1};
+
+    f.v[0].node = 1;
+    f.v[0].directory_id = directory_of(1);
+    snprintf(f.v[0].host, sizeof(f.v[0].host), "10.0.0.1");
+    f.v[0].port = WHOLE_CONTROL_PORT;
+    CHECK_OK(formatted_write(w->client, "/data/0", "CONTROLLER", &f));
+}
+
+static void voting_init(struct voting *w, uint64_t seed, const char *extra)
+{
+    *w = (struct voting){.sim = sim_new(seed), .extra = extra};
+    for (int i = 0; i < N; i++) {
+        char listeners[100];
+        const char *sets[] = {
+            "controller.quorum.voters=", "controller.quorum.bootstrap.servers=10.0.0.1:9093", listeners,
+            extra ? extra : "num.io.threads=2"};
+
+        snprintf(listeners, sizeof(listeners), "listeners=PLAINTEXT://:9092,CONTROLLER://10.0.0.%d:9093",
+                 i + 1);
+        w->v[i] = whole_new(w->sim, i + 1, 1, sets, 4);
+    }
+    w->client = sim_node(w->sim, 1);
+    CHECK(sim_call(w->sim, w->client, LOOP_DISK, standalone, w));
+    sim_exit(w->sim, 1);
+    w->client = sim_node(w->sim, CLIENT);
+}
+
+static void start(struct voting *w, int id)
+{
+    whole_start(w->v[id - 1]);
+    CHECK(sim_run(w->sim, whole_ready, w->v[id - 1], 20000 * A_MS));
+}
+
+static void voting_drop(struct voting *w)
+{
+    for (int i = 0; i < N; i++)
+        whole_crash(w->v[i], SIM_PROCESS);
+    for (int i = 0; i < N; i++)
+        whole_drop(w->v[i]);
+    sim_crash(w->sim, CLIENT, SIM_PROCESS);
+    sim_drop(w->sim);
+}
+
+static int64_t told(const struct whole *w, enum trace_id id)
+{
+    return (int64_t)trace_count(io_trace(w->io), id);
+}
+
+/* ---- questions to a node ---- */
+
+static void ask_done(struct wire_ask *a)
+{
+    ((struct voting *)a->arg)->answered = true;
+}
+
+static void ask_begin(struct loop *loop, void *arg)
+{
+    struct voting *w = arg;
+
+    wire_init(&w->wire, w->client, loop);
+    wire_ask_init(&w->ask, w->client);
+    w->wire.patience = w->ask.patience = 60000 * A_MS;
+    w->ask.done = ask_done;
+    w->ask.arg = w;
+    wire_dial(&w->wire, &w->to);
+}
+
+static bool ask_open(void *arg)
+{
+    return ((struct voting *)arg)->wire.open;
+}
+
+static void dial(struct voting *w, int id, uint16_t port)
+{
+    if (sim_up(w->sim, CLIENT))
+        sim_crash(w->sim, CLIENT, SIM_PROCESS);
+    w->client = sim_node(w->sim, CLIENT);
+    w->to = sim_addr(id, port);
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, ask_begin, w));
+    CHECK(sim_run(w->sim, ask_open, w, 1000 * A_MS));
+}
+
+static void ask_run(struct loop *loop, void *arg)
+{
+    struct voting *w = arg;
+
+    CHECK(wire_ask(&w->wire, &w->ask, -1, w->in));
+}
+
+static bool ask_over(void *arg)
+{
+    return ((struct voting *)arg)->answered;
+}
+
+static const void *asks(struct voting *w, const void *in)
+{
+    w->answered = false;
+    w->in = in;
+    CHECK(sim_call(w->sim, w->client, LOOP_NET, ask_run, w));
+    CHECK(sim_run(w->sim, ask_over, w, 60000 * A_MS));
+    CHECK_OK(w->ask.err);
+    return w->ask.out;
+}
+
+static struct AddRaftVoterRequest *add_in(struct voting *w, int id)
+{
+    struct AddRaftVoterRequest *in = wire_in(&w->ask, API_AddRaftVoter);
+
+    in->cluster_id = SLICE("sim-cluster");
+    in->voter_id = id;
+    in->voter_directory_id = directory_of(id);
+    PROTO_ARRAY_NEW(&w->ask.arena, AddRaftVoterRequest_Listener, in->listeners, 1);
+    in->listeners.v[0].name = SLICE("CONTROLLER");
+    in->listeners.v[0].host = SLICE(arena_printf(&w->ask.arena, "10.0.0.%d", id));
+    in->listeners.v[0].port = WHOLE_CONTROL_PORT;
+    return in;
+}
+
+static int added(struct voting *w, const struct AddRaftVoterRequest *in)
+{
+    const struct AddRaftVoterResponse *out = asks(w, in);
+
+    CHECK((out->error_code != 0) == (out->error_message.len > 0));
+    return out->error_code;
+}
+
+static int removed(struct voting *w, int id, struct uuid directory_id)
+{
+    struct RemoveRaftVoterRequest *in = wire_in(&w->ask, API_RemoveRaftVoter);
+    const struct RemoveRaftVoterResponse *out;
+
+    in->cluster_id = SLICE("sim-cluster");
+    in->voter_id = id;
+    in->voter_directory_id = directory_id;
+    out = asks(w, in);
+    CHECK((out->error_code != 0) == (out->error_message.len > 0));
+    return out->error_code;
+}
+
+/* ---- who votes, as a node has it ---- */
+
+struct expects {
+    struct voting *w;
+    int at, n_voters;
+    bool observes;
+};
+
+static bool as_expected(void *arg)
+{
+    const struct expects *e = arg;
+    const struct node *node = e->w->v[e->at - 1]->node;
+    struct quorum_view v;
+
+    if (!node || !node->control)
+        return false;
+    v = control_quorum(node->control);
+    return v.n_voters == e->n_voters && v.observes == e->observes && v.leader > 0;
+}
+
+static bool becomes(struct voting *w, int at, int n_voters, bool observes)
+{
+    struct expects e = {w, at, n_voters, observes};
+
+    return sim_run(w->sim, as_expected, &e, 20000 * A_MS);
+}
+
+/* From one controller to three, asked of any broker, without a restart of any; the active one is removed while it leads, its
+ * client is answered, and it stays removed over a restart. */
+TEST(raft_voters, a_quorum_grows_and_its_leader_goes)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct voting w;
+
+        voting_init(&w, seed, NULL);
+        start(&w, 1);
+        start(&w, 2);
+        start(&w, 3);
+        CHECK(becomes(&w, 2, 1, true));
+        dial(&w, 1, WHOLE_PORT);
+        CHECK_EQ(added(&w, add_in(&w, 2)), 0);
+        CHECK_EQ(added(&w, add_in(&w, 2)), err_wire(E_DUPLICATE_VOTER));
+        CHECK(becomes(&w, 2, 2, false));
+        dial(&w, 2, WHOLE_PORT);
+        CHECK_EQ(added(&w, add_in(&w, 3)), 0);
+        for (int id = 1; id <= N; id++)
+            CHECK(becomes(&w, id, 3, false));
+        CHECK_EQ(removed(&w, 1, directory_of(2)), err_wire(E_VOTER_NOT_FOUND));
+        CHECK_EQ(removed(&w, 1, directory_of(1)), 0);
+        CHECK(becomes(&w, 1, 2, true) && becomes(&w, 3, 2, false));
+        CHECK(told(w.v[0], TR_quorum_removed) == 1 && w.v[0]->ready);
+        whole_crash(w.v[0], SIM_POWER);
+        start(&w, 1);
+        CHECK(becomes(&w, 1, 2, true));
+        voting_drop(&w);
+    }
+}
+
+/* Each thing that is wrong with a request has its code; where several controllers are, the one that doesn't lead says so. */
+TEST(raft_voters, what_is_wrong_is_said)
+{
+    struct voting w;
+    struct AddRaftVoterRequest *in;
+
+    voting_init(&w, 5, NULL);
+    start(&w, 1);
+    dial(&w, 1, WHOLE_CONTROL_PORT);
+    in = add_in(&w, 2);
+    in->cluster_id = SLICE("another");
+    CHECK_EQ(added(&w, in), err_wire(E_INCONSISTENT_CLUSTER_ID));
+    in = add_in(&w, 2);
+    in->voter_directory_id = (struct uuid){{0}};
+    CHECK_EQ(added(&w, in), err_wire(E_INVALID_REQUEST));
+    in = add_in(&w, 2);
+    in->listeners.v[0].name = SLICE("OTHER");
+    CHECK_EQ(added(&w, in), err_wire(E_INVALID_REQUEST));
+    CHECK_EQ(removed(&w, 1, directory_of(1)), err_wire(E_INVALID_REQUEST)); /* nobody would be left */
+    CHECK_EQ(removed(&w, 2, directory_of(2)), err_wire(E_VOTER_NOT_FOUND));
+    in = add_in(&w, 2); /* nobody runs there: it can't catch up */
+    CHECK_EQ(added(&w, in), err_wire(E_REQUEST_TIMED_OUT));
+    CHECK(becomes(&w, 1, 1, false));
+    start(&w, 2);
+    dial(&w, 2, WHOLE_CONTROL_PORT);
+    CHECK_EQ(added(&w, add_in(&w, 2)), err_wire(E_NOT_LEADER_OR_FOLLOWER));
+    dial(&w, 2, WHOLE_PORT);
+    in = add_in(&w, 2);
+    in->ack_when_committed = false; /* it has begun: the rest is seen */
+    CHECK_EQ(added(&w, in), 0);
+    CHECK(becomes(&w, 2, 2, false));
+    voting_drop(&w);
+}
+
+/* A controller that is to join by itself becomes a voter, in the place of the directory that its node lost; one that was
+ * removed doesn't come back by itself, and does when it is added. */
+TEST(raft_voters, who_joins_by_itself)
+{
+    struct voting w;
+
+    voting_init(&w, 7, "controller.quorum.auto.join.enable=true");
+    start(&w, 1);
+    start(&w, 2);
+    CHECK(becomes(&w, 2, 2, false));
+    start(&w, 3);
+    CHECK(becomes(&w, 3, 3, false));
+    whole_crash(w.v[2], SIM_POWER);
+    whole_new_disk(w.v[2]);
+    start(&w, 3);
+    CHECK(becomes(&w, 3, 3, false));
+    CHECK(told(w.v[2], TR_quorum_joins) >= 2);
+    dial(&w, 1, WHOLE_PORT);
+    CHECK_EQ(removed(&w, 2, directory_of(2)), 0);
+    CHECK(becomes(&w, 2, 2, true));
+    whole_crash(w.v[1], SIM_PROCESS);
+    start(&w, 2);
+    (void)sim_run(w.sim, NULL, NULL, 10000 * A_MS);
+    CHECK(becomes(&w, 2, 2, true) && told(w.v[1], TR_quorum_joins) == 0);
+    CHECK_EQ(added(&w, add_in(&w, 2)), 0);
+    CHECK(becomes(&w, 2, 3, false));
+    voting_drop(&w);
+}

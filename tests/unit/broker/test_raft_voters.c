@@ -13,7 +13,7 @@ static const int64_t A_MS = 1000000;
 struct voting {
     struct sim *sim;
     struct whole *v[N];
-    const char *extra; /* a setting of all */
+    const char *extra; /* a setting of all; voters of the first alone */
     struct io *client;
     struct wire wire;
     struct wire_ask ask;
@@ -50,7 +50,7 @@ static void voting_init(struct voting *w, uint64_t seed, const char *extra)
         char listeners[100];
         const char *sets[] = {
             "controller.quorum.voters=", "controller.quorum.bootstrap.servers=10.0.0.1:9093", listeners,
-            extra ? extra : "num.io.threads=2"};
+            extra && (i == 0 || !strstr(extra, "voters=")) ? extra : "num.io.threads=2"};
 
         snprintf(listeners, sizeof(listeners), "listeners=PLAINTEXT://:9092,CONTROLLER://10.0.0.%d:9093",
                  i + 1);
@@ -292,5 +292,19 @@ TEST(raft_voters, who_joins_by_itself)
     CHECK(becomes(&w, 2, 2, true) && told(w.v[1], TR_quorum_joins) == 0);
     CHECK_EQ(added(&w, add_in(&w, 2)), 0);
     CHECK(becomes(&w, 2, 3, false));
+    voting_drop(&w);
+}
+
+/* Where the settings say who votes, kraft.version is 0 and nobody is added or removed. */
+TEST(raft_voters, fixed_voters_stay)
+{
+    struct voting w;
+
+    voting_init(&w, 9, "controller.quorum.voters=1@10.0.0.1:9093");
+    start(&w, 1);
+    dial(&w, 1, WHOLE_PORT);
+    CHECK_EQ(added(&w, add_in(&w, 2)), err_wire(E_UNSUPPORTED_VERSION));
+    CHECK_EQ(removed(&w, 1, directory_of(1)), err_wire(E_UNSUPPORTED_VERSION));
+    CHECK(becomes(&w, 1, 1, false));
     voting_drop(&w);
 }

@@ -5,18 +5,23 @@
 #include "broker/link/knock.h"
 #include "proto_gen.h"
 
-enum { NS_A_MS = 1000000, ELECTIONS_MAX = 1000 };
+enum {
+    NS_A_MS = 1000000,
+    ELECTIONS_MAX = 1000,
+    STRANDED_MS = 1000 /* after it begins to lead: who died with the controller before it is fenced by then */
+};
 
 /* Elections that come round by time: one kind of them at a time. */
 struct rounds_of {
     ctl_decide_fn decide;
+    const char *who; /* was elected */
     struct balance in;
     struct balance_done out;
     struct ctl_request ctl;
     struct arena arena;
     struct timer timer;
     struct overseer *overseer;
-    int64_t every_ms; /* 0: never */
+    int64_t every_ms; /* 0: not by itself */
     bool asking;
 };
 
@@ -28,7 +33,7 @@ struct overseer {
     struct knocker *knocker;
     struct timer look;
     const struct image *image;
-    struct rounds_of preferred, unclean;
+    struct rounds_of preferred, unclean, stranded;
     bool open, leads, ended;
 };
 
@@ -267,8 +272,7 @@ static void round_done(struct ctl_request *ctl, enum err err)
 
     r->asking = false;
     if (!err && r->out.elected > 0)
-        TRACE(o->node->io, leaders_elected, r->out.elected,
-              r == &o->unclean ? "uncleanly, where nobody led" : "among those who are preferred");
+        TRACE(o->node->io, leaders_elected, r->out.elected, r->who);
     if (!err && r->out.more && o->leads && !o->ended)
         timer_set(o->loop, &r->timer, loop_now(o->loop));
     else
@@ -294,10 +298,12 @@ static void round_fire(struct timer *timer)
     round_run(container_of(timer, struct rounds_of, timer));
 }
 
-static void round_init(struct overseer *o, struct rounds_of *r, ctl_decide_fn decide, int64_t every_ms)
+static void round_init(struct overseer *o, struct rounds_of *r, ctl_decide_fn decide, const char *who,
+                       int64_t every_ms)
 {
     r->overseer = o;
     r->decide = decide;
+    r->who = who;
     r->every_ms = every_ms;
     r->in = (struct balance){.max = ELECTIONS_MAX}; /* however few miss a leader: as Kafka's controller */
     r->timer.fire = round_fire;
@@ -313,8 +319,11 @@ void overseer_lead(struct overseer *o, bool leads)
     look(o);
     timer_stop(&o->preferred.timer);
     timer_stop(&o->unclean.timer);
+    timer_stop(&o->stranded.timer);
     round_set(&o->preferred);
     round_set(&o->unclean);
+    if (leads && !o->ended)
+        timer_set(o->loop, &o->stranded.timer, loop_now(o->loop) + (int64_t)STRANDED_MS * NS_A_MS);
 }
 
 void overseer_open(struct overseer *o, struct net_loop *net)
@@ -329,6 +338,7 @@ void overseer_end(struct overseer *o, struct msg *ended)
     timer_stop(&o->look);
     timer_stop(&o->preferred.timer);
     timer_stop(&o->unclean.timer);
+    timer_stop(&o->stranded.timer);
     knocker_end(o->knocker, ended);
 }
 
@@ -347,18 +357,20 @@ struct overseer *overseer_new(struct node *node, struct loop *control, const str
     o->look.fire = look_fire;
     o->watch = life_watch_new(node->heap, node->id, &rules, &watch);
     o->knocker = knocker_new(node, control);
-    round_init(o, &o->preferred, decide_balance_leaders,
+    round_init(o, &o->preferred, decide_balance_leaders, "among those who are preferred",
                config_bool(c, C_auto_leader_rebalance_enable) ? every_ms : 0);
-    round_init(o, &o->unclean, decide_unclean_leaders, every_ms);
+    round_init(o, &o->unclean, decide_unclean_leaders, "uncleanly, where nobody led", every_ms);
+    round_init(o, &o->stranded, decide_stranded_leaders, "where an earlier controller had left none", 0);
     return o;
 }
 
 void overseer_drop(struct overseer *o)
 {
-    ASSERT(!o->preferred.asking && !o->unclean.asking);
+    ASSERT(!o->preferred.asking && !o->unclean.asking && !o->stranded.asking);
     life_watch_drop(o->watch);
     knocker_drop(o->knocker);
     arena_drop(&o->preferred.arena);
     arena_drop(&o->unclean.arena);
+    arena_drop(&o->stranded.arena);
     heap_free(o->node->heap, o);
 }

@@ -1,5 +1,6 @@
 /* What the active controller does by itself: it fences brokers that are dead (life_watch.h), gives preferred leaders back what
- * they should lead (auto.leader.rebalance.enable), and elects uncleanly where a topic would have it so.
+ * they should lead (auto.leader.rebalance.enable), elects uncleanly where a topic would have it so, and, once when it has begun to
+ * lead, wherever the controller before it ended between the steps of a fencing.
  * Loop:   the control loop calls and is called. `submit` may be called inside any of these.
  * Memory: the image is lent until the next. */
 #pragma once

@@ -229,6 +229,9 @@ struct balance_done {
 void decide_balance_leaders(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 /* Elects leaders of partitions without one whose topic allows unclean elections. in, out: as above. */
 void decide_unclean_leaders(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+/* Elects leaders where there is none though somebody may lead: what a controller leaves that ends in the midst of fencing a
+ * broker, which then lives on, or of taking one back. In steps. in: unused; out: struct balance_done, zeroed. */
+void decide_stranded_leaders(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 
 /* The first records of a new cluster; decided like a request. in: struct bootstrap; out: unused. Nothing when
  * the cluster has a name already. */

@@ -274,6 +274,7 @@ struct faults {
     void *arg;
     const struct image_topic *topic;
     int32_t index;
+    int64_t stranded, leaving; /* partitions, as in the midst of a walk */
 };
 
 #define FAULT(f, fmt, ...) tell(f, false, arena_printf(&(f)->arena, fmt, __VA_ARGS__))
@@ -317,25 +318,49 @@ static bool could_lead(const struct image *i, const struct record_partition *p, 
     return true;
 }
 
+/* Who may lead a partition that nobody leads: how many, and the first of them. */
+static int heirs(const struct faults *f, const struct record_partition *p, int32_t *first)
+{
+    const struct ids *v = p->isr.n == 0 && image_feature(f->image, FEATURE_ELR) > 0 ? &p->elr : &p->isr;
+    int count = 0;
+
+    for (int n = v->n - 1; n >= 0; n--)
+        if (ids_has(p->replicas, v->v[n]) && could_lead(f->image, p, v->v[n])) {
+            *first = v->v[n];
+            count++;
+        }
+    return count;
+}
+
+/* A broker is fenced, or taken back, in steps: meanwhile it may lead what nobody leads. It is one broker, and a walk leaves an
+ * ISR of more only where somebody of it leads. */
+static void check_leaderless(struct faults *f, const struct record_partition *p)
+{
+    int32_t heir = -1;
+    int n = heirs(f, p, &heir);
+
+    if (n > 1 || (n == 1 && p->isr.n > 1))
+        FAULT(f, "it has no leader, but broker %d %s could lead", heir,
+              p->isr.n ? "of the ISR" : "of the eligible leaders");
+    f->stranded += n == 1 && p->isr.n <= 1;
+}
+
 static void check_leader(struct faults *f, const struct record_partition *p)
 {
+    const struct image_broker *b = image_broker(f->image, p->leader);
     int32_t better = -1;
 
     for (int n = 0; n < p->isr.n && better < 0; n++)
         if (could_lead(f->image, p, p->isr.v[n]))
             better = p->isr.v[n];
-    if (p->leader < 0) {
-        if (better >= 0)
-            FAULT(f, "it has no leader, but broker %d of the ISR could lead", better);
-        return;
-    }
     if (!ids_has(p->isr, p->leader))
         FAULT(f, "its leader %d isn't in the ISR", p->leader);
-    if (!image_broker(f->image, p->leader))
+    if (!b)
         FAULT(f, "its leader %d isn't registered", p->leader);
-    else if (!is_active(f->image, p->leader) && better >= 0)
-        FAULT(f, "its leader %d is fenced or about to shut down, but broker %d could lead", p->leader,
-              better);
+    else if (b->reg.fenced && better >= 0)
+        FAULT(f, "its leader %d is fenced, but broker %d could lead", p->leader, better);
+    else if (!b->reg.fenced && b->reg.in_controlled_shutdown && better >= 0)
+        f->leaving++;
 }
 
 static void check_partition(struct faults *f, const struct image_partition *p)
@@ -357,7 +382,10 @@ static void check_partition(struct faults *f, const struct image_partition *p)
             FAULT(f, "broker %d is in the ISR and eligible besides", r->elr.v[n]);
     if (r->leader_epoch < 0 || r->partition_epoch < 0)
         FAULT(f, "its leader epoch is %d, its partition epoch %d", r->leader_epoch, r->partition_epoch);
-    check_leader(f, r);
+    if (r->leader < 0)
+        check_leaderless(f, r);
+    else
+        check_leader(f, r);
 }
 
 static void check_topic(struct faults *f)
@@ -373,6 +401,29 @@ static void check_topic(struct faults *f)
     }
     if (f->index == 0)
         f->each(f->arg, arena_printf(&f->arena, "topic %.*s has no partition", TEXT(f->topic->name)), false);
+}
+
+/* What may be so while a decision that looks at every partition is made, and isn't when it is over. */
+static void tell_midway(struct faults *f)
+{
+    if (f->stranded)
+        f->each(
+            f->arg,
+            arena_printf(&f->arena,
+                         "%" PRId64
+                         " partitions have no leader, but one broker that could lead: that is so while it "
+                         "is fenced, leaves or comes back",
+                         f->stranded),
+            true);
+    if (f->leaving)
+        f->each(
+            f->arg,
+            arena_printf(&f->arena,
+                         "%" PRId64
+                         " partitions are led by a broker that is about to shut down, but others could lead: "
+                         "that is so while it leaves",
+                         f->leaving),
+            true);
 }
 
 void image_faults(const struct image *i, struct heap *h, image_fault_fn each, void *arg)
@@ -391,5 +442,6 @@ void image_faults(const struct image *i, struct heap *h, image_fault_fn each, vo
                  arena_printf(&f.arena, "%.*s is set on topic %.*s, which doesn't exist", TEXT(c->name),
                               TEXT(c->resource)),
                  false);
+    tell_midway(&f);
     arena_drop(&f.arena);
 }

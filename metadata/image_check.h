@@ -21,10 +21,13 @@ const char *image_backwards(const struct image *i, const struct meta_record *r, 
  *  1. replicas, ISR, ELR, adding and removing name no broker twice; replicas aren't empty
  *  2. ISR, adding and removing lie within the replicas; ISR and ELR share no broker. ELR and last known ELR should
  *     too, but that is only a note: Kafka 4.3.1 leaves a replica there that a reassignment has removed
- *  3. the leader is registered and in the ISR; if it is fenced or about to shut down, nobody else there could lead
- *  4. of a partition without a leader, no broker in the ISR could lead: registered, unfenced, not about to shut down,
- *     its directory online
+ *  3. the leader is registered and in the ISR; if it is fenced, nobody else there could lead
+ *  4. of a partition without a leader, no broker in the ISR (where that is empty, in the ELR) could lead: registered, unfenced,
+ *     not about to shut down, its directory online
  *  5. epochs aren't negative; partitions are 0 .. n-1, and a topic has at least one
- *  6. settings of topics belong to topics that exist */
+ *  6. settings of topics belong to topics that exist
+ * A broker is fenced, leaves and comes back in steps, and a log or checkpoint may end between two of them. What is so meanwhile
+ * is a note for all partitions together: of 4, that one broker alone could lead, and the ISR names no other; and that a leader
+ * is about to shut down while others of the ISR could lead. */
 typedef void (*image_fault_fn)(void *arg, const char *sentence, bool note);
 void image_faults(const struct image *i, struct heap *h, image_fault_fn each, void *arg);

@@ -11,12 +11,17 @@ struct cluster {
     struct image *before; /* of the last decision */
     uint8_t incarnations;
     int dirs; /* of each broker; 1 */
+    int takeovers;
+    bool midway; /* the last takeover has left something: the caller says when no more */
 };
 
 void cluster_start(struct cluster *c);
 void cluster_stop(struct cluster *c);
 /* Decides, commits, follows, checks. Any error is in `out`. */
 void cluster_call(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version);
+/* The same, but the controller ends when so many batches of it have committed, and the one that followed leads. */
+void cluster_takeover(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version,
+                      int batches);
 
 /* A new incarnation of a broker with one directory of its own; E_OK: its epoch is in the image. kept: it says that
  * nothing was lost. */

@@ -237,29 +237,40 @@ TEST(image_check, contradictions_are_refused_in_words)
 
 static void one_fault(void *arg, const char *sentence, bool note)
 {
-    (void)snprintf(arg, 128, "%s%s", note ? "note: " : "", sentence);
+    (void)snprintf(arg, 160, "%s%s", note ? "note: " : "", sentence);
 }
 
 static const struct {
     int32_t leader;
     int isr;
-    bool fenced; /* broker 1 */
+    bool fenced, leaves; /* broker 1 */
     const char *sentence;
-} FAULTS[] = {{1, 2, false, ""},
-              {3, 2, false, "a-0: its leader 3 isn't in the ISR"},
-              {1, 2, true, "a-0: its leader 1 is fenced or about to shut down, but broker 2 could lead"},
-              {1, 1, true, ""},
-              {-1, 1, true, ""},
-              {-1, 1, false, "a-0: it has no leader, but broker 1 of the ISR could lead"}};
+} FAULTS[] = {{1, 2, false, false, ""},
+              {3, 2, false, false, "a-0: its leader 3 isn't in the ISR"},
+              {1, 2, true, false, "a-0: its leader 1 is fenced, but broker 2 could lead"},
+              {1, 2, false, true,
+               "note: 1 partitions are led by a broker that is about to shut down, but others could lead: "
+               "that is so while it leaves"},
+              {1, 1, true, false, ""},
+              {1, 1, false, true, ""},
+              {-1, 1, true, false, ""},
+              {-1, 1, false, true, ""},
+              {-1, 1, false, false,
+               "note: 1 partitions have no leader, but one broker that could lead: that is so while it is "
+               "fenced, leaves or comes back"},
+              {-1, 2, false, false, "a-0: it has no leader, but broker 1 of the ISR could lead"},
+              {-1, 2, true, false, "a-0: it has no leader, but broker 2 of the ISR could lead"}};
 
-/* What can't be true of a cluster is told of its image, and nothing is of one that is well. */
+/* What can't be true of a cluster is told of its image as a fault, what may be in the midst of a decision as a note, and
+ * nothing is told of one that is well. */
 TEST_EACH(image_check, faults_are_told, FAULTS)
 {
     struct world w;
     struct meta_record r[] = {broker(1, 5, row->fenced), broker(2, 6, false), broker(3, 7, false),
                               topic("a", 1), partition(1, 0, row->leader, row->isr)};
-    char got[128] = "";
+    char got[160] = "";
 
+    r[0].register_broker.in_controlled_shutdown = row->leaves;
     world_start(&w, 1);
     for (int i = 0; i < 5; i++)
         CHECK(!apply(&w, &r[i]));

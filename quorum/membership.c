@@ -5,7 +5,11 @@
  *     leader asks, and only a leader whose configuration has committed answers. What is believed: it is of this server's
  *     epoch or a later one, and it isn't older than a configuration that such a leader wrote.
  *  2. A server that was removed cuts its log to what has committed when it stops, and then writes so into quorum-state:
- *     only then its next start may take the log for one of which all has committed (observe.c). */
+ *     only then its next start may take the log for one of which all has committed (observe.c).
+ *  3. A server that neither the newest configuration names nor the one before is a stranger, or a voter of a configuration that
+ *     hasn't come here yet. The second kind is needed only where no leader is left that we know: else that one would have sent the
+ *     configuration. So a stranger is believed when no leader has been heard of for `member_patience_ns()`, and while it is
+ *     itself the leader; before, its terms, votes (also those which may disrupt a leader), entries and snapshots are dropped. */
 #include "quorum/raft_internal.h"
 
 /* ---- the configuration in force ---- */
@@ -190,6 +194,20 @@ bool member_speaks(struct quorum *q, int32_t node, int32_t server, int *voter)
     return true;
 }
 
+static bool follows(const struct quorum *q, int32_t server)
+{
+    return q->raft.state == RAFT_FOLLOWER && q->raft.follower_state.current_leader.id == (raft_id)server;
+}
+
+bool member_believed(const struct quorum *q, int32_t server)
+{
+    if (voters_of_server(&q->voters, server) >= 0 || voters_of_server(&q->voters_before, server) >= 0 ||
+        q->newcomer.server_id == server || follows(q, server))
+        return true;
+    return q->raft.state != RAFT_LEADER && q->leader_ns > 0 &&
+           loop_now(q->control) - q->leader_ns >= member_patience_ns(q);
+}
+
 void member_heard(struct quorum *q, int voter)
 {
     q->peers[voter].heard = loop_now(q->control);
@@ -202,10 +220,10 @@ void member_standing(struct quorum *q, raft_term term)
 {
     if (!member_settled(q))
         return;
-    if (term > q->raft.current_term)
-        raft_step_down(q, term); /* a word of an older epoch wouldn't be believed */
-    else
+    if (term <= q->raft.current_term)
         raft_msg_removed(q, &q->guest);
+    else if (voters_of_server(&q->voters_before, q->guest.server_id) >= 0)
+        raft_step_down(q, term); /* a word of an older epoch wouldn't be believed */
 }
 
 void member_removed(struct quorum *q, raft_term term, raft_index index)

@@ -350,6 +350,8 @@ void member_heard(struct quorum *q, int voter);
 void member_standing(struct quorum *q, raft_term term); /* the guest asks whether it is a voter */
 /* Whose message is this? *voter: in `voters`, or -1. false: it is dealt with. */
 bool member_speaks(struct quorum *q, int32_t node, int32_t server, int *voter);
+/* May it raise the term, be voted for, write to our log? */
+bool member_believed(const struct quorum *q, int32_t server);
 void member_removed(struct quorum *q, raft_term term,
                     raft_index index); /* a leader says that this server is not in it */
 void member_step(struct quorum *q);    /* after each return of the library */

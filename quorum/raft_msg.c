@@ -377,6 +377,13 @@ static bool read_result(struct quorum *q, int voter, const struct RaftAppendResu
     return true;
 }
 
+/* What a server says of terms, votes, entries and who has left is taken from one that may say it. Answers to a question and
+ * questions that change nothing harm nobody. */
+static bool claims(uint8_t kind)
+{
+    return kind <= 6 || kind == 10;
+}
+
 /* Fills *m for the library; *ours: it was dealt with here. voter: in q->voters, or -1. false: it doesn't read. */
 static bool read_message(struct quorum *q, int voter, uint8_t kind, const union message *in, struct arena *a,
                          struct raft_message *m, bool *ours)
@@ -462,7 +469,8 @@ bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct ra
     if (ok) {
         m->server_id = (raft_id)names.from;
         *ours = names.to != q->server_id || (q->founding && kind != KIND_EMPTY) ||
-                !member_speaks(q, node, names.from, &voter);
+                !member_speaks(q, node, names.from, &voter) ||
+                (claims(kind) && !member_believed(q, names.from));
     }
     ok = ok && (*ours || read_message(q, voter, kind, &in, &a, m, ours));
     arena_drop(&a);

@@ -8,7 +8,7 @@ from hostile import KEYS, made_requests, seed, throw
 from quorum import RAFT, Quorum, describe, hello, ready, until, uuid_of
 from wire import Raw
 
-VOTE, APPEND, KINDS = 1, 3, range(0, 13)
+VOTE, APPEND, STANDING, KINDS = 1, 3, 9, range(0, 13)
 
 
 class Door:
@@ -27,9 +27,17 @@ def raft(kind, body):
     return wire.request(RAFT, 0, out + bytes([size]) + bytes([kind, 0]) + body + b"\0", flexible=True)
 
 
-def vote(term, sender, to):
-    """A candidate's request, with a log of that term and longer than all; its own timer has run out, nobody told it to stand."""
-    return raft(VOTE, struct.pack(">qiiqq??", term, sender, to, 1 << 40, term, False, False) + b"\0")
+def vote(term, sender, to, disrupt=False):
+    """A candidate's request, with a log of that term and longer than all. disrupt: it says that its leader told it to stand, else
+    its own timer has run out."""
+    return raft(VOTE, struct.pack(">qiiqq??", term, sender, to, 1 << 40, term, disrupt, False) + b"\0")
+
+
+def claims(term, sender, to):
+    """What raises the term of whoever believes it: votes, a leader's heartbeat, and a question whether it still is a voter."""
+    head = struct.pack(">qii", term, sender, to)
+    return [vote(term, sender, to), vote(term, sender, to, disrupt=True),
+            raft(APPEND, head + struct.pack(">qqq", 0, 0, 0) + b"\1\0"), raft(STANDING, head + b"\0")]
 
 
 def refused(door, *frames):
@@ -66,9 +74,10 @@ def strange(voter, others):
         assert refused(door, vote(term, other.id + 1, voter.id + 1)), "a vote before the hello was taken"
     assert refused(door, raft(APPEND, b"\xff" * 60)), "an append before the hello was taken"
     for sender in (77, 78, others[0].id + 1):
-        with Raw(door) as c:  # it may follow; while the leader lives it isn't elected, nor taken for another one
+        with Raw(door) as c:  # it may follow; while the leader lives it isn't believed, nor taken for another one
             c.ask(hello(node=77, voter=voter.id, directory=b"\7" * 16))
-            c.send(vote(term, sender, voter.id + 1))
+            for claim in claims(term, sender, voter.id + 1):
+                c.send(claim)
             c.drain(0.2)
     assert "dropped a message" not in voter.said(), "these messages didn't read: they prove nothing"
 
@@ -144,6 +153,11 @@ def traitor(directory, build="asan"):
                     c.send(raft(r.choice(KINDS), head[:r.randrange(0, 17)] if n % 3 == 0 else
                                 head + r.randbytes(r.randrange(0, 200))))
                     c.drain(0.005)
+            with Raw(Door(voter)) as c:  # what reads, and raises the term: it may, being a voter
+                c.ask(hello(node=bad.id, voter=voter.id, directory=identity))
+                for claim in claims(100, bad.id + 1, voter.id + 1)[:2]:
+                    c.send(claim)
+                c.drain(0.05)
             assert voter.alive(), voter.said()[-4000:]
         until("it is named", 5, lambda: f"dropped a message from node {bad.id}" in leader.said_ever())
         bad.start()

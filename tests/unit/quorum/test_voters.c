@@ -1,4 +1,5 @@
 /* Voters that are added and removed, while nodes stop and crash: what was acknowledged stays, and one thing is decided. */
+#include "proto_gen.h"
 #include "tests/unit/quorum/voters_world.h"
 
 static void added(struct vworld *w, int node)
@@ -412,5 +413,103 @@ TEST(voters, an_empty_disk_is_not_an_unnoted_one)
         vworld_start(&w, node);
         vworld_carry(&w, 1000000000);
     }
+    vworld_drop(&w);
+}
+
+/* ---- strangers ---- */
+
+static void say(struct vworld *w, int from, int to, uint8_t kind, const struct proto_type *type,
+                const void *row)
+{
+    struct heap *h = heap_new(false);
+    struct bytes b;
+
+    bytes_init(&b, h);
+    bytes_add(&b, (const uint8_t[]){kind, 0}, 2);
+    CHECK_OK(proto_encode(type, 0, row, &b, NULL));
+    vworld_say(w, from, to, bytes_slice(&b));
+    bytes_drop(&b);
+    heap_drop(h);
+}
+
+/* All that would raise a term, get a vote, write or send away, of a server that nobody counts. */
+static void talk(struct vworld *w, int from, int to, int64_t term)
+{
+    enum { STRANGER = 99 };
+    int32_t self = to + 1;
+
+    for (int flags = 0; flags < 4; flags++)
+        say(w, from, to, 1, &RaftVote_type,
+            &(struct RaftVote){.term = term,
+                               .from = STRANGER,
+                               .to = self,
+                               .last_index = 1 << 30,
+                               .last_term = term,
+                               .disrupt_leader = flags & 1,
+                               .pre_vote = flags & 2});
+    say(w, from, to, 2, &RaftVoteResult_type,
+        &(struct RaftVoteResult){.term = term, .from = STRANGER, .to = self});
+    say(w, from, to, 3, &RaftAppend_type,
+        &(struct RaftAppend){.term = term, .from = STRANGER, .to = self, .records = SLICE("")});
+    say(w, from, to, 4, &RaftAppendResult_type,
+        &(struct RaftAppendResult){.term = term, .from = STRANGER, .to = self});
+    say(w, from, to, 6, &RaftTimeoutNow_type,
+        &(struct RaftTimeoutNow){.term = term, .from = STRANGER, .to = self});
+    say(w, from, to, 9, &RaftStanding_type,
+        &(struct RaftStanding){.term = term, .from = STRANGER, .to = self});
+    say(w, from, to, 10, &RaftRemoved_type,
+        &(struct RaftRemoved){.term = term, .from = STRANGER, .to = self, .configuration_index = 1 << 30});
+}
+
+/* While a leader lives, nothing that a server says moves anything which no configuration names: no term, also with the flag that
+ * may disrupt leaders, no leader, no voter. */
+TEST(voters, a_stranger_is_not_believed)
+{
+    struct vworld w;
+    int32_t leader, epoch;
+
+    vworld_init(&w, 3, 31);
+    vworld_write(&w, 10);
+    vworld_start(&w, 4);
+    vworld_agree(&w);
+    leader = vworld_leader(&w)->id;
+    epoch = w.nodes[leader].epoch;
+    for (int round = 0; round < 30; round++) {
+        for (int i = 1; i <= 3; i++)
+            talk(&w, 4, i, epoch + round % 3);
+        vworld_carry(&w, 100000000);
+    }
+    vworld_write(&w, 10);
+    vworld_agree(&w);
+    CHECK_EQ(vworld_leader(&w)->id, leader);
+    CHECK_EQ(w.nodes[leader].epoch, epoch);
+    for (int i = 1; i <= 3; i++)
+        CHECK(!w.nodes[i].changed_role && !quorum_view(w.nodes[i].quorum).observes);
+    vworld_drop(&w);
+}
+
+/* A voter whose configuration hasn't come to another one is believed by that one when no leader is left: here nobody else can
+ * be elected. */
+TEST(voters, a_newer_voter_is_believed_in_the_end)
+{
+    struct vworld w;
+    int lead, other, late;
+
+    vworld_init(&w, 3, 32);
+    vworld_write(&w, 10);
+    lead = vworld_leader(&w)->id;
+    late = lead % 3 + 1;
+    other = late % 3 + 1;
+    w.cut[late] = true;
+    added(&w, 4);
+    w.cut[other] = true;
+    vworld_submit(&w, &w.nodes[lead], 3); /* only 4 gets these, besides */
+    vworld_carry(&w, 100000000);
+    vworld_crash(&w, lead, SIM_PROCESS);
+    w.cut[late] = w.cut[other] = false;
+    CHECK_EQ(vworld_leader(&w)->id, 4);
+    vworld_write(&w, 10);
+    vworld_start(&w, lead);
+    vworld_agree(&w);
     vworld_drop(&w);
 }

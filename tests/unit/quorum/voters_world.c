@@ -212,6 +212,11 @@ static bool on_send(void *arg, int32_t node, struct slice bytes)
     return true;
 }
 
+void vworld_say(struct vworld *w, int from, int to, struct slice bytes)
+{
+    CHECK(up(&w->nodes[from]) && on_send(&w->nodes[from], to, bytes));
+}
+
 static void on_fetch(void *arg, int64_t offset, int32_t epoch)
 {
     struct vnode *n = arg;

@@ -71,6 +71,8 @@ void vworld_stop(struct vworld *w, int i);
 void vworld_crash(struct vworld *w, int i, enum sim_crash how);
 void vworld_restart_all(struct vworld *w);
 void vworld_carry(struct vworld *w, int64_t ns); /* so long */
+/* A message of another making, on a connection of node `from`. */
+void vworld_say(struct vworld *w, int from, int to, struct slice bytes);
 /* Carries until it holds; false: not within 30 s. */
 bool vworld_until(struct vworld *w, bool (*holds)(struct vworld *w, void *arg), void *arg);
 struct vnode *vworld_leader(struct vworld *w);   /* waits for one that a majority follows */

@@ -104,8 +104,10 @@ enum err request_inside(struct request *outer, struct slice frame, const struct 
  * request's loop, when the connection has ended; the tie is its owner's again then. */
 struct conn_tie {
     void (*cut)(struct conn_tie *tie);
+    struct conn *conn; /* set by request_tie() */
 };
 void request_tie(struct request *r, struct conn_tie *tie); /* r->conn is there and has no tie */
+void request_tie_end(struct conn_tie *tie); /* ends its connection; `cut` runs soon, not inside */
 bool request_has_tie(const struct request *r);
 /* The tie of the request's connection if it is of that kind, else NULL. */
 struct conn_tie *request_tied(const struct request *r, void (*kind)(struct conn_tie *tie));

@@ -11,7 +11,9 @@
  * 3. One that doesn't vote, and has no connection here, is dialled all the same, seldom: it may not know where this one is.
  * 4. A peer is of one directory at a time: another one is believed when it says hello and nothing connects the old one any
  *    more, or answers where the old one did. What a connection of the old one still brings isn't taken.
- * 5. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
+ * 5. A hello from another process of the same directory ends the connections of the one before, whose machine may have lost its
+ *    power: they count no more, and what they still bring isn't taken.
+ * 6. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
 #include "base/version.h"
 #include "broker/link/piece.h"
 #include "broker/link/raft_link_internal.h"
@@ -200,6 +202,7 @@ static void hello_done(struct client_call *call)
     }
     p->tries = 0;
     p->state = LINK_UP;
+    p->up_at = loop_now(l->net);
     directory_take(p, &out->directory_id);
     TRACE(l->node->io, raft_link_up, p->node);
     tell(p, EVENT_UP);
@@ -224,13 +227,21 @@ static void probed(struct client_call *call)
     again_in(p, SELDOM_MS);
 }
 
+/* Who ends it again and again as soon as it is there isn't asked all the time. */
 static void down(struct link_peer *p)
 {
+    struct raft_link *l = p->link;
+    bool soon = loop_now(l->net) - p->up_at < link_retry_ns(l), again = soon && p->ended_soon;
+
     if (p->state != LINK_UP)
         return;
+    p->ended_soon = soon;
     p->state = LINK_RESTS;
     tell(p, EVENT_DOWN);
-    link_reach(p);
+    if (again && !l->ending)
+        rest(p, link_retry_ns(l) / MS);
+    else
+        link_reach(p);
 }
 
 static void connection_ended(void *arg)
@@ -554,6 +565,7 @@ struct raft_link *raft_link_start(struct node *node, struct loop *control,
     l->names = loop_start(node->io, LOOP_DISK, "names");
     l->ops = *ops;
     l->directory_id = settings->directory_id;
+    io_random(node->io, l->incarnation.b, sizeof(l->incarnation.b));
     l->own = own_listener(node);
     link_inquiry_init(l);
     for (int i = 0; i < settings->n_voters; i++) {

@@ -39,6 +39,7 @@ struct link_peer *link_peer_add(struct raft_link *l, int32_t node)
     p->link = l;
     p->node = node;
     p->wait_ns = link_retry_ns(l);
+    list_init(&p->ins);
     arena_init(&p->arena, l->node->heap, SIZE_MAX);
     l->peers[l->n++] = p;
     return p;
@@ -49,7 +50,7 @@ void link_book_drop(struct raft_link *l)
     for (int i = 0; i < l->n; i++) {
         struct link_peer *p = l->peers[i];
 
-        ASSERT(p->n_waiting == 0 && p->n_in == 0);
+        ASSERT(p->n_waiting == 0 && p->n_in == 0 && list_empty(&p->ins));
         for (int k = 0; k < PLACE_SOURCES; k++)
             heap_free(l->node->heap, p->places[k].host.p);
         arena_drop(&p->arena);
@@ -159,6 +160,7 @@ void link_hello_fill(const struct raft_link *l, int32_t node, struct RaftHelloRe
     out->cluster_id = SLICE(l->node->cluster_id);
     out->node_id = l->node->id;
     out->directory_id = l->directory_id;
+    out->incarnation_id = l->incarnation;
     out->voter_id = node;
     out->host = own_host(l);
     out->port = own_port(l);

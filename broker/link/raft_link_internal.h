@@ -38,14 +38,18 @@ struct link_peer {
     bool asking; /* it is under way */
     struct timer again;
     int64_t wait_ns;
+    int64_t up_at;
+    bool ended_soon; /* after it was UP last */
     struct link_place places[PLACE_SOURCES];
-    int tries;    /* in vain, since it was UP or heard: with each, another place is tried */
-    bool hearsay; /* the last dial was to where others say that it is */
-    bool wanted;  /* it votes, or the settings say so */
-    bool refused; /* its port refused the last dial */
-    bool dead;    /* told so */
-    int n_in;     /* connections by which it said hello here */
-    bool known;   /* its directory is: */
+    int tries;               /* in vain, since it was UP or heard: with each, another place is tried */
+    bool hearsay;            /* the last dial was to where others say that it is */
+    bool wanted;             /* it votes, or the settings say so */
+    bool refused;            /* its port refused the last dial */
+    bool dead;               /* told so */
+    struct list ins;         /* connections by which it said hello here: struct link_in */
+    int n_in;                /* those of its newest process, */
+    struct uuid incarnation; /* which is this */
+    bool known;              /* its directory is: */
     struct uuid directory_id;
     /* ---- control loop ---- */
     bool listed;      /* in link.heard */
@@ -75,6 +79,7 @@ struct raft_link {
     struct loop *names; /* DISK: looks up hosts */
     struct raft_link_ops ops;
     struct uuid directory_id;
+    struct uuid incarnation;           /* of this process */
     const struct config_listener *own; /* where the others find this one */
     /* ---- control loop ---- */
     struct link_peer *heard[RAFT_LINK_PEERS]; /* those that net[0] has told of */

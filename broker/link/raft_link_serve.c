@@ -22,16 +22,21 @@ static bool allowed(const struct request *r)
 struct link_in {
     struct conn_tie tie;
     struct link_peer *peer;
+    struct list link; /* peer.ins */
     struct uuid directory_id;
+    bool old; /* its process is gone: it doesn't count */
 };
 
 static void link_in_cut(struct conn_tie *tie)
 {
     struct link_in *in = container_of(tie, struct link_in, tie);
     struct link_peer *p = in->peer;
+    bool old = in->old;
 
+    list_remove(&in->link);
     heap_free(p->link->node->heap, in);
-    link_left(p);
+    if (!old)
+        link_left(p);
 }
 
 static struct link_in *link_in_of(const struct request *r)
@@ -119,6 +124,21 @@ static struct slice peer_host(struct request *r)
     return text;
 }
 
+/* Of a process of that node there is one at a time: what is open of another one is the half of a connection. */
+static void incarnation_take(struct link_peer *p, const struct uuid *incarnation)
+{
+    if (uuid_eq(p->incarnation, *incarnation))
+        return;
+    p->incarnation = *incarnation;
+    p->n_in = 0;
+    list_each (it, &p->ins) {
+        struct link_in *in = container_of(it, struct link_in, link);
+
+        in->old = true;
+        request_tie_end(&in->tie);
+    }
+}
+
 static void hello_take(struct request *r, struct link_peer *p)
 {
     const struct RaftHelloRequest *said = r->in;
@@ -135,6 +155,8 @@ static void hello_take(struct request *r, struct link_peer *p)
     in->tie.cut = link_in_cut;
     in->peer = p;
     in->directory_id = said->directory_id;
+    incarnation_take(p, &said->incarnation_id);
+    list_add(&p->ins, &in->link);
     request_tie(r, &in->tie);
     link_heard(p, &in->directory_id);
 }
@@ -224,7 +246,7 @@ void raft_message(struct request *r)
     const struct link_in *tie = link_in_of(r);
     struct raft_in *in;
 
-    if (!tie || !allowed(r) || !uuid_eq(tie->directory_id, tie->peer->directory_id)) {
+    if (!tie || tie->old || !allowed(r) || !uuid_eq(tie->directory_id, tie->peer->directory_id)) {
         out->error_code = err_wire(E_CLUSTER_AUTHORIZATION_FAILED);
         request_reply(r);
         return;

@@ -491,6 +491,12 @@ void request_tie(struct request *r, struct conn_tie *tie)
 {
     ASSERT(r->conn && !r->conn->tie);
     r->conn->tie = tie;
+    tie->conn = r->conn;
+}
+
+void request_tie_end(struct conn_tie *tie)
+{
+    conn_close(tie->conn);
 }
 
 bool request_has_tie(const struct request *r)

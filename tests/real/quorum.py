@@ -355,7 +355,7 @@ def disk_breaks(directory, build="opt"):
 
 def hello(cluster=CLUSTER, node=2, voter=1, directory=b"\7" * 16):
     text = cluster.encode()
-    return wire.request(RAFT_HELLO, 0, bytes([len(text) + 1]) + text + struct.pack(">i", node) + directory +
+    return wire.request(RAFT_HELLO, 0, bytes([len(text) + 1]) + text + struct.pack(">i", node) + directory * 2 +
                         struct.pack(">i", voter) + b"\1" + struct.pack(">H", 0) + b"\0", flexible=True)
 
 

@@ -32,7 +32,6 @@ void cworld_crash(struct world *w, int i, enum sim_crash how)
         tally_add(how == SIM_POWER ? TALLY_cluster_crashes_of_power : TALLY_cluster_crashes_of_process, 1);
     sim_note(w->s, "node %d: crash of the %s", i, how == SIM_POWER ? "power" : "process");
     whole_crash(w->nodes[i], how);
-    w->lost_power[i] |= how == SIM_POWER;
     torn = cbook_judge_disk(w->book, i);
     cworld_records_judge(w, i, how == SIM_POWER);
     tally_add(TALLY_cluster_torn_writes, torn && how == SIM_POWER);

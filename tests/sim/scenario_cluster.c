@@ -13,8 +13,7 @@
 enum { ACTS = 2, GOAL = 2 };
 static const int64_t MS = 1000000, ACT_NS = 18000000000, LAST_ACT_NS = 50000000000, ROUND_NS = 2000000000,
                      LIVENESS_NS = 90000000000, STOP_NS = 90000000000, REVIVE_NS = 3000000000,
-                     SEED_NS = 60000000000, KILLED_NS = 400000000, KILLED_LEADER_NS = 800000000,
-                     KILLED_SILENT_NS = 10000000000;
+                     SEED_NS = 60000000000, KILLED_NS = 400000000, KILLED_LEADER_NS = 800000000;
 
 static void safety(struct world *w, int64_t least)
 {
@@ -114,15 +113,14 @@ static bool everybody_knows(void *arg)
 }
 
 /* Nothing else is broken: its end is known by evidence, long before its session is over (3 s and more). This world's disks
- * and links may each take some milliseconds; where it led the quorum, a new leader comes first. Of a machine that once lost its power
- * the others may still have half of a connection, which never ends: as long as that counts for a voter's, only timers make a new
- * leader. */
+ * and links may each take some milliseconds; where it led the quorum, a new leader comes first. Halves of connections
+ * that others have of a machine which once lost its power don't count. */
 static void kill_one(struct world *w)
 {
     struct kill k = {.w = w, .i = 1 + (int)sim_below(w->s, (uint64_t)w->n), .offset = -1};
     int64_t began = sim_now(w->s);
     bool led = cbook_leader(w->book) == k.i;
-    int64_t bound = !led ? KILLED_NS : w->lost_power[k.i] ? KILLED_SILENT_NS : KILLED_LEADER_NS;
+    int64_t bound = led ? KILLED_LEADER_NS : KILLED_NS;
 
     if (!(w->brokers >> k.i & 1))
         return;

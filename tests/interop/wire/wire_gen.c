@@ -21,6 +21,7 @@ static void without_ours(const struct proto_type *t, void *msg)
     if (t == &VotersRecord_type) {
         struct VotersRecord *r = msg;
 
+        r->awaited_node_id = -1;
         for (int i = 0; i < r->voters.n; i++) {
             r->voters.v[i].node_id = -1;
             r->voters.v[i].role = 0;

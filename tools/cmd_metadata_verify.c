@@ -173,6 +173,14 @@ static void check_log(struct verify *v)
     meta_reader_close(&r);
 }
 
+/* The one at offset 0 says who begins a quorum, and holds nothing. */
+static int snapshots(const struct verify *v)
+{
+    int n = v->place.n_checkpoints;
+
+    return v->place.directory && n > 0 && v->place.checkpoints[0].offset == 0 ? n - 1 : n;
+}
+
 static void summary(struct verify *v)
 {
     struct tool *t = v->t;
@@ -184,7 +192,7 @@ static void summary(struct verify *v)
         json_open(&j, NULL, '{');
         json_int(&j, "batches", v->batches);
         json_int(&j, "records", v->records);
-        json_int(&j, "checkpoints", v->place.n_checkpoints);
+        json_int(&j, "checkpoints", snapshots(v));
         json_int(&j, "offset", v->state.draft->offset);
         json_int(&j, "faults", v->faults);
         json_int(&j, "notes", v->notes);
@@ -195,7 +203,7 @@ static void summary(struct verify *v)
     if (v->faults + v->notes > FAULTS_MAX)
         bytes_printf(&t->out, "… and %" PRId64 " more\n", v->faults + v->notes - FAULTS_MAX);
     bytes_printf(&t->out, "%" PRId64 " batches, %" PRId64 " records, %d snapshots; up to %s: ", v->batches,
-                 v->records, v->place.n_checkpoints, end);
+                 v->records, snapshots(v), end);
     if (v->faults)
         bytes_printf(&t->out, "%" PRId64 " faults\n", v->faults);
     else

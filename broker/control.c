@@ -95,6 +95,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->turn.run = turn_run;
     list_init(&c->decided);
     list_init(&c->held);
+    control_calls_begin(c);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         c->flight[i].control = c;
     arena_init(&c->first_arena, node->heap, SIZE_MAX);
@@ -163,6 +164,7 @@ static void quorum_gone(struct msg *msg)
     if (c->leads)
         ctl_lost(c->ctl);
     joiner_drop(c->joiner);
+    timer_stop(&c->keeps);
     uplink_drop(c->uplink);
     overseer_drop(c->overseer);
     publisher_drop(c->publisher);

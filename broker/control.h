@@ -43,6 +43,7 @@ struct control_call {
     struct ctl_request ctl;
     struct uplink_call up;
     struct uuid id;   /* the same wherever it is decided, and however often */
+    bool comes_again; /* a broker sent it, and does so again */
     struct addr peer; /* the request's, whose connection may end meanwhile */
     struct principal principal;
     struct timer timer;

@@ -1,8 +1,9 @@
 #include "broker/control_internal.h"
+#include "metadata/requests.h"
 
 /* Requests from the NET loops: decided here where this node leads, else where another does. */
 
-enum { CALL_WAIT_MS = 30000 };
+enum { CALL_WAIT_MS = 30000, KEEPS_STEP_MS = 1000, NS_A_MS = 1000000 };
 
 static void call_back(struct msg *msg)
 {
@@ -55,9 +56,53 @@ static void call_elsewhere(struct control_call *call)
     }
     forward_call(call);
     call->up.done = call_returned;
-    call->up.timeout_ms = (call->deadline - loop_now(c->loop)) / 1000000;
+    call->up.timeout_ms = (call->deadline - loop_now(c->loop)) / NS_A_MS;
     uplink_send(c->uplink, &call->up);
 }
+
+/* ---- answers for requests that may come again ---- */
+
+static void keeps_fire(struct timer *timer)
+{
+    struct control *c = container_of(timer, struct control, keeps);
+
+    if (c->leads && !c->stopped) {
+        ctl_elapsed(c->ctl, (loop_now(c->loop) - c->keeps_since) / NS_A_MS);
+        control_turn(c);
+    }
+    c->keeps_since = 0;
+}
+
+/* Its clock runs a second at a time, and not while nothing is kept; brokers' heartbeats start it anew. */
+static void keeps_run(struct control *c)
+{
+    if (c->keeps_since || c->stopped || !ctl_keeps(c->ctl))
+        return;
+    c->keeps_since = loop_now(c->loop);
+    timer_set(c->loop, &c->keeps, c->keeps_since + (int64_t)KEEPS_STEP_MS * NS_A_MS);
+}
+
+void control_calls_begin(struct control *c)
+{
+    c->keeps.fire = keeps_fire;
+    list_init(&c->keeps.link);
+}
+
+/* Nobody sends again what was asked of a controller itself; nor is it lost where nobody else can lead. The sender may wait
+ * a little longer than its time, and the clock may be two steps off: where it stood when this was
+ * decided, and where a new leader began it. */
+static void call_keep(struct control_call *call)
+{
+    const struct control *c = call->node->control;
+    int64_t left = (call->deadline - loop_now(c->loop)) / NS_A_MS + UPLINK_SLACK_MS + 2 * KEEPS_STEP_MS;
+
+    if (!call->comes_again && !(forward_may(call) && c->n_voters > 1))
+        return;
+    call->ctl.api = forward_kept(call, &call->ctl.again);
+    call->ctl.keep_ms = left > REQUEST_KEEP_MAX_MS ? REQUEST_KEEP_MAX_MS : (int32_t)left;
+}
+
+/* ---- deciding ---- */
 
 static void call_confirmed(struct quorum_confirm *confirm, enum err err)
 {
@@ -86,6 +131,7 @@ static void call_decided(struct ctl_request *r, enum err err)
     struct control *c = call->node->control;
 
     timer_stop(&call->timer);
+    keeps_run(c);
     call->err = err;
     if (!err)
         overseer_after(c->overseer, call);
@@ -154,6 +200,8 @@ static void call_submit(struct control_call *call)
                                      .id = call->id,
                                      .arena = call->arena,
                                      .done = call_decided};
+    if (call->request)
+        call_keep(call);
     if (c->leads)
         overseer_before(c->overseer, call);
     call->held = c->tight && c->leads && !c->ending && !needs_no_room(call->decide);
@@ -171,7 +219,7 @@ static void call_arrived(struct msg *msg)
     if (call->request && uuid_is_zero(call->id))
         io_random(call->node->io, call->id.b, sizeof(call->id.b));
     call->timer = (struct timer){.fire = call_late};
-    call->deadline = loop_now(call->node->control->loop) + ms * 1000000;
+    call->deadline = loop_now(call->node->control->loop) + ms * NS_A_MS;
     call_submit(call);
 }
 
@@ -181,6 +229,7 @@ void control_call(struct control_call *c)
         c->peer = *c->request->peer;
         c->principal = *c->request->principal;
         c->id = c->request->id;
+        c->comes_again = !uuid_is_zero(c->id);
         if (c->request->time_left_ms > 0 && (c->timeout_ms <= 0 || c->timeout_ms > c->request->time_left_ms))
             c->timeout_ms = c->request->time_left_ms;
     }

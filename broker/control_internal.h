@@ -70,9 +70,11 @@ struct control {
     struct list decided; /* struct control_call.ctl.link */
     bool tight;          /* the metadata log lives on its reserve */
     struct list held;    /* struct control_call.ctl.link: until there is room */
-    bool leads;          /* the quorum says so */
-    bool publishing;     /* control_publish() was called */
-    bool ending;         /* control_end_waits() was called */
+    struct timer keeps;  /* runs while answers are kept */
+    int64_t keeps_since;
+    bool leads;      /* the quorum says so */
+    bool publishing; /* control_publish() was called */
+    bool ending;     /* control_end_waits() was called */
     struct msg *stopped;
     struct msg drained;
 };
@@ -84,6 +86,7 @@ void control_moved(struct control *c); /* the committed image is another one */
 void control_first(struct control *c); /* this node leads: the first records, if there are none */
 
 /* ---- control_calls.c ---- */
+void control_calls_begin(struct control *c);
 /* err: nobody decides them any more; E_OK: now they are decided, in the order in which they came. */
 void control_held_end(struct control *c, enum err err);
 void control_answers_post(struct control *c); /* to all whose image has been published */

@@ -2,6 +2,8 @@
 #include "base/check.h"
 #include "metadata/batches.h"
 #include "metadata/image_check.h"
+#include "metadata/requests.h"
+#include "proto/wire.h"
 
 /* Invariants, numbered as in controller.h:
  * 1. tip is sealed and equals the image of the newest batch in flight, or `image` if none is.
@@ -43,7 +45,9 @@ struct controller {
     struct ctl_request *current;
     struct ctl_out out; /* of current: records from `at` on aren't proposed */
     int at;
-    bool begun; /* current is a transaction */
+    bool begun;       /* current is a transaction */
+    int written;      /* records of current in batches */
+    int64_t clock_ms; /* of kept answers */
     struct arena work;
     struct filling filling;
 };
@@ -145,6 +149,18 @@ void ctl_lead(struct controller *c, int32_t epoch, int64_t next_offset)
     c->epoch = epoch;
     c->next_offset = next_offset;
     c->committed = next_offset - 1;
+    c->clock_ms = requests_clock(c->tip);
+}
+
+void ctl_elapsed(struct controller *c, int64_t ms)
+{
+    ASSERT(ms >= 0);
+    c->clock_ms += ms;
+}
+
+bool ctl_keeps(const struct controller *c)
+{
+    return c->tip->requests.count > 0;
 }
 
 void ctl_skip(struct controller *c, int64_t next_offset)
@@ -265,13 +281,22 @@ static void release(struct controller *c)
 
     while ((r = list_first(&c->held, struct ctl_request, link)) && r->after <= c->committed) {
         list_remove(&r->link);
-        r->done(r, E_OK);
+        r->done(r, r->err);
     }
 }
 
 static const struct image *newest(const struct controller *c)
 {
     return c->filling.draft ? c->filling.draft : c->tip;
+}
+
+/* After a step: the whole of it has an answer when it has been decided to the end. */
+static void keep_answer(struct controller *c, const struct ctl_request *r)
+{
+    if (r->again == CTL_AGAIN_ANSWERED && !c->out.together)
+        c->out.together = r->api->name;
+    if (!c->out.more && c->written + c->out.n > 0)
+        request_keep(r, c->clock_ms, &c->out);
 }
 
 /* The current decision's next step, on the newest state. What it writes waits in c->out. */
@@ -290,6 +315,8 @@ static void decide_step(struct controller *c)
     c->at = 0;
     r->arena->max = SIZE_MAX; /* the request was admitted; what it asks for bounds its reply */
     r->decide(tip, r->in, r->out, &c->out);
+    if (request_keeps(tip, r, &c->out))
+        keep_answer(c, r);
     r->arena->max = limit > r->arena->used ? limit : r->arena->used;
 }
 
@@ -305,6 +332,11 @@ static void decide_next(struct controller *c, int64_t now_ms)
                               .now_ms = now_ms,
                               .version = r->version,
                               .id = r->id};
+    c->at = c->written = 0;
+    r->err = request_done_before(newest(c), r);
+    if (r->err != E_NOENT)
+        return;
+    r->err = E_OK;
     c->ops->random(c->arg, c->out.seed);
     decide_step(c);
 }
@@ -352,6 +384,7 @@ static int fill(struct controller *c, int n, int64_t now_ms)
     while (i < n && (whole || !filled(c) || c->out.glued[c->at + i]))
         fill_record(c, &c->out.records[c->at + i++], now_ms);
     c->at += i;
+    c->written += i;
     return i;
 }
 
@@ -367,12 +400,13 @@ static void undo_found(struct controller *c, int64_t now_ms)
         fill_record(c, &r, now_ms);
 }
 
-/* After the first step: does it need one? */
+/* Before its first record: does it need one? */
 static void begin_if_large(struct controller *c, int64_t now_ms)
 {
     struct meta_record r = {.type = RECORD_BEGIN_TRANSACTION};
 
-    if (!c->out.together || c->begun || (!c->out.more && c->out.n <= CTL_BATCH_MAX - c->filling.n) ||
+    if (!c->out.together || c->begun || c->written || !c->out.n ||
+        (!c->out.more && c->out.n <= CTL_BATCH_MAX - c->filling.n) ||
         image_feature(newest(c), FEATURE_WEIR) < WEIR_VERSION_TRANSACTIONS)
         return;
     r.begin_transaction.name = SLICE(c->out.together);
@@ -427,10 +461,10 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
             if (list_empty(&c->waiting))
                 return false;
             decide_next(c, now_ms);
-            begin_if_large(c, now_ms);
         } else if (c->at == c->out.n && c->out.more) {
             decide_step(c);
         }
+        begin_if_large(c, now_ms);
         n = cut(c, c->filling.n + CTL_STEP_MAX < CTL_BATCH_MAX ? CTL_STEP_MAX : CTL_BATCH_MAX - c->filling.n);
         if (n == 0) /* what belongs together may be more than a step */
             n = cut(c, CTL_BATCH_MAX - c->filling.n);
@@ -448,19 +482,31 @@ static bool decide_turn(struct controller *c, int64_t now_ms)
     return filled(c);
 }
 
+/* Answers for which nobody can come any more. */
+static void forget_due(struct controller *c, int64_t now_ms)
+{
+    struct meta_record r;
+
+    if (!c->current && requests_due(newest(c), c->clock_ms, &r))
+        fill_record(c, &r, now_ms);
+}
+
 bool ctl_turn(struct controller *c, int64_t now_ms)
 {
+    struct meta_record due;
     bool full;
 
     if (!c->leads || c->n_flight == CTL_FLIGHT_MAX)
         return false;
     undo_found(c, now_ms);
+    forget_due(c, now_ms);
     full = decide_turn(c, now_ms);
     if (c->filling.draft && (full || !c->current))
         propose(c, now_ms);
     release(c);
     ASSERT(invariant(c));
-    return c->n_flight < CTL_FLIGHT_MAX && (c->current || !list_empty(&c->waiting));
+    return c->n_flight < CTL_FLIGHT_MAX &&
+           (c->current || !list_empty(&c->waiting) || requests_due(c->tip, c->clock_ms, &due));
 }
 
 bool ctl_committed(struct controller *c, int64_t offset)

@@ -15,7 +15,8 @@
  * 5. One whose records mean something only together, and don't fit in a batch, becomes a transaction: its pieces are in
  *    the tip as they come, but `image` is what was before it until the end of it has committed. A new leader that finds
  *    one open undoes it first.
- * 6. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
+ * 6. A request that may come again is looked up before it is decided, on the tip; its answer is put behind its records.
+ * 7. When leadership is lost, tip = image and every request that waits ends with E_NOT_CONTROLLER.
  *
  * Loop:   the control loop. Callbacks run inside ctl_turn(), ctl_committed(), ctl_lost() and must not call
  *         back into any of these; ctl_submit() is allowed.
@@ -101,16 +102,29 @@ struct uuid ctl_uuid(struct ctl_out *o);
  * Pure, also in steps: they may depend on the tip, never on how many there are. */
 typedef void (*ctl_decide_fn)(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 
+/* What becomes of a request that comes again, by its id, after it was done. */
+enum ctl_again {
+    CTL_AGAIN_ANSWERED, /* its answer is kept (requests.h); so it counts as a whole, or not at all */
+    CTL_AGAIN_IN_PARTS, /* the same, but what a lost leader did of it doesn't show in the answer: it goes on from there */
+    CTL_AGAIN_TOLD /* the decision knows what it did; a small answer is kept all the same */
+};
+
 struct ctl_request {
     struct list link;
     ctl_decide_fn decide;
     const void *in;
     void *out;
     int16_t version;
-    struct uuid id;                                    /* ctl_out.id */
-    struct arena *arena;                               /* the reply's pieces */
-    void (*done)(struct ctl_request *r, enum err err); /* E_OK: `out` is the reply; E_NOT_CONTROLLER */
-    int64_t after;                                     /* the controller's: offset that has to commit first */
+    struct uuid id;              /* ctl_out.id */
+    const struct proto_api *api; /* whose response `out` is: it may come again; NULL: it won't */
+    enum ctl_again again;
+    int32_t keep_ms;     /* for so long */
+    struct arena *arena; /* the reply's pieces */
+    /* E_OK: `out` is the reply. E_NOT_CONTROLLER; E_REQUEST_TIMED_OUT: it was done when it came before, but its answer was too
+     * large to be kept. */
+    void (*done)(struct ctl_request *r, enum err err);
+    enum err err;  /* the controller's: what `done` will be told */
+    int64_t after; /* the controller's: offset that has to commit first */
 };
 
 /* A batch on its way. Its bytes are one record batch with base offset and epoch filled in. */
@@ -147,6 +161,9 @@ void ctl_lead(struct controller *c, int32_t epoch, int64_t next_offset);
 /* The log has got a batch that isn't the controller's: the next record gets this offset. Not inside a callback. */
 void ctl_skip(struct controller *c, int64_t next_offset);
 void ctl_lost(struct controller *c);
+/* So much time has passed since the last call; kept answers are dropped by that clock (requests.h). */
+void ctl_elapsed(struct controller *c, int64_t ms);
+bool ctl_keeps(const struct controller *c); /* are there any? */
 
 void ctl_submit(struct controller *c,
                 struct ctl_request *r); /* done may run inside if this node doesn't lead */

@@ -247,11 +247,22 @@ static void elr_begins(const struct image *tip, struct ctl_out *o)
             emit_min_isr(o, c->resource, SLICE_NULL);
 }
 
+/* Answers that were kept for a few seconds aren't a loss that somebody would have to wait for. */
+static void forget_requests(struct ctl_out *o)
+{
+    struct record_requests_forget *r = &ctl_emit(o, RECORD_REQUESTS_FORGET, false)->requests_forget;
+
+    r->due_ms = INT64_MAX;
+    memset(&r->last, 0xff, sizeof(r->last));
+}
+
 /* First what must be so before the levels change, as many batches as it takes; then all levels in one. */
 static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequest *req, struct ctl_out *o)
 {
     int now = image_feature(tip, FEATURE_ELR), then = level_then(tip, req, FEATURE_ELR), n = 0;
 
+    if (level_then(tip, req, FEATURE_WEIR) < WEIR_VERSION_REQUESTS && tip->requests.count > 0)
+        forget_requests(o);
     if (now == 0 && then > 0)
         elr_begins(tip, o);
     if (now > 0 && then == 0)

@@ -5,6 +5,7 @@
  *     1   the first records
  *     2   REGISTER_CONTROLLER, CLEAR_ELR; the ELR fields of partitions are used
  *     3   BEGIN_TRANSACTION, END_TRANSACTION, ABORT_TRANSACTION: what a batch can't hold counts as a whole
+ *     4   REQUEST_DONE, REQUESTS_FORGET: what comes again is answered as before (requests.h)
  *
  * kraft.version is the quorum's: whether its voters come and go. It is no record of the image, but of the quorum's own
  * (quorum/voters.h); ctl_rules tells decisions what it is.
@@ -24,7 +25,8 @@ enum {
     WEIR_VERSION_MIN = 1,
     WEIR_VERSION_CONTROLLERS = 2,
     WEIR_VERSION_TRANSACTIONS = 3,
-    WEIR_VERSION = 3,
+    WEIR_VERSION_REQUESTS = 4,
+    WEIR_VERSION = 4,
     ELR_VERSION = 1,
     KRAFT_VERSION = 1
 };

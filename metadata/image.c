@@ -16,6 +16,8 @@ struct image *image_new(struct grave *g)
     i->controllers.kind = &image_controller_kind;
     i->configs.kind = &image_config_kind;
     i->features.kind = &image_feature_kind;
+    i->requests.kind = &image_request_kind;
+    i->dues.kind = &image_due_kind;
     return i;
 }
 
@@ -35,6 +37,8 @@ static void content_drop(struct image *i, struct grave *g)
     pmap_drop(&i->controllers, g);
     pmap_drop(&i->configs, g);
     pmap_drop(&i->features, g);
+    pmap_drop(&i->requests, g);
+    pmap_drop(&i->dues, g);
     if (i->before)
         image_unref(i->before, g);
 }
@@ -52,6 +56,8 @@ static void content_share(struct image *i, const struct image *base)
     i->controllers = pmap_ref(&base->controllers);
     i->configs = pmap_ref(&base->configs);
     i->features = pmap_ref(&base->features);
+    i->requests = pmap_ref(&base->requests);
+    i->dues = pmap_ref(&base->dues);
     if (base->before)
         i->before = image_ref(base->before);
 }
@@ -124,6 +130,11 @@ const struct image_controller *image_controller(const struct image *i, int32_t i
     uint8_t key[4];
 
     return (const struct image_controller *)pmap_get(&i->controllers, image_int_key(key, id));
+}
+
+const struct image_request *image_request(const struct image *i, struct uuid id)
+{
+    return (const struct image_request *)pmap_get(&i->requests, slice_of(id.b, sizeof(id.b)));
 }
 
 struct slice image_config_slice(const struct image *i, enum config_resource type, struct slice resource,
@@ -333,6 +344,16 @@ struct image_features image_features_all(const struct image *i)
 const struct image_feature *image_features_next(struct image_features *w)
 {
     return (const struct image_feature *)pmap_next(&w->it);
+}
+
+struct image_requests image_requests_all(const struct image *i)
+{
+    return (struct image_requests){.it = pmap_first(&i->dues)};
+}
+
+const struct image_request *image_requests_next(struct image_requests *w)
+{
+    return (const struct image_request *)pmap_next(&w->it);
 }
 
 struct image_configs image_configs_of(const struct image *i, enum config_resource type, struct slice resource)

@@ -43,6 +43,9 @@ struct image {
     struct pmap controllers;
     struct pmap configs;
     struct pmap features;
+    struct pmap requests; /* id -> image_request */
+    struct pmap dues;     /* when it is dropped, and id -> the same */
+    uint64_t request_bytes;
 };
 
 struct image_name {
@@ -103,6 +106,14 @@ struct image_feature {
     struct slice name;
 };
 
+/* The answer of a request that may come again (requests.h). */
+struct image_request {
+    struct pval ref;
+    uint8_t due[8 + sizeof(struct uuid)];
+    struct record_request_done done;
+    struct slice unknown;
+};
+
 /* What holds: a transaction that hasn't ended is not there yet. Lent by the image. */
 static inline struct image *image_settled(struct image *i)
 {
@@ -121,7 +132,8 @@ struct slice image_config(const struct image *i, enum config_resource type, stru
                           const char *name);
 struct slice image_config_slice(const struct image *i, enum config_resource type, struct slice resource,
                                 struct slice name);
-int16_t image_feature(const struct image *i, const char *name); /* 0: not finalized */
+const struct image_request *image_request(const struct image *i, struct uuid id); /* NULL: none */
+int16_t image_feature(const struct image *i, const char *name);                   /* 0: not finalized */
 int16_t image_feature_slice(const struct image *i, struct slice name);
 /* An existing topic whose name is equal but for '.' and '_' (itself excepted); null: none. */
 struct slice image_name_collision(const struct image *i, struct slice name);
@@ -153,6 +165,11 @@ struct image_features {
 };
 struct image_features image_features_all(const struct image *i);
 const struct image_feature *image_features_next(struct image_features *w);
+struct image_requests {
+    struct pmap_iter it;
+};
+struct image_requests image_requests_all(const struct image *i); /* as they will be dropped */
+const struct image_request *image_requests_next(struct image_requests *w);
 /* Configs of one resource; type 0 walks all resources, one after the other. */
 struct image_configs {
     struct pmap_iter it;
@@ -180,6 +197,14 @@ static inline struct ids partition_isr(const struct image_partition *p)
 static inline struct ids partition_elr(const struct image_partition *p)
 {
     return (struct ids){p->ids + p->n_replicas + p->n_isr + p->n_removing + p->n_adding, p->n_elr};
+}
+static inline int64_t request_due_ms(const struct record_request_done *r)
+{
+    return r->at_ms + r->keep_ms;
+}
+static inline size_t request_size(const struct image_request *q)
+{
+    return sizeof(*q) + q->done.answer.len + q->unknown.len;
 }
 struct uuids partition_dirs(const struct image_partition *p);
 struct uuid partition_dir_of(const struct image_partition *p, int32_t broker); /* zero: it has no replica */
@@ -212,7 +237,7 @@ void image_replay(struct image *draft, struct grave *g, const struct meta_record
 /* What changed between two images; NULL before: it is new, NULL after: it is gone. Callbacks may be NULL.
  * `topic` is called for every topic in which anything changed, before its partitions; partitions of a topic
  * that is new or gone are told one by one too. Subtrees that both images share are skipped. Order: features,
- * brokers, controllers, topics (by id) with their partitions, configs. */
+ * brokers, controllers, topics (by id) with their partitions, configs, requests. */
 struct image_diff {
     void (*feature)(void *arg, const struct image_feature *before, const struct image_feature *after);
     void (*broker)(void *arg, const struct image_broker *before, const struct image_broker *after);
@@ -222,6 +247,7 @@ struct image_diff {
     void (*partition)(void *arg, const struct image_topic *topic, const struct image_partition *before,
                       const struct image_partition *after);
     void (*config)(void *arg, const struct image_config *before, const struct image_config *after);
+    void (*request)(void *arg, const struct image_request *before, const struct image_request *after);
     void *arg;
 };
 void image_diff(const struct image *before, const struct image *after,
@@ -241,6 +267,7 @@ struct image_records {
     const struct image_topic *topic; /* whose partitions come next */
     struct image_partitions partitions;
     struct image_configs configs;
+    struct image_requests requests;
 };
 struct image_records image_records(const struct image *i);
 bool image_records_next(struct image_records *w,

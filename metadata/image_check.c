@@ -195,6 +195,21 @@ static const char *refuse_abort_transaction(const struct image *i, const struct 
     return refuse_end_transaction(i, r, a);
 }
 
+static const char *refuse_request_done(const struct image *i, const struct meta_record *r, struct arena *a)
+{
+    const struct record_request_done *d = &r->request_done;
+
+    return d->at_ms < 0 || d->at_ms > INT64_MAX / 2 || d->keep_ms < 0
+               ? arena_printf(a, "the answer to request %s is kept from %" PRId64 " ms for %d ms",
+                              id_text(d->id, a), d->at_ms, d->keep_ms)
+               : NULL;
+}
+
+static const char *refuse_requests_forget(const struct image *i, const struct meta_record *r, struct arena *a)
+{
+    return NULL;
+}
+
 static const char *refuse_cluster(const struct image *i, const struct meta_record *r, struct arena *a)
 {
     size_t len = r->cluster.id.len;

@@ -38,6 +38,13 @@ static void each_config(void *arg, const struct pval *before, const struct pval 
     w->ops->config(w->ops->arg, (const struct image_config *)before, (const struct image_config *)after);
 }
 
+static void each_request(void *arg, const struct pval *before, const struct pval *after)
+{
+    struct diff_walk *w = arg;
+
+    w->ops->request(w->ops->arg, (const struct image_request *)before, (const struct image_request *)after);
+}
+
 static void each_partition(void *arg, const struct pval *before, const struct pval *after)
 {
     struct diff_walk *w = arg;
@@ -67,7 +74,8 @@ void image_diff(const struct image *before, const struct image *after, const str
                                          .brokers = {.kind = &image_broker_kind},
                                          .controllers = {.kind = &image_controller_kind},
                                          .configs = {.kind = &image_config_kind},
-                                         .features = {.kind = &image_feature_kind}};
+                                         .features = {.kind = &image_feature_kind},
+                                         .requests = {.kind = &image_request_kind}};
 
     if (!before)
         before = &nothing;
@@ -81,6 +89,8 @@ void image_diff(const struct image *before, const struct image *after, const str
         pmap_diff(&before->topics, &after->topics, each_topic, &w);
     if (ops->config)
         pmap_diff(&before->configs, &after->configs, each_config, &w);
+    if (ops->request)
+        pmap_diff(&before->requests, &after->requests, each_request, &w);
 }
 
 /* ---- as records ---- */
@@ -93,6 +103,7 @@ enum {
     STAGE_TOPICS,
     STAGE_CONFIGS,
     STAGE_PRODUCER_IDS,
+    STAGE_REQUESTS,
     STAGE_END
 };
 
@@ -103,7 +114,8 @@ struct image_records image_records(const struct image *i)
                                   .brokers = image_brokers_all(i),
                                   .controllers = image_controllers_all(i),
                                   .topics = image_topics_from(i, SLICE_NULL),
-                                  .configs = image_configs_all(i)};
+                                  .configs = image_configs_all(i),
+                                  .requests = image_requests_all(i)};
 }
 
 static bool feature_next(struct image_records *w, struct meta_record *out)
@@ -166,6 +178,16 @@ static bool config_next(struct image_records *w, struct meta_record *out)
     return c != NULL;
 }
 
+static bool request_next(struct image_records *w, struct meta_record *out)
+{
+    const struct image_request *q = image_requests_next(&w->requests);
+
+    if (q)
+        *out =
+            (struct meta_record){.type = RECORD_REQUEST_DONE, .request_done = q->done, .unknown = q->unknown};
+    return q != NULL;
+}
+
 bool image_records_next(struct image_records *w, struct meta_record *out)
 {
     for (;; w->stage++) {
@@ -205,6 +227,10 @@ bool image_records_next(struct image_records *w, struct meta_record *out)
                 .producer_ids = {.broker_id = -1, .broker_epoch = -1, .next = w->image->next_producer_id}};
             w->stage++;
             return true;
+        case STAGE_REQUESTS:
+            if (request_next(w, out))
+                return true;
+            continue;
         default:
             return false;
         }

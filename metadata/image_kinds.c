@@ -321,3 +321,36 @@ struct image_feature *image_feature_make(struct grave *g, const struct record_fe
     f->name = pack_slice(&p, r->name);
     return f;
 }
+
+/* ---- answers of requests ---- */
+
+static struct slice request_key(const struct pval *v)
+{
+    return slice_of(((const struct image_request *)v)->done.id.b, sizeof(struct uuid));
+}
+
+const struct pmap_kind image_request_kind = {.key = request_key, .drop = simple_drop, .copy = never_copy};
+
+static struct slice due_key(const struct pval *v)
+{
+    const struct image_request *q = (const struct image_request *)v;
+
+    return slice_of(q->due, sizeof(q->due));
+}
+
+const struct pmap_kind image_due_kind = {.key = due_key, .drop = simple_drop, .copy = never_copy};
+
+struct image_request *image_request_make(struct grave *g, const struct record_request_done *r,
+                                         struct slice unknown)
+{
+    struct image_request *q = heap_alloc(g->heap, sizeof(*q) + r->answer.len + unknown.len);
+    struct packer p = {.to = (uint8_t *)q, .len = sizeof(*q)};
+
+    q->ref.refs = 2;
+    put_be64(q->due, (uint64_t)request_due_ms(r));
+    memcpy(q->due + 8, r->id.b, sizeof(r->id.b));
+    q->done = *r;
+    q->done.answer = pack_slice(&p, r->answer);
+    q->unknown = pack_slice(&p, unknown);
+    return q;
+}

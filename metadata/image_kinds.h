@@ -3,7 +3,7 @@
 #include "metadata/image.h"
 
 extern const struct pmap_kind image_topic_kind, image_name_kind, image_partition_kind, image_broker_kind,
-    image_controller_kind, image_config_kind, image_feature_kind;
+    image_controller_kind, image_config_kind, image_feature_kind, image_request_kind, image_due_kind;
 
 struct image_topic *image_topic_make(struct grave *g, const struct record_topic *r, struct slice unknown);
 struct image_name *image_name_make(struct grave *g, struct slice key, struct slice name, struct uuid id);
@@ -15,6 +15,9 @@ struct image_controller *image_controller_make(struct grave *g, const struct rec
                                                struct slice unknown);
 struct image_config *image_config_make(struct grave *g, const struct record_config *r);
 struct image_feature *image_feature_make(struct grave *g, const struct record_feature *r);
+/* For both maps: two references. */
+struct image_request *image_request_make(struct grave *g, const struct record_request_done *r,
+                                         struct slice unknown);
 
 /* Keys for looking up. */
 enum { CONFIG_KEY_HEAD = 3, NAME_KEY_MAX = 2 * 256 };

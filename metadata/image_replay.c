@@ -206,6 +206,45 @@ static void replay_abort_transaction(struct image *i, struct grave *g, const str
     image_return(i, i->before, g);
 }
 
+/* ---- answers of requests ---- */
+
+static void request_drop(struct image *i, struct grave *g, const struct image_request *q)
+{
+    struct uuid id = q->done.id;
+
+    i->request_bytes -= request_size(q);
+    ASSERT(pmap_remove(&i->dues, g, slice_of(q->due, sizeof(q->due))));
+    ASSERT(pmap_remove(&i->requests, g, slice_of(id.b, sizeof(id.b))));
+}
+
+static void replay_request_done(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct image_request *before = image_request(i, r->request_done.id);
+    struct image_request *q = image_request_make(g, &r->request_done, r->unknown);
+
+    if (before)
+        request_drop(i, g, before);
+    i->request_bytes += request_size(q);
+    pmap_put(&i->requests, g, &q->ref);
+    pmap_put(&i->dues, g, &q->ref);
+}
+
+/* One at a time, because removing moves what a walk stands on. */
+static void replay_requests_forget(struct image *i, struct grave *g, const struct meta_record *r)
+{
+    const struct record_requests_forget *f = &r->requests_forget;
+
+    for (;;) {
+        struct image_requests w = image_requests_all(i);
+        const struct image_request *q = image_requests_next(&w);
+        int64_t due = q ? request_due_ms(&q->done) : INT64_MAX;
+
+        if (!q || due > f->due_ms || (due == f->due_ms && memcmp(&q->done.id, &f->last, sizeof(f->last)) > 0))
+            return;
+        request_drop(i, g, q);
+    }
+}
+
 static void replay_cluster(struct image *i, struct grave *g, const struct meta_record *r)
 {
     ASSERT(r->cluster.id.len <= CLUSTER_ID_MAX);

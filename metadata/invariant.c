@@ -166,6 +166,20 @@ static const char *check_settings(const struct image *i)
     return NULL;
 }
 
+static const char *check_requests(const struct image *i)
+{
+    struct image_requests w = image_requests_all(i);
+    const struct image_request *q;
+    uint64_t bytes = 0;
+
+    for (; (q = image_requests_next(&w)); bytes += request_size(q))
+        if (image_request(i, q->done.id) != q)
+            return "16: answers by their time are those by their id";
+    return i->requests.count != i->dues.count || bytes != i->request_bytes
+               ? "16: as many answers by time as by id, and their bytes"
+               : NULL;
+}
+
 /* ---- of two ---- */
 
 struct later {
@@ -209,6 +223,8 @@ const char *image_invariant(const struct image *before, const struct image *afte
         fault = check_brokers(after, h);
     if (!fault)
         fault = check_settings(after);
+    if (!fault)
+        fault = check_requests(after);
     if (fault || !before)
         return fault;
     image_diff(before, after, &ops);

@@ -424,6 +424,41 @@ static bool of_cluster(const Weir__Cluster *m, struct record_cluster *r, struct 
     return true;
 }
 
+static void to_request_done(const struct record_request_done *r, Weir__RequestDone *m, struct arena *a)
+{
+    m->id = uuid(&r->id);
+    m->at_ms = r->at_ms;
+    m->keep_ms = r->keep_ms;
+    m->api_key = r->api_key;
+    m->version = r->version;
+    m->answer = text(r->answer);
+    m->has_answer = r->answer.p != NULL;
+}
+
+static bool of_request_done(const Weir__RequestDone *m, struct record_request_done *r, struct arena *a)
+{
+    *r = (struct record_request_done){.at_ms = m->at_ms,
+                                      .keep_ms = m->keep_ms,
+                                      .api_key = (int16_t)m->api_key,
+                                      .version = (int16_t)m->version,
+                                      .answer = m->has_answer ? text_of(m->answer) : SLICE_NULL};
+    return uuid_of(m->id, &r->id);
+}
+
+static void to_requests_forget(const struct record_requests_forget *r, Weir__RequestsForget *m,
+                               struct arena *a)
+{
+    m->due_ms = r->due_ms;
+    m->last = uuid(&r->last);
+}
+
+static bool of_requests_forget(const Weir__RequestsForget *m, struct record_requests_forget *r,
+                               struct arena *a)
+{
+    r->due_ms = m->due_ms;
+    return uuid_of(m->last, &r->last);
+}
+
 /* ---- all of them ---- */
 
 union message {

@@ -170,6 +170,22 @@ struct record_cluster {
     struct slice id;
 };
 
+/* Ours: the answer of a request that may come again (metadata/requests.h). */
+struct record_request_done {
+    struct uuid id;
+    int64_t at_ms; /* by the leaders' clock */
+    int32_t keep_ms;
+    int16_t api_key;
+    int16_t version;
+    struct slice answer; /* null: it was too large */
+};
+
+/* Drops the answers that are due up to that time, of those that are due then the ones with ids up to `last`. */
+struct record_requests_forget {
+    int64_t due_ms;
+    struct uuid last;
+};
+
 struct meta_record {
     enum record_type type;
     union {

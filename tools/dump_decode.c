@@ -2,6 +2,7 @@
 #include "metadata/kafka_records.h"
 #include "proto/bigend.h"
 #include "tools/dump.h"
+#include "tools/meta_print.h"
 #include "tools/utf8.h"
 #include <inttypes.h>
 
@@ -236,6 +237,13 @@ static void data_json(struct json *j, const struct meta_record *r)
         break;
     case RECORD_ABORT_TRANSACTION:
         json_text(j, "reason", r->abort_transaction.reason);
+        break;
+    case RECORD_REQUEST_DONE:
+        meta_json_request_done(j, &r->request_done);
+        break;
+    case RECORD_REQUESTS_FORGET:
+        json_int(j, "dueMs", r->requests_forget.due_ms);
+        uuid_json(j, "lastRequestId", r->requests_forget.last);
         break;
     case RECORD_END_TRANSACTION:
     case RECORD_NO_OP:

@@ -83,6 +83,8 @@ bool meta_concerns(const struct meta_target *t, const struct image *i, const str
     case RECORD_ABORT_TRANSACTION:
     case RECORD_NO_OP:
     case RECORD_CLUSTER:
+    case RECORD_REQUEST_DONE:
+    case RECORD_REQUESTS_FORGET:
         return false;
     }
     return false;

@@ -1,5 +1,6 @@
 #include "tools/meta_print.h"
 #include "metadata/states.h"
+#include "proto/wire.h"
 #include "tools/meta_words.h"
 #include <inttypes.h>
 
@@ -40,6 +41,26 @@ void meta_json_feature(struct json *j, const char *name, const struct image_feat
     json_open(j, name, '{');
     json_text(j, "name", f->name);
     json_int(j, "level", f->level);
+    json_close(j, '}');
+}
+
+void meta_json_request_done(struct json *j, const struct record_request_done *d)
+{
+    const struct proto_api *api = proto_api(d->api_key);
+
+    json_uuid(j, "requestId", d->id);
+    json_int(j, "atMs", d->at_ms);
+    json_int(j, "keepMs", d->keep_ms);
+    json_int(j, "apiKey", d->api_key);
+    json_text(j, "apiName", api ? SLICE(api->name) : SLICE_NULL);
+    json_int(j, "apiVersion", d->version);
+    json_int(j, "answerBytes", d->answer.p ? (int64_t)d->answer.len : -1);
+}
+
+void meta_json_request(struct json *j, const char *name, const struct image_request *q)
+{
+    json_open(j, name, '{');
+    meta_json_request_done(j, &q->done);
     json_close(j, '}');
 }
 

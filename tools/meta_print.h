@@ -8,6 +8,8 @@
 void meta_json_feature(struct json *j, const char *name, const struct image_feature *f);
 void meta_json_broker(struct json *j, const char *name, const struct image_broker *b);
 void meta_json_controller(struct json *j, const char *name, const struct image_controller *c);
+void meta_json_request(struct json *j, const char *name, const struct image_request *q);
+void meta_json_request_done(struct json *j, const struct record_request_done *d); /* its members */
 void meta_json_partition(struct json *j, const char *name, const struct image *i,
                          const struct image_partition *p);
 void meta_json_config(struct json *j, const char *name, const struct image_config *c);

@@ -20,6 +20,7 @@ enum kind {
     BY_ID,
     CONFIGS,
     PRODUCER_IDS,
+    REQUESTS,
     TOPIC_BY_NAME, /* below here: of the image's things */
     TOPIC_BY_ID,
     RESOURCE,
@@ -33,7 +34,8 @@ enum kind {
     BROKER,
     CONTROLLER,
     FEATURE,
-    CONFIG
+    CONFIG,
+    REQUEST
 };
 
 /* What is always there. */
@@ -49,6 +51,7 @@ static const struct {
              {IMAGE, "features", FEATURE_DIR},
              {IMAGE, "producerIds", PRODUCER_IDS},
              {IMAGE, "provenance", PROVENANCE},
+             {IMAGE, "requests", REQUESTS},
              {IMAGE, "topics", TOPICS},
              {CLUSTER, "brokers", BROKERS},
              {CLUSTER, "controllers", CONTROLLERS},
@@ -213,6 +216,19 @@ static void list_configs(struct listing *l, const struct image_config *of)
             return;
 }
 
+static void list_requests(struct listing *l)
+{
+    struct image_requests w = image_requests_all(l->image);
+    struct tree_node n = node(REQUEST);
+    char id[UUID_TEXT_LEN + 1];
+
+    while ((n.request = image_requests_next(&w))) {
+        uuid_text(n.request->done.id, id);
+        if (!tell(l, SLICE(id), n))
+            return;
+    }
+}
+
 static void list_own(struct listing *l, const struct tree_node *dir)
 {
     switch ((enum kind)dir->kind) {
@@ -240,6 +256,9 @@ static void list_own(struct listing *l, const struct tree_node *dir)
         break;
     case RESOURCE:
         list_configs(l, dir->config);
+        break;
+    case REQUESTS:
+        list_requests(l);
         break;
     default:
         break;
@@ -386,6 +405,8 @@ static void cat_json(const struct tree *t, const struct tree_node *f, struct byt
         meta_json_partition(&j, NULL, t->image, f->partition);
     else if (f->kind == CONTROLLER)
         meta_json_controller(&j, NULL, f->controller);
+    else if (f->kind == REQUEST)
+        meta_json_request(&j, NULL, f->request);
     else
         meta_json_broker(&j, NULL, f->broker);
     bytes_printf(out, "\n");
@@ -420,6 +441,7 @@ void tree_cat(const struct tree *t, const struct tree_node *f, struct bytes *out
     case PARTITION:
     case BROKER:
     case CONTROLLER:
+    case REQUEST:
         cat_json(t, f, out);
         break;
     case FEATURE:

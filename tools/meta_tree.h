@@ -4,6 +4,7 @@
  *     /image/cluster/{brokers,controllers}/<id>   /image/topics/byId/<topic id>/{name,<partition>…}
  *     /image/features/<name>                      /image/configs/<TOPIC:orders, BROKER, …>/<setting>
  *     /image/producerIds/nextProducerId           /image/provenance      /local/version
+ *     /image/requests/<id of one that was done, and that may come again>
  *
  * Loop:   any. Memory: nodes are values that borrow the image; names are lent for a callback.
  * Names:  a '/' inside one is written %2F, a '%' %25. */
@@ -19,6 +20,7 @@ struct tree_node {
     const struct image_controller *controller;
     const struct image_feature *feature;
     const struct image_config *config; /* of a resource: any one of its settings */
+    const struct image_request *request;
 };
 
 struct tree {

@@ -1,5 +1,6 @@
 #include "tools/meta_words.h"
 #include "metadata/states.h"
+#include "proto/wire.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -330,6 +331,21 @@ static void config(void *arg, const struct image_config *before, const struct im
     arena_reset(a);
 }
 
+/* They come and go with every request: only that they do is told. */
+static void request(void *arg, const struct image_request *before, const struct image_request *after)
+{
+    struct words *w = arg;
+    struct arena *a = &w->arena;
+    const struct record_request_done *d = after ? &after->done : &before->done;
+    const struct proto_api *api = proto_api(d->api_key);
+    const char *name = api ? api->name : arena_printf(a, "API %d", d->api_key), *id = id_text(d->id, a);
+
+    tell(w, "request", id, "answer", after ? NULL : name, after ? name : NULL,
+         after ? arena_printf(a, "the answer of %s is kept for %d ms, should it come again", name, d->keep_ms)
+               : arena_printf(a, "the answer of %s isn't kept any more", name));
+    arena_reset(a);
+}
+
 static void alone(struct words *w)
 {
     struct arena *a = &w->arena;
@@ -355,6 +371,7 @@ void meta_changes(const struct image *before, const struct image *after, struct 
                                    .topic = topic,
                                    .partition = partition,
                                    .config = config,
+                                   .request = request,
                                    .arg = &w};
 
     arena_init(&w.arena, h, SIZE_MAX);

@@ -13,31 +13,42 @@ enum asker {
     SELF_AND /* … and its `in` begins with a pointer to the request, for the controller adds what it knows itself */
 };
 
+/* What becomes of it when it comes again, because its answer was lost, after it was done. */
+enum again {
+    READS,  /* nothing was done */
+    SAME,   /* doing it twice is as good as once; ids that were given to nobody are many */
+    VOTERS, /* the quorum keeps it, not the image: one that is done already is answered so */
+    WHOLE,  /* its answer was kept, and none of it was done without */
+    PARTS,  /* its answer was kept; what was done of it without doesn't show, but that it is done already */
+    KNOWN /* it knows what it made, by ids that come from the request's own; small answers are kept besides */
+};
+
 struct forward_row {
     ctl_decide_fn decide;
     int16_t api_key;
     enum asker asker;
+    enum again again;
 };
 
 static const struct forward_row rows[] = {
-    {decide_create_topics, API_CreateTopics, CLIENTS},
-    {decide_delete_topics, API_DeleteTopics, CLIENTS},
-    {decide_create_partitions, API_CreatePartitions, CLIENTS},
-    {decide_alter_configs, API_AlterConfigs, CLIENTS},
-    {decide_incremental_alter_configs, API_IncrementalAlterConfigs, CLIENTS},
-    {decide_elect_leaders, API_ElectLeaders, CLIENTS},
-    {decide_alter_reassignments, API_AlterPartitionReassignments, CLIENTS},
-    {decide_list_reassignments, API_ListPartitionReassignments, CLIENTS},
-    {decide_update_features, API_UpdateFeatures, CLIENTS},
-    {decide_describe_quorum, API_DescribeQuorum, CLIENTS},
-    {decide_unregister_broker, API_UnregisterBroker, CLIENTS},
-    {decide_add_voter, API_AddRaftVoter, CLIENTS},
-    {decide_remove_voter, API_RemoveRaftVoter, CLIENTS},
-    {decide_allocate_producer_ids, API_AllocateProducerIds, SELF},
-    {decide_assign_replicas, API_AssignReplicasToDirs, SELF},
-    {decide_controller_registration, API_ControllerRegistration, SELF},
-    {decide_broker_registration, API_BrokerRegistration, SELF_AND},
-    {decide_broker_heartbeat, API_BrokerHeartbeat, SELF_AND},
+    {decide_create_topics, API_CreateTopics, CLIENTS, KNOWN},
+    {decide_delete_topics, API_DeleteTopics, CLIENTS, WHOLE},
+    {decide_create_partitions, API_CreatePartitions, CLIENTS, WHOLE},
+    {decide_alter_configs, API_AlterConfigs, CLIENTS, WHOLE},
+    {decide_incremental_alter_configs, API_IncrementalAlterConfigs, CLIENTS, WHOLE},
+    {decide_elect_leaders, API_ElectLeaders, CLIENTS, WHOLE},
+    {decide_alter_reassignments, API_AlterPartitionReassignments, CLIENTS, WHOLE},
+    {decide_list_reassignments, API_ListPartitionReassignments, CLIENTS, READS},
+    {decide_update_features, API_UpdateFeatures, CLIENTS, WHOLE},
+    {decide_describe_quorum, API_DescribeQuorum, CLIENTS, READS},
+    {decide_unregister_broker, API_UnregisterBroker, CLIENTS, PARTS},
+    {decide_add_voter, API_AddRaftVoter, CLIENTS, VOTERS},
+    {decide_remove_voter, API_RemoveRaftVoter, CLIENTS, VOTERS},
+    {decide_allocate_producer_ids, API_AllocateProducerIds, SELF, SAME},
+    {decide_assign_replicas, API_AssignReplicasToDirs, SELF, SAME},
+    {decide_controller_registration, API_ControllerRegistration, SELF, SAME},
+    {decide_broker_registration, API_BrokerRegistration, SELF_AND, SAME},
+    {decide_broker_heartbeat, API_BrokerHeartbeat, SELF_AND, SAME},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -66,6 +77,18 @@ bool forward_may(const struct control_call *call)
     if (call->request)
         return row->asker == CLIENTS && !call->request->listener->controller;
     return row->asker != CLIENTS;
+}
+
+const struct proto_api *forward_kept(const struct control_call *call, enum ctl_again *again)
+{
+    const struct forward_row *row = row_of(call->decide);
+
+    if (!row || row->again < WHOLE)
+        return NULL;
+    *again = row->again == WHOLE   ? CTL_AGAIN_ANSWERED
+             : row->again == PARTS ? CTL_AGAIN_IN_PARTS
+                                   : CTL_AGAIN_TOLD;
+    return proto_api(row->api_key);
 }
 
 /* ---- Envelope ---- */

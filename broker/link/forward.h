@@ -9,5 +9,7 @@ bool forward_api(int16_t api_key);
 /* May this call go to another node? Not if it came on the controller's own listener: who asks there looks for the active
  * controller himself. */
 bool forward_may(const struct control_call *call);
+/* Whose answer is to be kept, in case it comes again (metadata/requests.h); NULL: it needn't be. */
+const struct proto_api *forward_kept(const struct control_call *call, enum ctl_again *again);
 /* Fills call->up: all but `done`, and the time. The answer goes to call->out. */
 void forward_call(struct control_call *call);

@@ -501,7 +501,7 @@ TEST(life, an_older_disk_is_not_believed)
 
 /* ---- a disk that is full ---- */
 
-enum { ROOM = 16384 }; /* for the topics that are deleted when there is none */
+enum { ROOM = 65536 }; /* for the topics that are deleted when there is none */
 
 static void deleted(struct life *w, int i, int topic)
 {

@@ -60,20 +60,26 @@ static void commit_one(struct cluster *c)
 
 void cluster_call(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version)
 {
-    struct image *before = image_ref(ctl_image(c->w.c));
     struct ctl_call call;
+
+    ctl_world_submit(&c->w, &call, decide, in, out, version);
+    cluster_settle(c);
+    CHECK(call.done == 1 && call.err == E_OK);
+}
+
+void cluster_settle(struct cluster *c)
+{
+    struct image *before = image_ref(ctl_image(c->w.c));
 
     if (c->before)
         image_unref(c->before, ctl_grave(c->w.c));
     c->before = before;
-    ctl_world_submit(&c->w, &call, decide, in, out, version);
     ctl_world_turns(&c->w);
     while (c->w.n_proposed) {
         commit_one(c);
         check_image(c, call.done && !c->midway);
         ctl_world_turns(&c->w);
     }
-    CHECK(call.done == 1 && call.err == E_OK);
 }
 
 void cluster_takeover(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version,

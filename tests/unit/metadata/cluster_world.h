@@ -23,6 +23,9 @@ void cluster_call(struct cluster *c, ctl_decide_fn decide, const void *in, void 
 void cluster_takeover(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version,
                       int batches);
 
+/* The same for what was submitted to c->w. */
+void cluster_settle(struct cluster *c);
+
 /* A new incarnation of a broker with one directory of its own; E_OK: its epoch is in the image. kept: it says that
  * nothing was lost. */
 enum err cluster_register(struct cluster *c, int32_t id, const char *rack, bool kept);

@@ -119,7 +119,20 @@ static void random_other(struct test_random *r, const struct image *i, struct ar
     struct image_brokers w = image_brokers_all(i);
     const struct image_broker *b = image_brokers_next(&w);
 
-    switch (test_random_below(r, 8)) {
+    switch (test_random_below(r, 10)) {
+    case 9:
+        out->type = RECORD_REQUESTS_FORGET;
+        out->requests_forget = (struct record_requests_forget){.due_ms = (int64_t)test_random_below(r, 400),
+                                                               .last.b = {(uint8_t)test_random_below(r, 8)}};
+        break;
+    case 8:
+        out->type = RECORD_REQUEST_DONE;
+        out->request_done = (struct record_request_done){.id.b = {(uint8_t)test_random_below(r, 8)},
+                                                         .at_ms = 1 + (int64_t)test_random_below(r, 300),
+                                                         .keep_ms = (int32_t)test_random_below(r, 200),
+                                                         .api_key = 20,
+                                                         .answer = random_name(r, a)};
+        break;
     case 7:
         out->type = !i->before                ? RECORD_BEGIN_TRANSACTION
                     : test_random_below(r, 2) ? RECORD_END_TRANSACTION

@@ -271,7 +271,7 @@ TEST(features, a_release_names_what_is_missing)
 /* kraft.version is no record: what is decided leaves it to the quorum, once, and it never goes down. */
 TEST(features, kraft_version_is_the_quorums)
 {
-    const struct update both[] = {{FEATURE_KRAFT, 1, UPGRADE}, {FEATURE_WEIR, 3, UPGRADE}};
+    const struct update both[] = {{FEATURE_KRAFT, 1, UPGRADE}, {FEATURE_WEIR, WEIR_VERSION, UPGRADE}};
     const struct update down[] = {{FEATURE_KRAFT, 0, SAFE}};
     struct UpdateFeaturesRequest_FeatureUpdateKey key = {.feature = SLICE(FEATURE_KRAFT),
                                                          .max_version_level = 1};

@@ -164,6 +164,20 @@ static void patch_config(void *arg, const struct image_config *before, const str
                                                 .value = after ? after->value : SLICE_NULL}});
 }
 
+/* One alone goes when it is due before all others. */
+static void patch_request(void *arg, const struct image_request *before, const struct image_request *after)
+{
+    struct meta_record forget = {.type = RECORD_REQUESTS_FORGET,
+                                 .requests_forget.last = before ? before->done.id : after->done.id};
+    struct meta_record done = {.type = RECORD_REQUEST_DONE, .request_done.id = forget.requests_forget.last};
+
+    if (after)
+        done.request_done = after->done;
+    apply(arg, &done);
+    if (!after)
+        apply(arg, &forget);
+}
+
 /* What a diff between two images tells turns the first into the second. */
 TEST_EACH(image, diff_applied_gives_the_other, SEEDS)
 {
@@ -182,6 +196,7 @@ TEST_EACH(image, diff_applied_gives_the_other, SEEDS)
                                   .topic = patch_topic,
                                   .partition = patch_partition,
                                   .config = patch_config,
+                                  .request = patch_request,
                                   .arg = &p};
 
         image_diff(a, b, &gone); /* a name may be taken again in the same stretch */

@@ -94,6 +94,20 @@ static const struct golden GOLDEN[] = {
     {{.type = RECORD_BEGIN_TRANSACTION, .begin_transaction = {.name = {(uint8_t *)"n", 1}}}, "01170a016e"},
     {{.type = RECORD_END_TRANSACTION}, "0118"},
     {{.type = RECORD_ABORT_TRANSACTION, .abort_transaction = {.reason = {(uint8_t *)"r", 1}}}, "01190a0172"},
+    {{.type = RECORD_REQUEST_DONE,
+      .request_done = {.id = {{9}},
+                       .at_ms = 7,
+                       .keep_ms = 30,
+                       .api_key = 20,
+                       .version = 6,
+                       .answer = {(uint8_t *)"a", 1}}},
+     "01e907"
+     "0a1009000000000000000000000000000000"
+     "100e183c2028280c"
+     "3201613801"},
+    {{.type = RECORD_REQUESTS_FORGET, .requests_forget = {.due_ms = 37, .last = {{9}}}},
+     "01ea07084a"
+     "121009000000000000000000000000000000"},
     {{.type = RECORD_CLUSTER, .cluster = {.id = {(uint8_t *)"c", 1}}}, "01e8070a0163"},
 };
 

@@ -28,7 +28,9 @@ void cworld_crash(struct world *w, int i, enum sim_crash how)
 
     if (!w->nodes[i]->io)
         return;
-    if (sim_up(w->s, i))
+    if (!sim_up(w->s, i)) /* what it was armed with was faster */
+        how = w->armed_power[i] ? SIM_POWER : SIM_PROCESS;
+    else
         tally_add(how == SIM_POWER ? TALLY_cluster_crashes_of_power : TALLY_cluster_crashes_of_process, 1);
     sim_note(w->s, "node %d: crash of the %s", i, how == SIM_POWER ? "power" : "process");
     whole_crash(w->nodes[i], how);
@@ -46,7 +48,7 @@ bool cworld_down(struct world *w, int i)
         return true;
     if (!sim_up(w->s, i)) {
         tally_add(TALLY_cluster_crashes_in_a_file_call, 1);
-        cworld_crash(w, i, w->armed_power[i] ? SIM_POWER : SIM_PROCESS);
+        cworld_crash(w, i, SIM_PROCESS);
         return true;
     }
     if (sim_paused(w->s, i) || !whole_over(n))

@@ -58,16 +58,8 @@ static void commit_one(struct cluster *c)
     ctl_world_commit(&c->w);
 }
 
-void cluster_call(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version)
-{
-    struct ctl_call call;
-
-    ctl_world_submit(&c->w, &call, decide, in, out, version);
-    cluster_settle(c);
-    CHECK(call.done == 1 && call.err == E_OK);
-}
-
-void cluster_settle(struct cluster *c)
+/* call: the one that is settled; NULL: it isn't looked at. */
+static void settle(struct cluster *c, const struct ctl_call *call)
 {
     struct image *before = image_ref(ctl_image(c->w.c));
 
@@ -77,9 +69,23 @@ void cluster_settle(struct cluster *c)
     ctl_world_turns(&c->w);
     while (c->w.n_proposed) {
         commit_one(c);
-        check_image(c, call.done && !c->midway);
+        check_image(c, call && call->done && !c->midway);
         ctl_world_turns(&c->w);
     }
+}
+
+void cluster_call(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version)
+{
+    struct ctl_call call;
+
+    ctl_world_submit(&c->w, &call, decide, in, out, version);
+    settle(c, &call);
+    CHECK(call.done == 1 && call.err == E_OK);
+}
+
+void cluster_settle(struct cluster *c)
+{
+    settle(c, NULL);
 }
 
 void cluster_takeover(struct cluster *c, ctl_decide_fn decide, const void *in, void *out, int16_t version,

@@ -6,6 +6,8 @@
  *     they are empty, and while there is one, nobody begins anew; when there is none, there is nothing left to lose.
  *  2. It holds for what commits later, too: a disk that is empty, and was never anything else while it said so, has
  *     acknowledged nothing, so it may vote as any other.
+ *     One that was removed isn't such a disk, even if its log was cut to the first batch: what it had acknowledged may be all that
+ *     others took over from it.
  *  3. A founder answers while there is nothing behind its first batch: who missed a word gets it. From then on there is a
  *     leader, or will be one, who notes the directories. */
 #include "quorum/raft_internal.h"

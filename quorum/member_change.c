@@ -313,7 +313,7 @@ static void step_next(struct quorum *q)
         change_end(q, E_REQUEST_TIMED_OUT);
         break;
     case CHANGE_REMOVE:
-        raft_msg_removed(q, &gone);
+        raft_msg_removed(q, &gone, q->applied_epoch, q->voters_index);
         change_end(q, E_OK);
         break;
     default:

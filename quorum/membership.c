@@ -2,8 +2,11 @@
  * it, heal.c the disks of fixed voters.
  *
  *  1. Nobody tells a server that it was removed: the leader only speaks to those that it counts. So a server that hears of no
- *     leader asks, and only a leader whose configuration has committed answers. What is believed: it is of this server's
- *     epoch or a later one, and it isn't older than a configuration that such a leader wrote.
+ *     leader asks all that it takes for voters, and each who has a committed configuration without it answers, whether it leads,
+ *     votes or follows: those who led when it fell may do none of that any more. The answer names the newest entry of which
+ *     its sender knows that it has committed, by epoch, and the newest configuration up to there. It is believed if this
+ *     server has no later configuration of that epoch or a later one: who is counted as a voter has the configuration that says
+ *     so, and one of an earlier epoch that the sender lacks never committed.
  *  2. A server that was removed cuts its log to what has committed when it stops, and then writes so into quorum-state:
  *     only then its next start may take the log for one of which all has committed (observe.c).
  *  3. A server that neither the newest configuration names nor the one before is a stranger, or a voter of a configuration that
@@ -216,21 +219,21 @@ void member_heard(struct quorum *q, int voter)
 
 /* ---- who was removed ---- */
 
-void member_standing(struct quorum *q, raft_term term)
+void member_standing(struct quorum *q)
 {
-    if (!member_settled(q))
-        return;
-    if (term <= q->raft.current_term)
-        raft_msg_removed(q, &q->guest);
-    else if (voters_of_server(&q->voters_before, q->guest.server_id) >= 0)
-        raft_step_down(q, term); /* a word of an older epoch wouldn't be believed */
+    int32_t epoch = q->observes ? q->seen.last_epoch : q->applied_epoch;
+    raft_index at;
+    const struct voters *v = member_committed(q, q->applied, &at);
+
+    if (epoch > 0 && at > 0 && v->n > 0 && voters_of_server(v, q->guest.server_id) < 0)
+        raft_msg_removed(q, &q->guest, epoch, at);
 }
 
 void member_removed(struct quorum *q, raft_term term, raft_index index)
 {
     const struct entry_row *row = entry_book_row(&q->book, q->voters_index);
 
-    if (term < q->raft.current_term || raft_state(&q->raft) == RAFT_LEADER)
+    if (raft_state(&q->raft) == RAFT_LEADER)
         return;
     if (q->voters_index > index && (q->voters_index <= q->applied || !row || (raft_term)row->epoch >= term))
         return;

@@ -12,7 +12,7 @@ enum observed observer_judge(const struct observer *o, const struct quorum_fetch
     if (f->offset != o->end)
         return OBSERVED_STALE;
     if (f->diverges || f->err)
-        return OBSERVED_DIVERGED;
+        return f->epoch >= o->epoch && f->epoch >= o->last_epoch ? OBSERVED_DIVERGED : OBSERVED_STALE;
     if (f->snapshot.offset >= 0)
         return f->snapshot.offset > o->end && f->snapshot.epoch >= o->last_epoch ? OBSERVED_SNAPSHOT
                                                                                  : OBSERVED_STALE;

@@ -1,7 +1,8 @@
 /* What an observer knows, and what it makes of a voter's answer: no file, no clock.
  *
  * Always: `end` and `last_epoch` never fall. What lies before `end` has committed, so it is never cut: an answer that
- *         contradicts it is a diverging one. */
+ *         contradicts it is a diverging one, if who says it knows of no older epoch than this node: one that was cut off, or led
+ *         before, may lack what has committed since. */
 #pragma once
 #include "quorum/quorum.h"
 

@@ -301,7 +301,7 @@ bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
     struct raft_message m;
     bool ours;
 
-    if (q->phase != QUORUM_RUNNING || q->view.failed || (q->observes && !q->founding))
+    if (q->phase != QUORUM_RUNNING || q->view.failed)
         return true;
     if (node == q->settings.node_id) {
         TRACE(q->io, quorum_message_bad, node);

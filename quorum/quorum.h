@@ -211,7 +211,8 @@ void quorum_snapshot(struct quorum *q);
  *     E_UNSUPPORTED_VERSION    kraft.version is 0 (or, to upgrade, isn't)
  *
  * An added directory is caught up before it votes. It must run, following (settings.joins); it is told by ops.role. Who was
- * removed learns it from the next leader that it reaches; who was removed while it was down, when it comes back. A change
+ * removed learns it from the leader; who was removed while it was down asks those that it takes for voters when it comes back, and each
+ * that has seen a later configuration commit tells it, also one that has been removed itself. A change
  * that a leader left half done, an added one that doesn't vote yet, is undone by the next leader. */
 enum quorum_change_kind { QUORUM_ADD, QUORUM_REMOVE, QUORUM_UPGRADE /* of kraft.version, from 0 to 1 */ };
 enum { QUORUM_WHY_MAX = 160 };

@@ -378,7 +378,8 @@ static enum err role_find(struct quorum *q)
         TRACE(q->io, quorum_other_disk, q->settings.node_id);
     if (!q->opened_observes && elsewhere)
         return not_ours(q, "looking for this node's directory among the voters");
-    q->opened_empty = q->opened_observes && waits_for_all(q) && q->opened_last <= 1 && q->disk.snapshot < 0;
+    q->opened_empty = q->opened_observes && q->state.leader_epoch == 0 && waits_for_all(q) &&
+                      q->opened_last <= 1 && q->disk.snapshot < 0;
     /* neither: it was removed, or the batch that names it has been cut, and a leader will say which */
     q->disk.server_id = at >= 0 ? v->v[at].server_id : voter_server_added(&q->settings.directory_id);
     return E_OK;

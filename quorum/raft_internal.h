@@ -347,13 +347,13 @@ const struct voters *member_committed(const struct quorum *q, raft_index index, 
 void member_of_library(const struct quorum *q, struct voters *out);
 int32_t member_node(const struct quorum *q, raft_id server); /* -1: not known */
 void member_heard(struct quorum *q, int voter);
-void member_standing(struct quorum *q, raft_term term); /* the guest asks whether it is a voter */
+void member_standing(struct quorum *q); /* the guest, who is no voter here, asks whether it is one */
 /* Whose message is this? *voter: in `voters`, or -1. false: it is dealt with. */
 bool member_speaks(struct quorum *q, int32_t node, int32_t server, int *voter);
 /* May it raise the term, be voted for, write to our log? */
 bool member_believed(const struct quorum *q, int32_t server);
 void member_removed(struct quorum *q, raft_term term,
-                    raft_index index); /* a leader says that this server is not in it */
+                    raft_index index); /* somebody says that this server is not in it */
 void member_step(struct quorum *q);    /* after each return of the library */
 void member_tick(struct quorum *q);
 void member_end(struct quorum *q);                  /* no library from now on */
@@ -397,7 +397,8 @@ bool raft_control_entry(struct quorum *q, struct slice batch, struct raft_entry 
 bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct raft_message *m, bool *ours);
 void raft_msg_confirm(struct quorum *q, int voter, int64_t round);
 void raft_msg_standing(struct quorum *q, const struct voter *to);
-void raft_msg_removed(struct quorum *q, const struct voter *to);
+/* Of the newest configuration, of that index, among entries that have committed, the last of them of that epoch. */
+void raft_msg_removed(struct quorum *q, const struct voter *to, int32_t epoch, raft_index index);
 void raft_msg_empty(struct quorum *q, int32_t node, bool asks);
 
 /* ---- raft_disk.c ---- */

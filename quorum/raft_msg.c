@@ -4,12 +4,12 @@
 #include "proto_gen.h"
 #include "quorum/raft_internal.h"
 
-enum { KINDS = 12, KIND_EMPTY = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
+enum { KINDS = 12, KIND_STANDING = 9, KIND_EMPTY = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
 
 static const struct proto_type *const kinds[KINDS] = {
     [1] = &RaftVote_type,         [2] = &RaftVoteResult_type,     [3] = &RaftAppend_type,
     [4] = &RaftAppendResult_type, [5] = &RaftInstall_type,        [6] = &RaftTimeoutNow_type,
-    [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,      [9] = &RaftStanding_type,
+    [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,      [KIND_STANDING] = &RaftStanding_type,
     [10] = &RaftRemoved_type,     [KIND_EMPTY] = &RaftEmpty_type,
 };
 
@@ -212,11 +212,10 @@ void raft_msg_standing(struct quorum *q, const struct voter *to)
                     &(union message){.standing = {.term = (int64_t)q->raft.current_term}});
 }
 
-void raft_msg_removed(struct quorum *q, const struct voter *to)
+void raft_msg_removed(struct quorum *q, const struct voter *to, int32_t epoch, raft_index index)
 {
     (void)give_node(q, to->node, to->server_id, &RaftRemoved_type,
-                    &(union message){.removed = {.term = (int64_t)q->raft.current_term,
-                                                 .configuration_index = (int64_t)q->voters_index}});
+                    &(union message){.removed = {.term = epoch, .configuration_index = (int64_t)index}});
 }
 
 void raft_msg_empty(struct quorum *q, int32_t node, bool asks)
@@ -431,10 +430,10 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
         if (voter >= 0 && (raft_term)in->confirmed.term == q->raft.current_term)
             quorum_confirmed(q, voter, in->confirmed.round);
         return true;
-    case 9:
+    case KIND_STANDING:
         *ours = true;
         if (voter < 0)
-            member_standing(q, (raft_term)in->standing.term);
+            member_standing(q);
         return true;
     case KIND_EMPTY:
         *ours = true;
@@ -448,6 +447,14 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
         return true;
     }
     return false;
+}
+
+/* Who is outside hears two kinds. A question after the voters is for the node, whatever disk it had when it was one. */
+static bool not_for(const struct quorum *q, uint8_t kind, int32_t server)
+{
+    if (kind == KIND_STANDING)
+        return false;
+    return server != q->server_id || (q->observes && !(q->founding && kind == KIND_EMPTY));
 }
 
 bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct raft_message *m, bool *ours)
@@ -468,8 +475,7 @@ bool raft_msg_read(struct quorum *q, int32_t node, struct slice bytes, struct ra
          (raft_term)names.term <= q->raft.current_term + TERM_JUMP_MAX;
     if (ok) {
         m->server_id = (raft_id)names.from;
-        *ours = names.to != q->server_id || (q->founding && kind != KIND_EMPTY) ||
-                !member_speaks(q, node, names.from, &voter) ||
+        *ours = not_for(q, kind, names.to) || !member_speaks(q, node, names.from, &voter) ||
                 (claims(kind) && !member_believed(q, names.from));
     }
     ok = ok && (*ours || read_message(q, voter, kind, &in, &a, m, ours));

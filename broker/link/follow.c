@@ -6,7 +6,8 @@
  *
  * 1. The question is the control loop's or net[0]'s, never both's.
  * 2. Bytes that are asked for again were damaged there or on their way: another voter is asked.
- * 3. Who leads is asked, unless it rests; so a leader that died is asked for at the others within one round trip. */
+ * 3. Who leads is asked, unless it rests; so a leader that died is asked for at the others within one round trip.
+ * 4. Who has known no leader for some time, and gives nothing, is left: it may be cut off, or removed without knowing. */
 #include "broker/link/follow.h"
 #include "base/check.h"
 #include "base/trace.h"
@@ -23,6 +24,7 @@ enum {
     SOURCES_MAX = 64,
     HOST_MAX = 255,
     REST_MS = 1000,
+    LEADERLESS_MS = 3000, /* longer than an election takes */
     RETRY_FIRST_MS = 20,
     RETRY_MAX_MS = 500,
     VERSION_MIN = 17
@@ -74,7 +76,8 @@ struct follow {
     int32_t leader; /* as told last; -1: nobody */
     struct timer again;
     int64_t wait_ms;
-    int64_t gave; /* the offset for which the last answer had bytes; -1: it had none */
+    int64_t leaderless_since; /* the one that is asked says so; 0: it knows a leader, or gives something */
+    int64_t gave;             /* the offset for which the last answer had bytes; -1: it had none */
     bool ending;
     int n_clients;
     struct msg stop;
@@ -289,6 +292,7 @@ static void question_ask(struct follow *f)
 static void source_rest(struct follow *f)
 {
     f->said = -1;
+    f->leaderless_since = 0;
     f->sources[f->at].rests_until = loop_now(f->net) + REST_MS * MS;
     f->at = (f->at + 1) % f->n;
 }
@@ -346,6 +350,18 @@ static enum err answer_read(struct follow *f, const struct FetchResponse *out)
     return E_OK;
 }
 
+static void leaderless_look(struct follow *f)
+{
+    int64_t now = loop_now(f->net);
+
+    if (f->leader >= 0 || f->gave >= 0)
+        f->leaderless_since = 0;
+    else if (f->leaderless_since == 0)
+        f->leaderless_since = now;
+    else if (now - f->leaderless_since >= LEADERLESS_MS * MS)
+        source_rest(f);
+}
+
 static void fetch_answered(struct client_call *call)
 {
     struct follow *f = call->arg;
@@ -363,6 +379,7 @@ static void fetch_answered(struct client_call *call)
     f->said = f->at;
     f->gave =
         f->question.told.batches.len > 0 || f->question.told.snapshot.offset >= 0 ? f->question.offset : -1;
+    leaderless_look(f);
     question_end(f);
 }
 

@@ -3,7 +3,7 @@
 #include "scenario.h"
 
 enum { VOTERS = 8 };
-enum kind { VOTE = 1, VOTE_RESULT, APPEND, APPEND_RESULT, INSTALL, TIMEOUT_NOW, CONFIRM, CONFIRMED };
+enum kind { VOTE = 1, VOTE_RESULT, APPEND, APPEND_RESULT, INSTALL, TIMEOUT_NOW, CONFIRM, CONFIRMED, STANDING, REMOVED };
 
 struct lead {
     int leader; /* 0: nobody was seen to lead it */
@@ -152,7 +152,8 @@ void qwire_sent(struct qwire *w, int node, struct slice bytes)
     struct arena a;
 
     JUDGE(bytes.len >= 2, "node %d sends %zu bytes", node, bytes.len);
-    qvoters_said(w->voters, node);
+    if (bytes.p[0] != REMOVED) /* anybody's, who has read it in what committed */
+        qvoters_said(w->voters, node);
     arena_init(&a, w->heap, SIZE_MAX);
     switch (bytes.p[0]) {
     case VOTE:

@@ -540,6 +540,26 @@ TEST(roles, damaged_bytes_are_had_of_another_voter)
     three_end(&w);
 }
 
+/* A voter that is cut off from the others knows of no leader: a broker that asked it first doesn't wait for one there. */
+TEST(roles, a_voter_without_a_leader_is_left)
+{
+    struct three_world w;
+
+    three_begin(&w, 13);
+    (void)sim_run(w.sim, NULL, NULL, 3000000000);
+    for (int i = 2; i <= N_THREE; i++) {
+        sim_partition(w.sim, 1, i, true);
+        sim_partition(w.sim, i, 1, true);
+    }
+    (void)sim_run(w.sim, NULL, NULL, 3000000000);
+    whole_start(w.nodes[N_THREE]);
+    CHECK(sim_run(w.sim, whole_up, w.nodes[N_THREE], 15 * INT64_C(1000000000)));
+    CHECK(w.nodes[N_THREE]->ready);
+    sim_heal(w.sim);
+    (void)sim_run(w.sim, NULL, NULL, 3000000000);
+    three_end(&w);
+}
+
 /* A broker whose leader dies hears of the next one from another voter, within little more than the election takes; nodes
  * that come back find what was kept. */
 TEST(roles, a_leader_dies_under_a_broker)

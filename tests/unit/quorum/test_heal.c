@@ -1,5 +1,6 @@
 /* Fixed voters: they begin a log together, their directories are noted, and one that comes with an empty disk is replaced, while
  * it never has a word in what it has forgotten. */
+#include "base/trace.h"
 #include "tests/unit/quorum/voters_world.h"
 
 static void start_all(struct vworld *w, int voters)
@@ -374,6 +375,25 @@ TEST(heal, one_at_a_time)
     }
     healed(&w, 5);
     vworld_write(&w, 10);
+    vworld_drop(&w);
+}
+
+/* One that was removed while it was down doesn't say that its disk is empty, though nothing is left of its log but the first
+ * batch: if all of the setting were removed so, they would begin another log. */
+TEST(heal, a_removed_one_was_not_emptied)
+{
+    struct vworld w;
+    int gone;
+
+    begin(&w, 3, 51);
+    CHECK_OK(vworld_change(&w, QUORUM_UPGRADE, 1, 3, NULL));
+    gone = follower(&w, 3, 1);
+    vworld_crash(&w, gone, SIM_PROCESS);
+    CHECK_OK(vworld_change(&w, QUORUM_REMOVE, gone, 3, NULL));
+    vworld_start(&w, gone);
+    vworld_agree(&w);
+    CHECK(quorum_view(w.nodes[gone].quorum).removed);
+    CHECK_EQ(trace_count(io_trace(w.nodes[gone].io), TR_quorum_founding), 0);
     vworld_drop(&w);
 }
 

@@ -292,6 +292,52 @@ TEST_EACH(observer, another_history_stops_it, refusals)
     oworld_drop(&w);
 }
 
+static void older(struct quorum_fetched *f, struct observer_world *w)
+{
+    f->epoch--;
+    f->batches = SLICE_NULL;
+    w->meddle = NULL;
+}
+
+static void older_history(struct observer_world *w, struct quorum_fetched *f)
+{
+    f->diverges = true;
+    older(f, w);
+}
+
+static void older_and_short(struct observer_world *w, struct quorum_fetched *f)
+{
+    f->err = E_OFFSET_OUT_OF_RANGE;
+    older(f, w);
+}
+
+static const struct refused_row stale[] = {{older_history, 0}, {older_and_short, 0}};
+
+/* One that led in an older epoch, and hasn't heard yet that it doesn't any more, may lack what has committed since: somebody
+ * else is asked. Nor does it say who leads. Also when this start hasn't heard of the newer epoch, but has a batch of it. */
+TEST_EACH(observer, a_leader_of_an_older_epoch_contradicts_nothing, stale)
+{
+    for (int again = 0; again < 2; again++) {
+        struct observer_world w;
+
+        oworld_init(&w, 10);
+        oworld_write(&w, 5);
+        CHECK(oworld_start(&w));
+        caught_up(&w);
+        if (again) {
+            CHECK(oworld_stop(&w));
+            w.io = sim_node(w.voter.sim, OBSERVER_NODE);
+            CHECK(oworld_start(&w));
+        }
+        w.meddle = row->meddle;
+        oworld_write(&w, 5);
+        caught_up(&w);
+        CHECK(!w.failed && !w.meddle);
+        CHECK_EQ(oworld_topics(&w), 10);
+        oworld_drop(&w);
+    }
+}
+
 /* The voter itself finds the difference: another epoch lies before that offset in its log. */
 TEST(observer, a_voter_sees_that_a_copy_diverges)
 {

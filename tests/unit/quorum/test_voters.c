@@ -113,6 +113,26 @@ TEST(voters, a_voter_removed_while_down_learns_it)
     vworld_drop(&w);
 }
 
+/* Who was removed while it was down, and knows nobody that votes now, learns it from those that follow. */
+TEST(voters, a_removed_one_asks_those_that_follow)
+{
+    struct vworld w;
+
+    vworld_init(&w, 3, 20);
+    vworld_write(&w, 20);
+    vworld_crash(&w, 3, SIM_PROCESS);
+    added(&w, 4);
+    added(&w, 5);
+    for (int i = 1; i <= 3; i++)
+        CHECK_OK(vworld_change(&w, QUORUM_REMOVE, i, 5, NULL));
+    vworld_write(&w, 5);
+    vworld_start(&w, 3);
+    vworld_agree(&w);
+    CHECK(quorum_view(w.nodes[3].quorum).removed);
+    CHECK_EQ(vworld_voters(&w), 1 << 4 | 1 << 5);
+    vworld_drop(&w);
+}
+
 /* Nobody is added who doesn't come: the change ends, and leaves no trace among the voters. */
 TEST(voters, one_that_is_down_is_not_added)
 {

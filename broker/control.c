@@ -103,6 +103,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
     c->uplink = uplink_new(node, c->loop);
+    c->presence = presence_new(node, c->loop);
     c->overseer = overseer_new(node, c->loop, &oversight);
     control_life_first(c);
     if (config_controls(cfg) && config_bool(cfg, C_controller_quorum_auto_join_enable))
@@ -122,6 +123,7 @@ void control_publish(struct control *c)
     publish(c);
     overseer_open(c->overseer, c->node->net[0]);
     uplink_open(c->uplink, c->node->net[0]);
+    presence_open(c->presence, c->node->net[0]);
 }
 
 void control_publish_end(struct control *c)
@@ -132,6 +134,12 @@ void control_publish_end(struct control *c)
 struct overseer *control_overseer(const struct control *c)
 {
     return c->overseer;
+}
+
+void control_registered(struct control *c, int64_t epoch)
+{
+    overseer_self(c->overseer, epoch);
+    presence_epoch(c->presence, epoch);
 }
 
 struct loop *control_loop(const struct control *c)
@@ -166,6 +174,7 @@ static void quorum_gone(struct msg *msg)
     joiner_drop(c->joiner);
     timer_stop(&c->keeps);
     uplink_drop(c->uplink);
+    presence_drop(c->presence);
     overseer_drop(c->overseer);
     publisher_drop(c->publisher);
     grave_empty(ctl_grave(c->ctl));
@@ -177,7 +186,7 @@ static void quorum_gone(struct msg *msg)
 
 static void calls_check(struct control *c)
 {
-    if (c->calls_ended && c->n_ended == 2)
+    if (c->calls_ended && c->n_ended == 3)
         loop_post(c->loop, c->calls_ended);
 }
 
@@ -197,6 +206,14 @@ static void overseer_over(struct msg *msg)
     calls_check(c);
 }
 
+static void presence_over(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, presence_ended);
+
+    c->n_ended++;
+    calls_check(c);
+}
+
 void control_end_waits(struct control *c)
 {
     c->ending = true;
@@ -207,6 +224,8 @@ void control_end_waits(struct control *c)
     uplink_await_end(c->uplink, &c->uplink_ended);
     c->overseer_ended.run = overseer_over;
     overseer_end(c->overseer, &c->overseer_ended);
+    c->presence_ended.run = presence_over;
+    presence_end(c->presence, &c->presence_ended);
     followers_end(c->node->followers);
     control_held_end(c, E_NOT_CONTROLLER);
     if (c->quorum)

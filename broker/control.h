@@ -116,6 +116,8 @@ void control_read(struct control *c, struct quorum_read *r);
 /* For what the control loop is told by others. */
 struct overseer *control_overseer(const struct control *c);
 struct loop *control_loop(const struct control *c);
+/* The broker of this process is registered with that epoch. */
+void control_registered(struct control *c, int64_t epoch);
 /* A stop is near: nothing waits for room on a full disk, nor for another node, any more. Once, before control_stop(). */
 void control_end_waits(struct control *c);
 /* After that: `ended` is posted to the control loop when no NET loop is used for calls to other nodes any more. */

@@ -10,6 +10,7 @@
 #include "broker/link/followers.h"
 #include "broker/link/forward.h"
 #include "broker/link/join.h"
+#include "broker/link/presence.h"
 #include "broker/link/raft_link.h"
 #include "broker/overseer.h"
 #include "broker/publish.h"
@@ -53,9 +54,10 @@ struct control {
     struct uplink *uplink;
     struct joiner *joiner; /* NULL: it doesn't join by itself */
     struct overseer *overseer;
-    struct msg uplink_ended, overseer_ended;
-    int n_ended;             /* of these two */
-    struct msg *calls_ended; /* who waits for both */
+    struct presence *presence;
+    struct msg uplink_ended, overseer_ended, presence_ended;
+    int n_ended;             /* of these three */
+    struct msg *calls_ended; /* who waits for all */
     struct follow *follow;   /* NULL: nothing was asked of it in this life: this node votes */
     int n_voters;            /* of the newest configuration */
     struct publisher *publisher;

@@ -15,6 +15,13 @@ struct watched {
     bool seen; /* in the newest image */
 };
 
+/* Connections of an epoch that the image here doesn't have yet: a controller that doesn't lead hears of it later. */
+struct early {
+    int32_t id;
+    int64_t epoch;
+    int n_open;
+};
+
 struct life_watch {
     struct heap *heap;
     int32_t self;
@@ -24,6 +31,8 @@ struct life_watch {
     const struct image *image; /* NULL: none yet */
     struct watched *v;         /* by id */
     int n, room;
+    struct early *early;
+    int n_early, early_room;
     bool leads;
     int64_t leads_ms;
 };
@@ -58,10 +67,50 @@ static struct watched *find_epoch(const struct life_watch *w, int32_t id, int64_
     return b && b->epoch == epoch ? b : NULL;
 }
 
-static void begin(const struct life_watch *w, struct watched *b, int32_t id, int64_t epoch)
+/* Those of a broker that has come to a new epoch; older ones are none of it. */
+static int early_take(struct life_watch *w, int32_t id, int64_t epoch)
+{
+    int n_open = 0, kept = 0;
+
+    for (int i = 0; i < w->n_early; i++) {
+        const struct early *e = &w->early[i];
+
+        if (e->id == id && e->epoch == epoch)
+            n_open = e->n_open;
+        if (e->id != id || e->epoch > epoch)
+            w->early[kept++] = *e;
+    }
+    w->n_early = kept;
+    return n_open;
+}
+
+/* by: 1 or -1. */
+static void early_count(struct life_watch *w, int32_t id, int64_t epoch, int by)
+{
+    for (int i = 0; i < w->n_early; i++) {
+        struct early *e = &w->early[i];
+
+        if (e->id != id || e->epoch != epoch)
+            continue;
+        e->n_open += by;
+        if (e->n_open == 0)
+            *e = w->early[--w->n_early];
+        return;
+    }
+    if (by < 0) /* of an epoch that is over */
+        return;
+    if (w->n_early == w->early_room) {
+        w->early_room = w->early_room ? 2 * w->early_room : 8;
+        w->early = heap_resize(w->heap, w->early, (size_t)w->early_room * sizeof(*w->early));
+    }
+    w->early[w->n_early++] = (struct early){.id = id, .epoch = epoch, .n_open = by};
+}
+
+static void begin(struct life_watch *w, struct watched *b, int32_t id, int64_t epoch)
 {
     *b = (struct watched){.id = id,
                           .epoch = epoch,
+                          .n_open = early_take(w, id, epoch),
                           .life = {.heard_ms = w->leads_ms, .closed_ms = -1, .refused_ms = -1},
                           .dialled_ms = -LIFE_DIAL_MS,
                           .offset = -1};
@@ -114,7 +163,9 @@ void life_watch_lead(struct life_watch *w, bool leads, int64_t now_ms)
     for (int i = 0; leads && i < w->n; i++) {
         struct watched *b = &w->v[i];
 
-        b->life = (struct life){.heard_ms = now_ms, .closed_ms = -1, .refused_ms = -1};
+        /* Who had a connection here and has none is in doubt at once. */
+        b->life = (struct life){
+            .heard_ms = now_ms, .closed_ms = b->life.closed_ms < 0 ? -1 : now_ms, .refused_ms = -1};
         b->offset = -1;
         b->leaving = b->dialling = b->fencing = false;
     }
@@ -127,9 +178,11 @@ void life_watch_self(struct life_watch *w, int64_t epoch)
 
 void life_watch_opened(struct life_watch *w, int32_t id, int64_t epoch)
 {
-    struct watched *b = find_epoch(w, id, epoch);
+    struct watched *b = find(w, id);
 
-    if (!b)
+    if (!b || b->epoch < epoch)
+        early_count(w, id, epoch, 1);
+    if (!b || b->epoch != epoch)
         return;
     b->n_open++;
     b->life.closed_ms = b->life.refused_ms = -1;
@@ -139,8 +192,9 @@ void life_watch_closed(struct life_watch *w, int32_t id, int64_t epoch, int64_t 
 {
     struct watched *b = find_epoch(w, id, epoch);
 
-    if (b && b->n_open > 0 &&
-        --b->n_open == 0) /* what opened before its epoch was known here doesn't count */
+    if (!b)
+        early_count(w, id, epoch, -1);
+    else if (b->n_open > 0 && --b->n_open == 0)
         b->life.closed_ms = now_ms;
 }
 
@@ -296,5 +350,6 @@ struct life_watch *life_watch_new(struct heap *h, int32_t self, const struct lif
 void life_watch_drop(struct life_watch *w)
 {
     heap_free(w->heap, w->v);
+    heap_free(w->heap, w->early);
     heap_free(w->heap, w);
 }

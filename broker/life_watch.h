@@ -7,9 +7,10 @@
  *      └── accepted, or silent, for broker.fence.grace.ms: its session decides
  *
  * 1. Only the active controller doubts, dials or fences; what is open and heard is noted by each.
- * 2. Everything is known of one epoch of a broker; another epoch, and all of it is forgotten.
- * 3. A new active controller takes all brokers for heard at that moment, and dials those of whom it has no connection and has
- *    heard nothing for LIFE_DIAL_MS.
+ * 2. Everything is known of one epoch of a broker; another epoch, and all of it is forgotten. Connections of one that the image
+ *    doesn't have yet are counted for it when it comes.
+ * 3. A new active controller takes all brokers for heard at that moment. It dials at once whose last connection here has closed,
+ *    and after LIFE_DIAL_MS whoever never had one and was silent.
  * 4. A broker is dialled once at a time, fenced once at a time. One in this process isn't judged: who judges lives.
  * Loop:  the control loop. Ops run inside life_watch_look() alone.
  * Times: of one monotonic clock, in ms. */

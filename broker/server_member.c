@@ -76,7 +76,7 @@ static void on_joined(void *arg, int64_t broker_epoch)
     struct server *s = arg;
 
     s->broker_epoch = broker_epoch;
-    overseer_self(control_overseer(s->node.control), broker_epoch);
+    control_registered(s->node.control, broker_epoch);
     if (s->phase == RUNNING)
         dirs_registered(s->node.dirs, broker_epoch);
 }

@@ -63,13 +63,13 @@ static enum err client_make(struct uplink *u)
     return client_new(&o, &u->client);
 }
 
-/* Where a controller listens: as this node's settings say, else as it has registered. */
-static bool controller_place(const struct uplink *u, int32_t id, struct slice *host, uint16_t *port)
+bool uplink_place(const struct net_loop *net, int32_t id, struct slice *host, uint16_t *port)
 {
-    const struct config_list names = config_list(u->node->config, C_controller_listener_names);
-    const struct image_controller *c = u->net->image ? image_controller(u->net->image, id) : NULL;
+    const struct config *config = net->node->config;
+    const struct config_list names = config_list(config, C_controller_listener_names);
+    const struct image_controller *c = net->image ? image_controller(net->image, id) : NULL;
     int n;
-    const struct config_voter *voters = config_voters(u->node->config, &n);
+    const struct config_voter *voters = config_voters(config, &n);
 
     for (int i = 0; i < n; i++) {
         if (voters[i].id != id)
@@ -105,7 +105,7 @@ static void call_fly(struct msg *msg)
     uint16_t port;
 
     c->err = u->closing ? E_CANCELED : client_make(u);
-    if (!c->err && !controller_place(u, c->to, &host, &port))
+    if (!c->err && !uplink_place(u->net, c->to, &host, &port))
         c->err = E_BROKER_NOT_AVAILABLE;
     if (!c->err && c->make && !c->made)
         c->err = c->make(c);

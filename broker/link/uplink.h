@@ -66,3 +66,6 @@ void uplink_end(struct uplink *u);
 /* After uplink_end(): `ended` is posted to the control loop when nothing of it is left on the NET loop. */
 void uplink_await_end(struct uplink *u, struct msg *ended);
 void uplink_drop(struct uplink *u);
+/* On the NET loop: where a controller listens, as this node's settings say, else as it has registered; lent for this
+ * callback. false: nobody knows. */
+bool uplink_place(const struct net_loop *net, int32_t id, struct slice *host, uint16_t *port);

@@ -274,3 +274,57 @@ TEST(life_watch, one_who_leaves_is_remembered)
     CHECK(b.leaving && b.leaves_at == 77);
     post_drop(&p);
 }
+
+/* Whose last connection to a controller had closed before it led is dialled as it begins, one of whom it never had any after a
+ * while; who came back meanwhile is not. */
+TEST(life_watch, a_new_controller_doubts_whom_it_saw_leave)
+{
+    for (int back = 0; back < 2; back++) {
+        struct post p;
+
+        post_init(&p);
+        life_watch_opened(p.w, THEM, 20);
+        life_watch_closed(p.w, THEM, 20, p.now);
+        if (back)
+            life_watch_opened(p.w, THEM, 20);
+        p.now += 10000;
+        CHECK(look(&p) == INT64_MAX && p.dials == 0);
+        life_watch_lead(p.w, true, p.now);
+        (void)look(&p);
+        CHECK_EQ(p.dials, !back);
+        if (!back) {
+            life_watch_dialled(p.w, THEM, 20, true, p.now);
+            (void)look(&p);
+        }
+        CHECK_EQ(p.fences, !back);
+        post_drop(&p);
+    }
+}
+
+/* Connections of an epoch that the image brings only later count for it then, but for those that have closed meanwhile. */
+TEST(life_watch, connections_come_before_their_epoch)
+{
+    for (int left = 0; left < 3; left++) {
+        struct post p;
+
+        post_init(&p);
+        for (int i = 0; i < 2; i++)
+            life_watch_opened(p.w, THEM, 30);
+        for (int i = 0; i < 20; i++)
+            life_watch_opened(p.w, OTHER, 40 + i);
+        for (int i = left; i < 2; i++)
+            life_watch_closed(p.w, THEM, 30, p.now);
+        joins(&p, THEM, 30, false);
+        life_watch_lead(p.w, true, p.now);
+        p.now += LIFE_DIAL_MS;
+        (void)look(&p);
+        CHECK_EQ(p.dials, left == 0);
+        for (int i = 0; i < left; i++) {
+            CHECK_EQ(p.dials, 0);
+            life_watch_closed(p.w, THEM, 30, p.now);
+            (void)look(&p);
+        }
+        CHECK_EQ(p.dials, 1);
+        post_drop(&p);
+    }
+}

@@ -81,6 +81,15 @@ static bool agree(struct lives *t)
     return is;
 }
 
+static bool fourth_fenced(void *arg)
+{
+    const struct lives *t = arg;
+    int l = leader(t);
+    const struct image *image = l ? control_image(control_of(t, l)) : NULL;
+
+    return image && image_broker(image, NODES)->reg.fenced;
+}
+
 static void lives_drop(struct lives *t)
 {
     for (int i = 1; i <= NODES; i++) {
@@ -121,6 +130,34 @@ TEST(who_lives, halves_of_connections_keep_no_leader)
         first_leads(&t);
         whole_crash(t.v[1], SIM_PROCESS);
         CHECK(sim_run(t.sim, somebody_leads, &t, 20 * A_MS));
+        lives_drop(&t);
+    }
+}
+
+/* A broker that dies together with the active controller is fenced by the next one as it begins to lead: its connections there
+ * have closed, and its port refuses; nobody's silence is waited for. So is the broker in the process of the old leader. It holds
+ * also of a controller that was away when these brokers registered. */
+TEST(who_lives, the_dead_are_known_to_the_next_leader)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct lives t;
+        int old;
+
+        lives_init(&t, seed);
+        CHECK(agree(&t));
+        for (int i = 1; i <= 2; i++) {
+            whole_crash(t.v[i], SIM_PROCESS);
+            CHECK(agree(&t));
+            whole_start(t.v[i]);
+            CHECK(agree(&t));
+        }
+        (void)sim_run(t.sim, NULL, NULL, 3000 * A_MS);
+        old = leader(&t);
+        whole_crash(t.v[old], SIM_PROCESS);
+        whole_crash(t.v[NODES], SIM_PROCESS);
+        CHECK(sim_run(t.sim, somebody_leads, &t, 20 * A_MS));
+        CHECK(sim_run(t.sim, fourth_fenced, &t, 20 * A_MS));
+        CHECK(image_broker(control_image(control_of(&t, leader(&t))), old)->reg.fenced);
         lives_drop(&t);
     }
 }

@@ -4,6 +4,7 @@
  *
  *     handler ─► control_call, as any decision ─► this node leads ─► here: checks ─► quorum_change ─► the answer
  *
+ * AddRaftVoter's TimeoutMs bounds the answer, not what was begun.
  * Where a controller listens isn't the quorum's to know: what a request says of that goes to link/raft_link.h. */
 #include "broker/api/raft_voters.h"
 #include "base/check.h"
@@ -21,7 +22,8 @@ struct voter_change {
     struct msg begun;
     struct control_call *call; /* NULL: it was answered */
     struct node *node;
-    bool waits; /* for the commit */
+    struct timer late; /* the request's time is over, not the change's */
+    bool waits;        /* for the commit */
     bool over;
 };
 
@@ -29,7 +31,7 @@ struct voter_change {
 struct voter_call {
     struct control_call call;
     int16_t *error_code;
-    struct slice *error_message; /* NULL: the answer has none */
+    struct slice *error_message;
     char why[QUORUM_WHY_MAX];
 };
 
@@ -38,7 +40,7 @@ struct voter_call {
 static void tell(struct voter_call *v, struct arena *a, enum err err)
 {
     *v->error_code = err_wire(err);
-    if (!v->error_message || !err)
+    if (!err)
         return;
     *v->error_message = v->why[0] ? arena_copy(a, SLICE(v->why)) : SLICE(err_text(err));
 }
@@ -77,10 +79,17 @@ static void change_answer(struct voter_change *c, enum err err)
     struct voter_call *v = c->call ? container_of(c->call, struct voter_call, call) : NULL;
 
     c->call = NULL;
+    timer_stop(&c->late);
     if (!v)
         return;
-    snprintf(v->why, sizeof(v->why), "%s", c->change.why);
+    snprintf(v->why, sizeof(v->why), "%s", c->over ? c->change.why : "");
     decided(v, err);
+}
+
+/* It may still come to be. */
+static void change_late(struct timer *timer)
+{
+    change_answer(container_of(timer, struct voter_change, late), E_REQUEST_TIMED_OUT);
 }
 
 static void change_done(struct quorum_change *change, enum err err)
@@ -116,6 +125,9 @@ static void change(struct control_call *call, enum quorum_change_kind kind, int3
     c->node = call->node;
     c->waits = waits;
     c->begun.run = change_begun;
+    c->late.fire = change_late;
+    list_init(&c->late.link);
+    timer_set(control_loop(call->node->control), &c->late, call->deadline);
     control_change(call->node->control, &c->change);
     loop_post(control_loop(call->node->control), &c->begun);
 }
@@ -182,12 +194,82 @@ static void remove_here(struct control_call *call)
         decided(v, no(v, "a voter needs a node id and a directory id"));
 }
 
-static enum err update_check(struct voter_call *v, const struct UpdateRaftVoterRequest *in,
-                             const struct quorum_view *view)
+void decide_add_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
+}
+
+void decide_remove_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+}
+
+/* ---- handlers ---- */
+
+static enum err request_check(const struct request *r, enum acl_operation op, struct slice cluster_id)
+{
+    if (!authorize(r, op, RES_CLUSTER, CLUSTER_NAME))
+        return E_CLUSTER_AUTHORIZATION_FAILED;
+    return cluster_id.p && !slice_eq(cluster_id, SLICE(r->net->node->cluster_id)) ? E_INCONSISTENT_CLUSTER_ID
+                                                                                  : E_OK;
+}
+
+/* timeout_ms: 0 or less: the usual one. */
+static void ask(struct request *r, struct slice cluster_id, int32_t timeout_ms, ctl_decide_fn decide,
+                void (*here)(struct control_call *call), int16_t *error_code, struct slice *error_message)
+{
+    struct voter_call *v = arena_alloc(&r->arena, sizeof(*v));
+    enum err err = request_check(r, OP_ALTER, cluster_id);
+
+    v->error_code = error_code;
+    v->error_message = error_message;
+    if (err) {
+        tell(v, &r->arena, err);
+        request_reply(r);
+        return;
+    }
+    v->call = control_call_of(r, decide, r->in, answered, r);
+    v->call.timeout_ms = timeout_ms;
+    v->call.here = here;
+    control_call(&v->call);
+}
+
+void add_raft_voter(struct request *r)
+{
+    const struct AddRaftVoterRequest *in = r->in;
+    struct AddRaftVoterResponse *out = r->out;
+
+    ask(r, in->cluster_id, in->timeout_ms, decide_add_voter, add_here, &out->error_code, &out->error_message);
+}
+
+void remove_raft_voter(struct request *r)
+{
+    const struct RemoveRaftVoterRequest *in = r->in;
+    struct RemoveRaftVoterResponse *out = r->out;
+
+    ask(r, in->cluster_id, 0, decide_remove_voter, remove_here, &out->error_code, &out->error_message);
+}
+
+/* ---- where a voter listens, as it says itself ---- */
+
+static const struct UpdateRaftVoterRequest_Listener *update_place(const struct request *r)
+{
+    const struct UpdateRaftVoterRequest *in = r->in;
+
+    for (int i = 0; i < in->listeners.n; i++)
+        if (is_default(r->net->node, in->listeners.v[i].name))
+            return &in->listeners.v[i];
+    return NULL;
+}
+
+/* In Kafka's order. */
+static enum err update_check(const struct request *r, const struct quorum_view *view)
+{
+    const struct UpdateRaftVoterRequest *in = r->in;
+
     if (in->current_leader_epoch != view->epoch)
         return in->current_leader_epoch < view->epoch ? E_FENCED_LEADER_EPOCH : E_UNKNOWN_LEADER_EPOCH;
-    if (!is_key(in->voter_id, &in->voter_directory_id))
+    if (view->leader != r->net->node->id)
+        return E_NOT_LEADER_OR_FOLLOWER;
+    if (!is_key(in->voter_id, &in->voter_directory_id) || !update_place(r))
         return E_INVALID_REQUEST;
     if (in->kraft_version_feature.min_supported_version > view->kraft_version ||
         in->kraft_version_feature.max_supported_version < view->kraft_version)
@@ -199,83 +281,43 @@ static enum err update_check(struct voter_call *v, const struct UpdateRaftVoterR
     return E_VOTER_NOT_FOUND;
 }
 
-static void update_here(struct control_call *call)
+/* Whoever leads is told, by whomever was asked. */
+static void update_looked(struct control_look *look)
 {
-    struct voter_call *v = container_of(call, struct voter_call, call);
-    const struct UpdateRaftVoterRequest *in = call->in;
-    struct UpdateRaftVoterResponse *out = call->out;
-    const struct quorum_view view = control_quorum(call->node->control);
-    const struct UpdateRaftVoterRequest_Listener *at = NULL;
-    enum err err = update_check(v, in, &view);
+    struct request *r = look->arg;
+    const struct UpdateRaftVoterRequest *in = r->in;
+    struct UpdateRaftVoterResponse *out = r->out;
+    struct raft_link *link = r->net->node->raft_link;
+    enum err err = update_check(r, &look->view);
+    struct slice host;
+    uint16_t port;
 
-    for (int i = 0; i < in->listeners.n; i++)
-        if (is_default(call->node, in->listeners.v[i].name))
-            at = &in->listeners.v[i];
-    if (!at && (!err || err == E_VOTER_NOT_FOUND))
-        err = E_INVALID_REQUEST;
-    if (!err && call->node->raft_link)
-        raft_link_place(call->node->raft_link, in->voter_id, at->host, at->port);
-    out->current_leader.leader_id = view.leader;
-    out->current_leader.leader_epoch = view.epoch;
-    decided(v, err);
-}
-
-void decide_add_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
-{
-}
-
-void decide_remove_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
-{
-}
-
-static void decide_update_voter(const struct image *tip, const void *in, void *out, struct ctl_out *o)
-{
-}
-
-/* ---- handlers ---- */
-
-static void ask(struct request *r, struct slice cluster_id, enum acl_operation op, ctl_decide_fn decide,
-                void (*here)(struct control_call *call), int16_t *error_code, struct slice *error_message)
-{
-    struct voter_call *v = arena_alloc(&r->arena, sizeof(*v));
-    enum err err = E_OK;
-
-    v->error_code = error_code;
-    v->error_message = error_message;
-    if (!authorize(r, op, RES_CLUSTER, CLUSTER_NAME))
-        err = E_CLUSTER_AUTHORIZATION_FAILED;
-    else if (cluster_id.p && !slice_eq(cluster_id, SLICE(r->net->node->cluster_id)))
-        err = E_INCONSISTENT_CLUSTER_ID;
-    if (err) {
-        tell(v, &r->arena, err);
-        request_reply(r);
-        return;
+    if (!err && link && in->voter_id != r->net->node->id)
+        raft_link_place(link, in->voter_id, update_place(r)->host, update_place(r)->port);
+    out->error_code = err_wire(err);
+    out->current_leader.leader_id = look->view.leader;
+    out->current_leader.leader_epoch = look->view.epoch;
+    if (look->view.leader >= 0 && uplink_place(r->net, look->view.leader, &host, &port)) {
+        out->current_leader.host = host;
+        out->current_leader.port = port;
     }
-    v->call = control_call_of(r, decide, r->in, answered, r);
-    v->call.here = here;
-    control_call(&v->call);
-}
-
-void add_raft_voter(struct request *r)
-{
-    const struct AddRaftVoterRequest *in = r->in;
-    struct AddRaftVoterResponse *out = r->out;
-
-    ask(r, in->cluster_id, OP_ALTER, decide_add_voter, add_here, &out->error_code, &out->error_message);
-}
-
-void remove_raft_voter(struct request *r)
-{
-    const struct RemoveRaftVoterRequest *in = r->in;
-    struct RemoveRaftVoterResponse *out = r->out;
-
-    ask(r, in->cluster_id, OP_ALTER, decide_remove_voter, remove_here, &out->error_code, &out->error_message);
+    request_reply(r);
 }
 
 void update_raft_voter(struct request *r)
 {
     const struct UpdateRaftVoterRequest *in = r->in;
     struct UpdateRaftVoterResponse *out = r->out;
+    struct control_look *look = arena_alloc(&r->arena, sizeof(*look));
+    enum err err = request_check(r, OP_CLUSTER_ACTION, in->cluster_id);
 
-    ask(r, in->cluster_id, OP_CLUSTER_ACTION, decide_update_voter, update_here, &out->error_code, NULL);
+    if (err) {
+        out->error_code = err_wire(err);
+        request_reply(r);
+        return;
+    }
+    look->back = r->net->loop;
+    look->done = update_looked;
+    look->arg = r;
+    control_look(r->net->node->control, look);
 }

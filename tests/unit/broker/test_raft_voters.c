@@ -308,3 +308,96 @@ TEST(raft_voters, fixed_voters_stay)
     CHECK(becomes(&w, 1, 1, false));
     voting_drop(&w);
 }
+
+/* A voter that can't catch up is waited for as long as the request says, not as long as the quorum would. */
+TEST(raft_voters, a_request_ends_with_its_time)
+{
+    struct voting w;
+    struct AddRaftVoterRequest *in;
+    int64_t began;
+
+    voting_init(&w, 11, NULL);
+    start(&w, 1);
+    for (int by = 0; by < 2; by++) {
+        dial(&w, 1, by ? WHOLE_PORT : WHOLE_CONTROL_PORT);
+        in = add_in(&w, 2); /* nobody runs there */
+        in->timeout_ms = 1000;
+        began = sim_now(w.sim);
+        CHECK_EQ(added(&w, in), err_wire(E_REQUEST_TIMED_OUT));
+        CHECK(sim_now(w.sim) - began >= 1000 * A_MS && sim_now(w.sim) - began < 1500 * A_MS);
+        (void)sim_run(w.sim, NULL, NULL, 10000 * A_MS);
+        CHECK(becomes(&w, 1, 1, false));
+    }
+    voting_drop(&w);
+}
+
+static struct UpdateRaftVoterRequest *update_in(struct voting *w, int id, int32_t epoch)
+{
+    struct UpdateRaftVoterRequest *in = wire_in(&w->ask, API_UpdateRaftVoter);
+
+    in->cluster_id = SLICE("sim-cluster");
+    in->current_leader_epoch = epoch;
+    in->voter_id = id;
+    in->voter_directory_id = directory_of(id);
+    PROTO_ARRAY_NEW(&w->ask.arena, UpdateRaftVoterRequest_Listener, in->listeners, 1);
+    in->listeners.v[0].name = SLICE("CONTROLLER");
+    in->listeners.v[0].host = SLICE("10.0.0.2");
+    in->listeners.v[0].port = WHOLE_CONTROL_PORT;
+    in->kraft_version_feature.max_supported_version = 1;
+    return in;
+}
+
+/* Its code; whatever it is, but for who isn't heard at all, the first node is told as the leader, and where it listens. */
+static enum err updated(struct voting *w, const struct UpdateRaftVoterRequest *in)
+{
+    const struct UpdateRaftVoterResponse *out = asks(w, in);
+    enum err err = err_of_wire(out->error_code);
+
+    if (err == E_INCONSISTENT_CLUSTER_ID)
+        return err;
+    CHECK_EQ(out->current_leader.leader_id, 1);
+    CHECK(slice_eq(out->current_leader.host, SLICE("10.0.0.1")));
+    CHECK_EQ(out->current_leader.port, WHOLE_CONTROL_PORT);
+    return err;
+}
+
+/* A voter says where it listens: each thing that is wrong with that has its code, and every answer tells the leader. */
+TEST(raft_voters, a_voter_says_where_it_listens)
+{
+    struct voting w;
+    struct UpdateRaftVoterRequest *in;
+    int32_t epoch;
+
+    voting_init(&w, 13, NULL);
+    start(&w, 1);
+    start(&w, 2);
+    dial(&w, 1, WHOLE_PORT);
+    CHECK_EQ(added(&w, add_in(&w, 2)), 0);
+    CHECK(becomes(&w, 2, 2, false));
+    epoch = control_quorum(w.v[0]->node->control).epoch;
+    dial(&w, 2, WHOLE_CONTROL_PORT);
+    CHECK_EQ(updated(&w, update_in(&w, 2, epoch)), E_NOT_LEADER_OR_FOLLOWER);
+    CHECK_EQ(updated(&w, update_in(&w, 2, epoch - 1)), E_FENCED_LEADER_EPOCH);
+    dial(&w, 1, WHOLE_CONTROL_PORT);
+    CHECK_EQ(updated(&w, update_in(&w, 2, epoch)), E_OK);
+    CHECK_EQ(updated(&w, update_in(&w, 1, epoch)), E_OK);
+    CHECK_EQ(updated(&w, update_in(&w, 2, epoch - 1)), E_FENCED_LEADER_EPOCH);
+    CHECK_EQ(updated(&w, update_in(&w, 2, epoch + 1)), E_UNKNOWN_LEADER_EPOCH);
+    CHECK_EQ(updated(&w, update_in(&w, 3, epoch)), E_VOTER_NOT_FOUND);
+    in = update_in(&w, 2, epoch);
+    in->cluster_id = SLICE("another");
+    CHECK_EQ(updated(&w, in), E_INCONSISTENT_CLUSTER_ID);
+    in = update_in(&w, 2, epoch);
+    in->voter_directory_id = directory_of(3);
+    CHECK_EQ(updated(&w, in), E_VOTER_NOT_FOUND);
+    in = update_in(&w, 2, epoch);
+    in->voter_directory_id = (struct uuid){{0}};
+    CHECK_EQ(updated(&w, in), E_INVALID_REQUEST);
+    in = update_in(&w, 3, epoch);
+    in->listeners.v[0].name = SLICE("OTHER");
+    CHECK_EQ(updated(&w, in), E_INVALID_REQUEST);
+    in = update_in(&w, 2, epoch);
+    in->kraft_version_feature.max_supported_version = 0;
+    CHECK_EQ(updated(&w, in), E_INVALID_REQUEST);
+    voting_drop(&w);
+}

@@ -56,10 +56,13 @@ struct control {
     struct overseer *overseer;
     struct presence *presence;
     struct msg uplink_ended, overseer_ended, presence_ended;
-    int n_ended;             /* of these three */
-    struct msg *calls_ended; /* who waits for all */
-    struct follow *follow;   /* NULL: nothing was asked of it in this life: this node votes */
-    int n_voters;            /* of the newest configuration */
+    int n_ended;                   /* of these three */
+    struct msg *calls_ended;       /* who waits for all */
+    struct follow *follow;         /* NULL: nothing was asked of it in this life: this node votes */
+    int32_t dead[RAFT_LINK_PEERS]; /* whose processes have ended, as raft_link_ops says */
+    int n_dead;
+    bool deserted; /* told so */
+    int n_voters;  /* of the newest configuration */
     struct publisher *publisher;
     struct flight flight[CTL_FLIGHT_MAX];
     struct ctl_request first; /* of a new cluster */
@@ -105,7 +108,9 @@ void control_life_end(struct control *c); /* for good: then `drained` runs */
 void control_role(struct control *c);     /* quorum_ops.role */
 /* Its files failed. false: that is no disk that may come back. */
 bool control_rest(struct control *c, enum err err);
-void control_well(struct control *c);   /* it has loaded */
+void control_well(struct control *c); /* it has loaded */
+/* So many voters are dead that nobody can come to lead, or no more: says so. */
+void control_desert(struct control *c);
 void control_follow(struct control *c); /* there is a struct follow from now on */
 
 /* ---- control_afar.c ---- */

@@ -47,18 +47,50 @@ static bool on_came(void *arg, int32_t node, struct slice bytes)
     return c->quorum ? quorum_deliver(c->quorum, node, bytes) : true; /* dropped, as by one that is down */
 }
 
+static bool is_dead(const struct control *c, int32_t node)
+{
+    for (int i = 0; i < c->n_dead; i++)
+        if (c->dead[i] == node)
+            return true;
+    return false;
+}
+
+void control_desert(struct control *c)
+{
+    const struct quorum_view v = control_quorum(c);
+    int n_dead = 0;
+    bool deserted;
+
+    for (int i = 0; i < v.n_voters; i++)
+        n_dead += is_dead(c, v.voters[i]);
+    deserted = n_dead > 0 && v.n_voters - n_dead < v.n_voters / 2 + 1;
+    if (deserted == c->deserted)
+        return;
+    c->deserted = deserted;
+    c->ops.deserted(c->ops.arg, deserted);
+}
+
 static void on_dead(void *arg, int32_t node)
 {
-    const struct control *c = arg;
+    struct control *c = arg;
 
+    if (!is_dead(c, node)) {
+        ASSERT(c->n_dead < RAFT_LINK_PEERS);
+        c->dead[c->n_dead++] = node;
+    }
+    control_desert(c);
     if (c->quorum)
         quorum_dead(c->quorum, node);
 }
 
 static void on_alive(void *arg, int32_t node)
 {
-    const struct control *c = arg;
+    struct control *c = arg;
 
+    for (int i = 0; i < c->n_dead; i++)
+        if (c->dead[i] == node)
+            c->dead[i--] = c->dead[--c->n_dead];
+    control_desert(c);
     if (c->quorum)
         quorum_alive(c->quorum, node);
 }

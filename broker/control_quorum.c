@@ -218,6 +218,7 @@ static void on_voters(void *arg)
     v = quorum_view(c->quorum);
     c->n_voters = v.n_voters;
     presence_voters(c->presence, v.voters, v.n_voters);
+    control_desert(c);
     c->rules.kraft_version = v.kraft_version;
     atomic_store(&c->node->kraft_version, (int16_t)v.kraft_version);
     if (c->node->raft_link)

@@ -242,6 +242,11 @@ void member_leader(struct member *m, bool local)
     step(m, (struct session_event){.type = SESSION_LEADER, .local = local});
 }
 
+void member_deserted(struct member *m, bool deserted)
+{
+    step(m, (struct session_event){.type = SESSION_DESERTED, .deserted = deserted});
+}
+
 void member_leave(struct member *m)
 {
     step(m, (struct session_event){.type = SESSION_LEAVE, .alone = m->alone});

@@ -25,6 +25,8 @@ void member_begin(struct member *m, const struct BrokerRegistrationRequest *brok
                   const struct ControllerRegistrationRequest *controller);
 void member_image(struct member *m, const struct image *image); /* published to every loop */
 void member_leader(struct member *m, bool local);
+/* Nobody can come to lead, as it seems, or somebody can again: who leaves doesn't wait then. */
+void member_deserted(struct member *m, bool deserted);
 void member_leave(struct member *m);
 /* Asks nothing more; what is under way ends with control_end_waits(). */
 void member_stop(struct member *m);

@@ -233,6 +233,11 @@ static void on_leader(void *arg, bool self)
     member_leader(((struct server *)arg)->member, self);
 }
 
+static void on_deserted(void *arg, bool is)
+{
+    member_deserted(((struct server *)arg)->member, is);
+}
+
 static void on_published(void *arg, const struct image *image)
 {
     member_image(((struct server *)arg)->member, image);
@@ -248,6 +253,7 @@ static void server_begin(struct msg *msg)
     struct server *s = container_of(msg, struct server, begin);
     const struct control_ops ops = {.loaded = on_loaded,
                                     .leader = on_leader,
+                                    .deserted = on_deserted,
                                     .published = on_published,
                                     .configured = on_configured,
                                     .failed = on_failed,

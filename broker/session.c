@@ -224,10 +224,13 @@ void session_step(struct session *s, const struct session_event *ev, struct sess
     case SESSION_LEAVE:
         on_leave(s, ev, fx);
         break;
+    case SESSION_DESERTED:
+        s->deserted = ev->deserted;
+        break;
     case SESSION_TICK:
         break;
     }
-    if (s->state == SESSION_LEAVING && waited_enough(s, ev->now_ms))
+    if (s->state == SESSION_LEAVING && (s->deserted || waited_enough(s, ev->now_ms)))
         leave_now(s, fx);
     ask(s, ev->now_ms, fx);
     fx->tick_ms = s->due_ms;

@@ -13,6 +13,7 @@
  *    only until it is ACTIVE, while it leaves, and when the image says that it isn't unfenced after all: the leader before
  *    fenced it, or somebody has unregistered it.
  * 5. A session that waits for nothing but time has a tick; one that failed or left has none.
+ * 6. Who leaves waits for nobody where the processes of so many voters have ended that nobody can come to lead.
  * Times are of one monotonic clock, in ms. */
 #pragma once
 #include "base/err.h"
@@ -48,6 +49,7 @@ struct session {
     bool again;              /* and another is due after it */
     bool ready;              /* was told */
     bool unfenced;           /* the image here says so */
+    bool deserted;           /* nobody can come to lead: who leaves waits for no answer */
     bool leaver;             /* another broker leaves: it waits for what this one's heartbeats say */
     int tries;               /* without success, in a row */
     int64_t offset;          /* of the image here */
@@ -63,6 +65,7 @@ enum session_event_type {
     SESSION_IMAGE,      /* offset, unfenced, leaver */
     SESSION_LEADER,     /* local: another node, or this one, leads now */
     SESSION_LEAVE,      /* alone */
+    SESSION_DESERTED,   /* deserted */
     SESSION_TICK
 };
 
@@ -77,6 +80,7 @@ struct session_event {
     bool unfenced; /* this broker, in session.epoch, is so in the image */
     bool leaver;   /* another broker leaves, and waits until this one has seen what that changed */
     bool local;
+    bool deserted;
     bool alone; /* there is no other broker that could take over anything */
 };
 

@@ -244,6 +244,29 @@ TEST(session, it_leaves_without_leave)
     CHECK(d.fx.left && d.now - since >= SESSION_LEAVE_MAX_MS);
 }
 
+/* Where nobody can come to lead it leaves at once, whenever that is known; where somebody can again it waits. */
+TEST(session, it_leaves_a_desert)
+{
+    struct desk d;
+
+    for (int before = 0; before < 2; before++) {
+        active(&d);
+        if (before)
+            tell(&d, (struct session_event){.type = SESSION_DESERTED, .deserted = true});
+        CHECK(!d.fx.left);
+        tell(&d, (struct session_event){.type = SESSION_LEAVE});
+        CHECK_EQ(d.fx.left, before);
+        if (!before)
+            tell(&d, (struct session_event){.type = SESSION_DESERTED, .deserted = true});
+        CHECK(d.fx.left);
+    }
+    active(&d);
+    tell(&d, (struct session_event){.type = SESSION_DESERTED, .deserted = true});
+    tell(&d, (struct session_event){.type = SESSION_DESERTED});
+    tell(&d, (struct session_event){.type = SESSION_LEAVE});
+    CHECK(!d.fx.left);
+}
+
 /* While another broker leaves, what this one has seen is told often, so that it needn't wait for an interval. */
 TEST(session, one_who_leaves_is_not_kept_waiting)
 {

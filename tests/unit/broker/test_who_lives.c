@@ -161,3 +161,37 @@ TEST(who_lives, the_dead_are_known_to_the_next_leader)
         lives_drop(&t);
     }
 }
+
+static bool is_over(void *arg)
+{
+    return ((struct whole *)arg)->stopped;
+}
+
+/* The last of a cluster that stops waits for nobody: the ports of the others refuse, so nobody can come to lead, whom it could
+ * ask. While others may only be silent it waits. */
+TEST(who_lives, the_last_one_leaves_at_once)
+{
+    for (int silent = 0; silent < 2; silent++) {
+        struct lives t;
+        int last = 2;
+
+        lives_init(&t, 5);
+        CHECK(agree(&t));
+        for (int i = 1; i <= VOTING; i++) {
+            if (i == last)
+                continue;
+            if (silent)
+                sim_pause(t.sim, i, true);
+            else
+                whole_crash(t.v[i], SIM_PROCESS);
+        }
+        (void)sim_run(t.sim, NULL, NULL, 100 * A_MS);
+        whole_stop(t.v[last]);
+        CHECK_EQ(sim_run(t.sim, is_over, t.v[last], 2500 * A_MS), !silent);
+        CHECK(sim_run(t.sim, is_over, t.v[last], 20000 * A_MS));
+        for (int i = 1; i <= VOTING; i++)
+            if (silent && i != last)
+                sim_pause(t.sim, i, false);
+        lives_drop(&t);
+    }
+}

@@ -66,7 +66,8 @@ void qfollow_answered(struct qnode *n, int from, struct slice body)
     memcpy(&b, body.p, sizeof(b));
     if (!f->asked || b.number != f->number || from != f->from)
         return;
-    f->unanswered = !b.votes || (b.leader < 0 && !b.says); /* nobody it knows leads: somebody else may know one */
+    f->unanswered =
+        !b.votes || (b.leader < 0 && !b.says); /* nobody it knows leads: somebody else may know one */
     if (!b.votes || (!b.says && b.leader == f->told_leader && b.epoch == f->told_epoch)) {
         timer_set(n->control, &f->patience, loop_now(n->control) + AGAIN_NS);
         return;

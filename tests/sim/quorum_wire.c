@@ -3,7 +3,18 @@
 #include "scenario.h"
 
 enum { VOTERS = 8 };
-enum kind { VOTE = 1, VOTE_RESULT, APPEND, APPEND_RESULT, INSTALL, TIMEOUT_NOW, CONFIRM, CONFIRMED, STANDING, REMOVED };
+enum kind {
+    VOTE = 1,
+    VOTE_RESULT,
+    APPEND,
+    APPEND_RESULT,
+    INSTALL,
+    TIMEOUT_NOW,
+    CONFIRM,
+    CONFIRMED,
+    STANDING,
+    REMOVED
+};
 
 struct lead {
     int leader; /* 0: nobody was seen to lead it */

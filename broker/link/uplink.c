@@ -96,11 +96,21 @@ static int32_t time_left_ms(const struct uplink_call *c)
     return ms < 1 ? 1 : ms > INT32_MAX ? INT32_MAX : (int32_t)ms;
 }
 
+/* How long this try may take: who is silent for longer is asked again, or whoever leads then. */
+static int64_t try_ns(const struct uplink_call *c)
+{
+    int64_t left = c->deadline - loop_now(c->uplink->net->loop) + (int64_t)UPLINK_SLACK_MS * NS_A_MS;
+    int64_t most = config_int(c->uplink->node->config, C_controller_socket_timeout_ms) * NS_A_MS;
+
+    if (most > 0 && left > most)
+        left = most;
+    return left > NS_A_MS ? left : NS_A_MS;
+}
+
 static void call_fly(struct msg *msg)
 {
     struct uplink_call *c = container_of(msg, struct uplink_call, msg);
     struct uplink *u = c->uplink;
-    int64_t left = c->deadline - loop_now(u->net->loop) + (int64_t)UPLINK_SLACK_MS * NS_A_MS;
     struct slice host;
     uint16_t port;
 
@@ -122,7 +132,7 @@ static void call_fly(struct msg *msg)
         c->call.version_min = c->version_min;
         c->call.version_max = c->version_max;
     }
-    c->call.timeout_ns = left > NS_A_MS ? left : NS_A_MS;
+    c->call.timeout_ns = try_ns(c);
     c->call.done = call_answered;
     client_send(u->client, &c->call);
 }

@@ -9,6 +9,7 @@
  * Memory: a call is lent, with all it points to, until `done`. So what is under way is bounded by its owners.
  * Time:   a call without an answer ends with E_REQUEST_TIMED_OUT when its time is over. One that was sent may take
  *         UPLINK_SLACK_MS more, for the controller keeps the same time and its answer is better than none.
+ *         One try takes no longer than controller.socket.timeout.ms.
  * Again:  a call whose answer was lost may have had its effect; it is sent again all the same, by the same id and with the
  *         time that is left. The controller keeps its answer where doing it twice would show (metadata/requests.h). */
 #pragma once

@@ -74,7 +74,8 @@ static void climber_init(struct climber *c, uint64_t seed, void (*answers)(struc
     *c = (struct climber){.w = nw_new(seed)};
     c->w->run = answers;
     c->io = sim_node(c->w->sim, 2);
-    c->node.config = small_config(&c->settings, "controller.listener.names=CONTROLLER\n");
+    c->node.config = small_config(
+        &c->settings, "controller.listener.names=CONTROLLER\ncontroller.socket.timeout.ms=3000\n");
     CHECK(sim_call(c->w->sim, c->io, LOOP_DISK, begin, c));
     CHECK(sim_call(c->w->sim, c->io, LOOP_NET, on_net, c));
     CHECK(sim_call(c->w->sim, c->io, LOOP_DISK, open_run, c));
@@ -269,6 +270,21 @@ TEST(uplink, a_silent_former_leader_is_left)
     CHECK(!done_within(&c, UPLINK_PATIENCE_MS - 10));
     CHECK(done_within(&c, 100));
     CHECK(!c.call.err && c.call.to == LEADER);
+    climber_drop(&c);
+}
+
+/* A leader that stays and is silent is asked again when one try has had its time. */
+TEST(uplink, a_silent_leader_is_asked_again)
+{
+    struct climber c;
+
+    climber_init(&c, 8, nw_hold);
+    leads(&c, SILENT);
+    ask(&c, 60000);
+    CHECK(!done_within(&c, 2990) && c.w->n_held == 1);
+    c.w->run = yes;
+    CHECK(done_within(&c, 1000));
+    CHECK(!c.call.err && c.w->n_ran == 2 && c.left_ms <= 57000 && c.left_ms > 56000);
     climber_drop(&c);
 }
 

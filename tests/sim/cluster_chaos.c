@@ -98,6 +98,7 @@ static void arm(struct world *w, int i)
     static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_CRASH_POWER};
     enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
 
+    (void)cworld_down(w, i); /* what it was armed with before may have struck */
     w->armed_power[i] = fault == SIM_CRASH_POWER;
     sim_fail_at(w->s, i, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 200), fault);
 }

@@ -13,7 +13,7 @@ struct cclients;
 
 struct cclients_tally {
     uint64_t dials, asked, unanswered, late, refused;
-    uint64_t made, deleted, grown, settings, twice; /* twice: a broker asked again, and it had been done */
+    uint64_t made, deleted, grown, settings;
     uint64_t elections, moves, levels, removals, isrs, stale_beats, not_controller;
     uint64_t metadata, stale, made_checks, gone_checks, clusters, described;
 };

@@ -206,7 +206,6 @@ static void tell(const struct world *w)
     tally_add(TALLY_cluster_questions_unanswered, t->unanswered);
     tally_add(TALLY_cluster_questions_too_late, t->late);
     tally_add(TALLY_cluster_questions_refused, t->refused);
-    tally_add(TALLY_cluster_done_twice, t->twice);
     tally_add(TALLY_cluster_topics_made, t->made);
     tally_add(TALLY_cluster_topics_deleted, t->deleted);
     tally_add(TALLY_cluster_topics_grown, t->grown);

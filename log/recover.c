@@ -170,7 +170,14 @@ static enum err tail_cut(struct segment *s, int64_t good, int64_t next)
     return err;
 }
 
-/* Time rows are believed up to the scan; what they don't say, headers do. */
+static bool world_failed(enum err err)
+{
+    return err && err != E_TRUNCATED && err != E_CORRUPT_MESSAGE && err != E_UNSUPPORTED_FOR_MESSAGE_FORMAT &&
+           err != E_MALFORMED;
+}
+
+/* Time rows are believed up to the scan; what they don't say, headers do. A header in front of the scan that a disk has
+ * damaged ends what is known of times there. */
 static enum err scan_one(struct segment *s, int64_t from, int64_t *next, bool *whole)
 {
     int64_t at, good, size = s->size;
@@ -180,14 +187,10 @@ static enum err scan_one(struct segment *s, int64_t from, int64_t *next, bool *w
         return err;
     s->size = size;
     s->max_timestamp = -1;
-    if (at > 0) {
-        struct time_row last = {.timestamp = -1, .offset = s->base};
-
-        if (s->time_n > 0)
-            err = time_get(s, s->time_n - 1, &last);
-        s->max_timestamp = last.timestamp;
-        s->max_timestamp_offset = last.offset;
-    }
+    if (at > 0)
+        err = segment_times_below(s, at);
+    if (!world_failed(err))
+        err = E_OK;
     if (!err)
         err = segment_scan(s, at, &good, next);
     if (!err) {
@@ -289,12 +292,6 @@ static enum err end_find(struct log *log)
     segment_walk_close(&w);
     log->end = s->last_end;
     return err == E_EOF ? E_OK : err;
-}
-
-static bool world_failed(enum err err)
-{
-    return err && err != E_TRUNCATED && err != E_CORRUPT_MESSAGE && err != E_UNSUPPORTED_FOR_MESSAGE_FORMAT &&
-           err != E_MALFORMED;
 }
 
 /* ---- producers and epochs ---- */

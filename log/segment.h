@@ -91,4 +91,7 @@ enum err segment_walk_head(struct segment_walk *w, struct batch_view *v); /* hea
  * E_UNSUPPORTED_FOR_MESSAGE_FORMAT as batch_view(); the CRC is the caller's to check. */
 enum err segment_walk_batch(struct segment_walk *w, struct batch_view *v);
 void segment_walk_close(struct segment_walk *w);
+/* max_timestamp of the batches that begin before `at`, from the last time row on by their headers: an index row may stand
+ * on the disk when the time row that came with it doesn't. A long walk only where times don't rise. */
+enum err segment_times_below(struct segment *s, int64_t at);
 enum err segment_times(struct segment *s); /* fills max_timestamp, first_timestamp */

@@ -123,8 +123,7 @@ enum err segment_find(struct segment *s, int64_t offset, int64_t *at, struct bat
     return E_EOF;
 }
 
-/* From the last time row on to the end; all of it where there is none. */
-static enum err times_scan(struct segment *s)
+enum err segment_times_below(struct segment *s, int64_t at)
 {
     struct time_row last = {.timestamp = -1, .offset = s->base};
     struct index_row floor;
@@ -142,7 +141,7 @@ static enum err times_scan(struct segment *s)
         return err;
     s->max_timestamp = last.timestamp;
     s->max_timestamp_offset = last.offset;
-    while (!(err = segment_walk_head(&w, &v)))
+    while (w.at < at && !(err = segment_walk_head(&w, &v)))
         if (v.max_timestamp > s->max_timestamp) {
             s->max_timestamp = v.max_timestamp;
             s->max_timestamp_offset = v.last_offset;
@@ -158,7 +157,7 @@ enum err segment_times(struct segment *s)
     enum err err = E_OK;
 
     if (s->max_timestamp == INT64_MIN)
-        err = times_scan(s);
+        err = segment_times_below(s, s->size);
     if (err || s->first_timestamp != INT64_MIN || s->size == 0)
         return err;
     err = segment_walk_open(&w, s, 0, BATCH_HEAD);

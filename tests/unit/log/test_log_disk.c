@@ -553,3 +553,42 @@ TEST(log_disk, the_stops_time_row_is_durable)
         run_end(r);
     }
 }
+
+static void latest_time_in_a_row(struct run *r)
+{
+    r->w.config.segment_bytes = 1 << 20;
+    r->w.config.index_interval_bytes = 1000;
+    CHECK_OK(world_start(&r->w, r->io));
+    r->latest = log_end(r->w.log);
+    append_batch(r, LATEST_BATCH);
+    for (int i = 0; i < r->more; i++) /* an index row or two */
+        append_batch(r, i);
+    CHECK_OK(world_sync(&r->w, LOG_SYNC_ALL));
+    CHECK_OK(world_checkpoint(&r->w));
+    world_drop(&r->w);
+}
+
+static void started_for_nothing(struct run *r)
+{
+    CHECK_OK(world_start(&r->w, r->io));
+    world_drop(&r->w);
+}
+
+/* A start after a crash of the process makes index rows anew that were synced. A power cut may then leave an index row
+ * and take the time row that came with it: the largest time is still known, by the batches' headers. */
+TEST(log_disk, a_lost_time_row_is_no_lost_time)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct run *r = run_new(seed);
+
+        r->more = 4 + (int)(seed % 8);
+        run_step(r, latest_time_in_a_row);
+        sim_crash(r->sim, 1, SIM_PROCESS);
+        r->io = sim_node(r->sim, 1);
+        run_step(r, started_for_nothing);
+        sim_crash(r->sim, 1, SIM_POWER);
+        r->io = sim_node(r->sim, 1);
+        run_step(r, latest_time_found);
+        run_end(r);
+    }
+}

@@ -341,13 +341,19 @@ static void decide_next(struct controller *c, int64_t now_ms)
     decide_step(c);
 }
 
+/* Nobody sees a part of a transaction, so nothing in it needs one batch. */
+static bool glued(const struct controller *c, int i)
+{
+    return c->out.glued[i] && !c->begun;
+}
+
 /* How many of the current records fit into `room`, without parting what belongs together. */
 static int cut(const struct controller *c, int room)
 {
     int left = c->out.n - c->at;
     int n = left < room ? left : room;
 
-    while (n > 0 && n < left && c->out.glued[c->at + n])
+    while (n > 0 && n < left && glued(c, c->at + n))
         n--;
     return n;
 }
@@ -381,7 +387,7 @@ static int fill(struct controller *c, int n, int64_t now_ms)
     bool whole = c->out.together && !c->begun;
     int i = 0;
 
-    while (i < n && (whole || !filled(c) || c->out.glued[c->at + i]))
+    while (i < n && (whole || !filled(c) || glued(c, c->at + i)))
         fill_record(c, &c->out.records[c->at + i++], now_ms);
     c->at += i;
     c->written += i;
@@ -400,13 +406,27 @@ static void undo_found(struct controller *c, int64_t now_ms)
         fill_record(c, &r, now_ms);
 }
 
+/* Are all of the current records more than the batch has room for? */
+static bool too_large(struct controller *c)
+{
+    struct bytes b;
+    bool over = c->out.n > CTL_BATCH_MAX - c->filling.n;
+
+    bytes_init(&b, c->heap);
+    for (int i = 0; i < c->out.n && !over; i++) {
+        record_encode(&c->out.records[i], &b);
+        over = c->filling.values.len + b.len > CTL_BATCH_BYTES;
+    }
+    bytes_drop(&b);
+    return over;
+}
+
 /* Before its first record: does it need one? */
 static void begin_if_large(struct controller *c, int64_t now_ms)
 {
     struct meta_record r = {.type = RECORD_BEGIN_TRANSACTION};
 
-    if (!c->out.together || c->begun || c->written || !c->out.n ||
-        (!c->out.more && c->out.n <= CTL_BATCH_MAX - c->filling.n) ||
+    if (!c->out.together || c->begun || c->written || !c->out.n || (!c->out.more && !too_large(c)) ||
         image_feature(newest(c), FEATURE_WEIR) < WEIR_VERSION_TRANSACTIONS)
         return;
     r.begin_transaction.name = SLICE(c->out.together);

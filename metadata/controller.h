@@ -12,7 +12,7 @@
  * 4. A decision larger than a batch (CTL_BATCH_MAX records, about CTL_BATCH_BYTES) goes out in several, each complete in itself; nothing is decided between
  *    them. One that may be large is made in steps, each on the tip that the ones before led to, and a turn takes one
  *    (ctl_pause): so a turn ends within 2 ms.
- * 5. One whose records mean something only together, and don't fit in a batch, becomes a transaction: its pieces are in
+ * 5. One whose records mean something only together, and don't fit in a batch by number or bytes, becomes a transaction: its pieces are in
  *    the tip as they come, but `image` is what was before it until the end of it has committed. A new leader that finds
  *    one open undoes it first.
  * 6. A request that may come again is looked up before it is decided, on the tip; its answer is put behind its records.

@@ -361,11 +361,28 @@ static bool too_many(const struct CreateTopicsRequest *req, const struct ctl_out
     return sum > PARTITIONS_PER_REQUEST_MAX;
 }
 
-/* Does a single topic need more records than a batch has room for? Nobody may see a part of it. */
+/* Of a topic's records, about: what is in them, and each replica with its directory, in three lists and one. */
+static size_t bytes_asked(const new_topic *t, const struct ctl_out *o)
+{
+    enum { RECORD = 64, REPLICA = 40 };
+    size_t sum = (size_t)partitions_asked(t, o) * RECORD;
+    int factor = t->replication_factor > 0 ? t->replication_factor : o->rules->default_replication_factor;
+
+    for (int i = 0; i < t->configs.n; i++)
+        sum += RECORD + t->name.len + t->configs.v[i].name.len + t->configs.v[i].value.len;
+    for (int i = 0; i < t->assignments.n; i++)
+        sum += (size_t)t->assignments.v[i].broker_ids.n * REPLICA;
+    if (t->assignments.n <= 0)
+        sum += (size_t)partitions_asked(t, o) * (size_t)factor * REPLICA;
+    return sum;
+}
+
+/* Does a single topic need more records, or more bytes, than a batch has room for? Nobody may see a part of it. */
 static bool has_large(const struct CreateTopicsRequest *req, const struct ctl_out *o)
 {
     for (int i = 0; i < req->topics.n; i++)
-        if (partitions_asked(&req->topics.v[i], o) + req->topics.v[i].configs.n >= CTL_BATCH_MAX)
+        if (partitions_asked(&req->topics.v[i], o) + req->topics.v[i].configs.n >= CTL_BATCH_MAX ||
+            bytes_asked(&req->topics.v[i], o) > CTL_BATCH_BYTES)
             return true;
     return false;
 }

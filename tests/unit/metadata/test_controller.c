@@ -558,6 +558,74 @@ TEST(controller, large_values_go_in_batches_of_bounded_size)
     ctl_world_stop(&w);
 }
 
+/* So do the settings of one new topic, though they count only as a whole: nobody sees a part of it. */
+TEST(controller, a_topic_with_large_values_goes_in_batches_of_bounded_size)
+{
+    enum { SETTINGS = 200, VALUE = 30000 };
+    struct CreateTopicsRequest req;
+    struct CreateTopicsResponse resp;
+    struct ctl_world w;
+    struct ctl_call call;
+    char *value;
+    int batches = 0;
+
+    ctl_world_start(&w);
+    ctl_world_broker(&w, 1, NULL);
+    value = arena_alloc(&w.arena, VALUE);
+    memset(value, 'v', VALUE);
+    req = create_one(&w, "t", 1, 1);
+    PROTO_ARRAY_NEW(&w.arena, CreateTopicsRequest_CreatableTopicConfig, req.topics.v[0].configs, SETTINGS);
+    for (int i = 0; i < SETTINGS; i++) {
+        req.topics.v[0].configs.v[i].name = SLICE(arena_printf(&w.arena, "s%d", i));
+        req.topics.v[0].configs.v[i].value = slice_of(value, VALUE);
+    }
+    w.largest = 0;
+    proto_defaults(&CreateTopicsResponse_type, &resp);
+    ctl_world_submit(&w, &call, decide_create_topics, &req, &resp, 7);
+    for (ctl_world_turns(&w); w.n_proposed; ctl_world_turns(&w)) {
+        CHECK_EQ(ctl_image(w.c)->topics.count, 0);
+        ctl_world_commit(&w);
+        batches++;
+    }
+    CHECK(call.done && !call.err && resp.topics.v[0].error_code == 0);
+    CHECK_EQ(ctl_image(w.c)->topics.count, 1);
+    CHECK_EQ(ctl_image(w.c)->configs.count, SETTINGS);
+    CHECK(batches >= SETTINGS * VALUE / CTL_BATCH_BYTES && w.largest < CTL_BATCH_BYTES + 2 * VALUE);
+    ctl_world_stop(&w);
+}
+
+/* What counts together and fits by number is still cut by bytes. */
+static void decide_whole(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+    const struct slice *value = in;
+
+    o->together = "test";
+    for (int i = 0; i < 200; i++)
+        ctl_emit(o, RECORD_CONFIG, i > 0)->config =
+            (struct record_config){.resource_type = CONFIG_GROUP,
+                                   .resource = SLICE("g"),
+                                   .name = SLICE(arena_printf(o->work, "s%d", i)),
+                                   .value = *value};
+}
+
+TEST(controller, what_counts_together_goes_in_batches_of_bounded_size)
+{
+    enum { VALUE = 30000 };
+    struct ctl_world w;
+    struct slice value;
+    char *v;
+
+    ctl_world_start(&w);
+    v = arena_alloc(&w.arena, VALUE);
+    memset(v, 'v', VALUE);
+    value = slice_of(v, VALUE);
+    w.largest = 0;
+    ctl_world_call(&w, decide_whole, &value, NULL, 0);
+    CHECK_EQ(ctl_image(w.c)->configs.count, 200);
+    CHECK(w.largest > CTL_BATCH_BYTES / 2 && w.largest < CTL_BATCH_BYTES + 2 * VALUE);
+    ctl_world_stop(&w);
+}
+
 /* AlterConfigs sets what it names and takes the rest back. */
 TEST(controller, legacy_alter_replaces_all)
 {

@@ -4,7 +4,7 @@
  *  2. offsets go on from batch to batch and from file to file, epochs never go back; a segment begins at its name
  *  3. each record can be decoded and makes sense where it stands (metadata/image_check.h)
  *  4. each checkpoint is whole, and equal to the image that the log leads to at its offset
- *  5. at the end every sentence of image_faults() holds
+ *  5. at the end every sentence of image_faults() holds of what is settled: a transaction that is open there is told by a note
  * Memory: one image and one batch; a checkpoint's image beside it while the two are compared. */
 #include "tools/cmd_metadata.h"
 #include <inttypes.h>
@@ -57,10 +57,12 @@ static void image_fault(void *arg, const char *sentence, bool note)
 
 /* ---- checkpoints ---- */
 
-static void check_image(struct verify *v, const char *where, const struct image *i)
+static void check_image(struct verify *v, const char *where, struct image *i)
 {
     v->where = where;
-    image_faults(i, v->t->heap, image_fault, v);
+    if (i->before)
+        fault(v, where, "it ends inside a transaction: what holds is what was before it", true);
+    image_faults(image_settled(i), v->t->heap, image_fault, v);
 }
 
 /* On its own, and against the log where that leads to the same offset. */

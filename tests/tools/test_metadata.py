@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -279,6 +280,38 @@ def own_node():
         assert "retention.ms back to its default (was 1000)" in told
         image = json.loads(run("metadata", "at", data, "--json"))
         assert [t["name"] for t in image["topics"]] == ["b"] and image["clusterId"]
+
+
+def batch_ends(log):
+    """Where a metadata log may end."""
+    at = 0
+    while at < len(log):
+        at += 12 + struct.unpack_from(">i", log, at + 8)[0]
+        yield at
+
+
+@test("a log that ends inside a transaction is well, and verify notes it")
+def midway():
+    with tempfile.TemporaryDirectory() as d:
+        data = os.path.join(d, "data")
+        p = subprocess.Popen([WEIR, "server", "--data", data, "--port", "0", "--json"], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, text=True)
+        try:
+            at = next(json.loads(s)["ports"][0] for s in p.stdout if s.startswith("{"))
+            run("topics", "--bootstrap-server", f"127.0.0.1:{at}", "--create", "--topic", "many", "--partitions", "2500")
+        finally:
+            p.send_signal(signal.SIGINT)
+            p.wait(60)
+        with open(glob.glob(data + "/**/__cluster_metadata-0/00000000000000000000.log", recursive=True)[0], "rb") as f:
+            log = f.read()
+        path, told = os.path.join(d, "00000000000000000000.log"), []
+        for end in batch_ends(log):
+            with open(path, "wb") as f:
+                f.write(log[:end])
+            told.append(run("metadata", "verify", path))
+            assert told[-1].endswith(": well\n"), told[-1]
+        assert any("ends inside a transaction" in s for s in told), "the topic came in one batch"
+        assert "note:" not in told[-1], told[-1]
 
 
 def main():

@@ -42,6 +42,7 @@ struct control {
     struct quorum_mark mark;
     struct msg quorum_gone, follow_gone, link_gone, afar_gone;
     int n_closing;        /* of these, what is on its way out */
+    bool follow_closing;  /* … among it what the quorum followed by */
     struct msg *unlinked; /* who waits until nothing is */
     struct msg over;      /* the life ends: another role, or a disk that failed */
     bool over_posted, over_due;

@@ -13,7 +13,9 @@
  *     in memory (control_afar.c), so that the broker hears what it has to do and where its session is kept. The next life
  *     believes of the files what was synced (quorum_mark). At the first start, before anything was served, it is an error
  *     like any other; what is damaged stops the node at any time.
- *  5. Its messages to voters end with it, so another node leads as soon as one would after a crash. */
+ *  5. Its messages to voters end with it; one that led has said who is to lead next (quorum/stand.c).
+ *  6. A disk that hangs below a leader is one that failed, once another voter has stored what it hasn't; its ENDS takes until
+ *     the disk answers, and what follows from afar begins at once. Below a follower it is only told. */
 #include "broker/control_internal.h"
 
 enum {
@@ -158,9 +160,20 @@ static void quorum_gone(struct msg *msg)
     closed(container_of(msg, struct control, quorum_gone));
 }
 
+/* The quorum may be long on its way out: its disk hangs. */
+static void afar_early(struct control *c)
+{
+    if (c->resting && !c->ending && !c->quorum && !c->follow_closing)
+        afar_begin(c);
+}
+
 static void follow_gone(struct msg *msg)
 {
-    closed(container_of(msg, struct control, follow_gone));
+    struct control *c = container_of(msg, struct control, follow_gone);
+
+    c->follow_closing = false;
+    afar_early(c);
+    closed(c);
 }
 
 static void afar_gone(struct msg *msg)
@@ -178,6 +191,7 @@ static void follow_end(struct control *c)
     if (!c->follow)
         return;
     c->n_closing++;
+    c->follow_closing = true;
     follow_stop(c->follow, &c->follow_gone);
     c->follow = NULL;
 }
@@ -245,6 +259,7 @@ static void life_end(struct control *c)
     quorum_end(c);
     c->quorum = NULL;
     follow_end(c);
+    afar_early(c);
 }
 
 static void over_run(struct msg *msg)

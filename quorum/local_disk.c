@@ -10,6 +10,7 @@
 #include "quorum/local_disk.h"
 #include "base/check.h"
 #include "base/trace.h"
+#include "log/dir.h"
 #include "log/reserve.h"
 #include "log/whole_file.h"
 #include "metadata/image_check.h"
@@ -274,6 +275,18 @@ static bool state_agrees(const struct quorum_state *state, const struct quorum_m
             (state->leader_epoch == m->epoch && (m->voted_id < 0 || state->voted_id == m->voted_id)));
 }
 
+/* Another node's disk may have come back in its place, with a newer epoch and a longer log. One without the file is judged by
+ * what else is there. */
+static enum err same_directory(struct local_disk *d)
+{
+    struct log_meta meta;
+    enum err err = opened_before(d) ? log_meta_read(d->io, d->settings->dir, &meta) : E_NOENT;
+
+    if (!err && !uuid_eq(meta.directory_id, d->settings->directory_id))
+        err = E_KAFKA_STORAGE_ERROR;
+    return local_disk_failed(d, err == E_NOENT ? E_OK : err, "looking for this node's directory id");
+}
+
 /* Its name may not be on disk yet, if a process was killed or a sync failed after the file was replaced: a vote that is given
  * again, because it is found here, must be. */
 static enum err state_load(struct local_disk *d, struct quorum_state *state, bool *there)
@@ -297,7 +310,7 @@ static enum err load_steps(struct local_disk *d, const struct voters *first, str
 {
     bool there;
 
-    if (state_load(d, state, &there) ||
+    if (same_directory(d) || state_load(d, state, &there) ||
         local_disk_failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight),
                           "looking at the reserve") ||
         local_disk_failed(d, load_checkpoint(d, image), "loading a checkpoint") ||

@@ -12,6 +12,8 @@
 #include "quorum/raft_internal.h"
 #include <stdio.h>
 
+enum { ROOM_AGAIN_MS = 30000 };
+
 static void change_end(struct quorum *q, enum err err)
 {
     struct quorum_change *c = q->change;
@@ -156,8 +158,7 @@ static enum err change_check(struct quorum *q, struct quorum_change *c)
 
 /* ---- giving leadership away ---- */
 
-/* To the one that answers and has most of the log, and has that entry at least; -1: there is none. */
-static int32_t heir(const struct quorum *q, raft_index least)
+int32_t member_heir(const struct quorum *q, raft_index least, bool roomy)
 {
     const struct raft_progress *p = q->raft.leader_state.progress;
     int best = -1;
@@ -165,7 +166,7 @@ static int32_t heir(const struct quorum *q, raft_index least)
     for (int i = 0; i < q->voters.n; i++) {
         ASSERT(q->raft.configuration.servers[i].id == (raft_id)q->voters.v[i].server_id);
         if (q->voters.v[i].role == VOTER_VOTES && q->voters.v[i].server_id != q->server_id &&
-            member_answers(q, i) && p[i].match_index >= least &&
+            member_answers(q, i) && p[i].match_index >= least && !(roomy && q->peers[i].tight) &&
             (best < 0 || p[i].match_index > p[best].match_index))
             best = i;
     }
@@ -185,18 +186,40 @@ static void transfer_begin(struct quorum *q, int32_t to)
     raft_step_down(q, term + 1);
 }
 
-void member_give_way(struct quorum *q)
+static bool may_give_way(const struct quorum *q)
 {
-    int32_t to;
+    return q->phase == QUORUM_RUNNING && !q->observes && q->change_step == CHANGE_NONE && member_settled(q);
+}
 
-    if (q->phase != QUORUM_RUNNING || q->observes || q->change_step != CHANGE_NONE || !member_settled(q))
-        return;
-    to = heir(q, q->raft.last_stored + 1);
+static void give_way(struct quorum *q, int32_t to)
+{
     if (to < 0) /* nobody has room, or nobody has said so yet */
         return;
     TRACE(q->io, quorum_gives_way, member_node(q, (raft_id)to));
     transfer_begin(q, to);
     quorum_observe(q);
+}
+
+void member_give_way(struct quorum *q)
+{
+    if (may_give_way(q))
+        give_way(q, member_heir(q, q->raft.last_stored + 1, false));
+}
+
+/* Before the reserve is used up: it is for what frees room, and all else would wait here. Not soon again: two disks that are
+ * nearly full may take turns in having room. */
+void member_room(struct quorum *q)
+{
+    int64_t now = loop_now(q->control);
+    int32_t to;
+
+    if (!q->tight || !may_give_way(q) ||
+        (q->gave_way_ns > 0 && now - q->gave_way_ns < (int64_t)ROOM_AGAIN_MS * MS))
+        return;
+    to = member_heir(q, q->raft.commit_index, true);
+    if (to > 0)
+        q->gave_way_ns = now;
+    give_way(q, to);
 }
 
 static bool change_begin(struct quorum *q, struct quorum_change *c)
@@ -215,7 +238,7 @@ static bool change_begin(struct quorum *q, struct quorum_change *c)
     case QUORUM_REMOVE:
         if (q->change_server != q->server_id)
             return change_to(q, CHANGE_REMOVE);
-        to = heir(q, 0);
+        to = member_heir(q, 0, false);
         ASSERT(to > 0); /* a majority of the others answers */
         transfer_begin(q, to);
         return true;

@@ -31,6 +31,13 @@ static int32_t leader_now(struct quorum *q, bool *self)
     return id > 0 ? q->heard : -1;
 }
 
+int32_t quorum_leads(struct quorum *q)
+{
+    bool self;
+
+    return leader_now(q, &self);
+}
+
 void quorum_tell_loaded(struct quorum *q)
 {
     struct image *image = q->image;
@@ -119,32 +126,45 @@ static void rest(struct quorum *q)
         raft_rest(q);
 }
 
-static void fail_say(struct quorum *q)
+static void fail_say(struct quorum *q, enum err why, const char *what)
 {
     struct quorum_mark *m = q->settings.mark;
 
     if (m && m->failed)
-        TRACE(q->io, quorum_fails_still, q->settings.dir, q->disk.what, err_text(q->disk.why));
+        TRACE(q->io, quorum_fails_still, q->settings.dir, what, err_text(why));
     else
-        TRACE(q->io, quorum_failed, q->settings.dir, q->disk.what, err_text(q->disk.why));
+        TRACE(q->io, quorum_failed, q->settings.dir, what, err_text(why));
     if (m)
         m->failed = true;
 }
 
-void quorum_fail(struct quorum *q)
+static void fail(struct quorum *q, enum err err, enum err why, const char *what)
 {
     if (q->view.failed)
         return;
-    q->view.failed = q->disk.err;
+    q->view.failed = err;
     q->view.leader = -1;
     timer_stop(&q->snapshot_timer);
+    stand_hurry(q);
     if (q->phase == QUORUM_RUNNING)
         rest(q);
     q->told_self = false;
     quorum_confirms_end(q, E_NOT_CONTROLLER);
-    fail_say(q);
-    q->ops.failed(q->ops.arg, q->disk.err, q->disk.what);
+    fail_say(q, why, what);
+    q->ops.failed(q->ops.arg, err, what);
     quorum_drained(q);
+}
+
+void quorum_fail(struct quorum *q)
+{
+    fail(q, q->disk.err, q->disk.why, q->disk.what);
+}
+
+/* What it had begun isn't waited for: the disk may be silent for long. */
+void quorum_hung(struct quorum *q)
+{
+    quorum_abandon(q);
+    fail(q, E_KAFKA_STORAGE_ERROR, E_TIMEOUT, "waiting for the disk");
 }
 
 void quorum_leave(struct quorum *q)
@@ -320,47 +340,6 @@ bool quorum_deliver(struct quorum *q, int32_t node, struct slice bytes)
     }
     raft_give(q, &m);
     return true;
-}
-
-void quorum_alive(struct quorum *q, int32_t node)
-{
-    int voter = voters_of_node(&q->voters, node);
-
-    if (voter >= 0)
-        q->peers[voter].dead = false;
-    found_alive(q, node);
-}
-
-void quorum_dead(struct quorum *q, int32_t node)
-{
-    int voter = voters_of_node(&q->voters, node), leads;
-    raft_index last = 0;
-    const struct entry_row *row;
-    struct raft_message m = {.type = RAFT_IO_TIMEOUT_NOW};
-    bool self;
-
-    if (q->observes || q->phase != QUORUM_RUNNING || voter < 0 || node == q->settings.node_id)
-        return;
-    q->peers[voter].dead = true;
-    if (raft_install_busy(q))
-        return;
-    leads = voters_of_node(
-        &q->voters, leader_now(q, &self)); /* also one that died before another one of a lower id did */
-    if (raft_state(&q->raft) != RAFT_FOLLOWER || leads < 0 || !q->peers[leads].dead)
-        return;
-    for (int i = 0; i < q->voters.n; i++)
-        if (!q->peers[i].dead && q->voters.v[i].role == VOTER_VOTES &&
-            q->voters.v[i].server_id < q->server_id)
-            return; /* it stands */
-    last = raft_last_index(&q->raft);
-    row = entry_book_row(&q->book, last);
-    m.timeout_now = (struct raft_timeout_now){.term = q->raft.current_term,
-                                              .last_log_index = last,
-                                              .last_log_term = row ? (raft_term)row->epoch
-                                                                   : q->raft.log.snapshot.last_term};
-    m.server_id = (raft_id)q->voters.v[leads].server_id;
-    TRACE(q->io, quorum_leader_dead, q->voters.v[leads].node);
-    raft_give(q, &m);
 }
 
 /* ---- the end ---- */

@@ -100,6 +100,8 @@ struct quorum_ops {
      * time. NULL: not now, in the middle of a transaction; a later commit asks again. */
     struct image *(*hold)(void *arg);
     void (*released)(void *arg, struct image *image);
+    /* A leader's disk that is silent counts too, once another voter has stored what it hasn't; then a stop
+     * takes until the disk answers. */
     void (*failed)(void *arg, enum err err, const char *what);
     /* tight: the disk is full and entries live on its reserve (log/reserve.h): from now on only those that free room
      * should come; false: all may again. NULL: nobody cares. */

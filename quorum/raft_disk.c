@@ -45,6 +45,7 @@ static void op_back(struct msg *msg)
     struct quorum *q = op->quorum;
 
     q->ops_out--;
+    stand_disk_answered(q);
     switch (op->what) {
     case DISK_APPEND:
         if (q->observes)
@@ -66,7 +67,8 @@ static void op_came(struct msg *msg);
 
 void raft_disk_post(struct quorum *q, struct disk_op *op)
 {
-    q->ops_out++;
+    if (q->ops_out++ == 0)
+        q->disk_ns = loop_now(q->control);
     op->msg.run = op_came;
     loop_post(q->loop, &op->msg);
 }
@@ -79,6 +81,16 @@ static void tell_failure(struct quorum *q)
         return;
     q->told = true;
     loop_post(q->control, &q->fail);
+}
+
+static void room_told(void *arg, bool tight)
+{
+    struct quorum *q = arg;
+
+    q->tight = tight;
+    if (q->ops.room)
+        q->ops.room(q->ops.arg, tight);
+    member_room(q);
 }
 
 static void looked(struct disk_room *room)
@@ -130,6 +142,7 @@ static void crowded_run(struct msg *msg)
 
     if (q->stopped)
         return;
+    stand_disk_answered(q); /* that it is full */
     member_give_way(q);
     msg->run = crowded_back;
     loop_post(q->loop, msg);
@@ -557,8 +570,8 @@ void raft_disk_start(struct quorum *q)
     q->room = (struct disk_room){.disk = &q->disk,
                                  .loop = q->loop,
                                  .control = q->control,
-                                 .told = q->ops.room,
-                                 .arg = q->ops.arg,
+                                 .told = room_told,
+                                 .arg = q,
                                  .looked = looked};
     loop_post(q->loop, &q->open);
 }

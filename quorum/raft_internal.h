@@ -15,6 +15,7 @@
  *     membership.c   voters that come and go: the configuration in force
  *     member_change.c    … and changes of it
  *     found.c        fixed voters begin a log together
+ *     stand.c        a voter stands for election before its time
  *     heal.c         … and one of them comes with another disk
  *
  * What holds:
@@ -82,6 +83,7 @@ struct raft_peer {
     int64_t heard;     /* when it last answered this leader */
     struct uuid hello; /* the directory that its node speaks from; zero: it didn't say */
     bool dead, refused;
+    bool tight; /* its disk has no room, as its last answer said */
 };
 
 /* What a change of voters waits for. */
@@ -166,6 +168,11 @@ struct quorum {
     bool transferring;
     int changes_posted;
     bool role_told;
+    bool tight;          /* this node's disk has no room */
+    int64_t gave_way_ns; /* leadership, because of that; 0: never */
+    int64_t disk_ns;  /* the disk's last answer, or when it was asked after there had been nothing to ask */
+    int64_t hangs_ns; /* so long it has been silent, as was said; 0: nothing was */
+    raft_term rested_term;          /* whose leader said that it leads no more, and who stands */
     int64_t leader_ns, standing_ns; /* when a leader was last known, when others were last asked for one */
     struct quorum_state state;      /* as on disk */
     enum err state_err;             /* it could not be written */
@@ -273,7 +280,9 @@ struct loaded_entry {
 /* ---- quorum.c ---- */
 void quorum_observe(struct quorum *q);   /* after each return of the library */
 void quorum_tell_lost(struct quorum *q); /* this node led */
+int32_t quorum_leads(struct quorum *q);  /* who leads, as the broker may know it; -1: nobody */
 void quorum_fail(struct quorum *q);
+void quorum_hung(struct quorum *q);    /* this leader's disk doesn't answer: as if it had failed */
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_leave(struct quorum *q);   /* this server was removed: it does nothing any more, but to stop */
 void quorum_abandon(struct quorum *q); /* leadership is given away: what is in flight is nobody's */
@@ -371,8 +380,19 @@ void member_follow(struct quorum *q); /* a follower outside has taken a configur
 bool member_answers(const struct quorum *q, int voter); /* this leader, lately */
 /* This node's disk has no room: if it leads, one that has stored what it couldn't leads from now on. */
 void member_give_way(struct quorum *q);
+/* Who answers this leader and has most of its log, and that entry at least: its server; -1: there is none. */
+int32_t member_heir(const struct quorum *q, raft_index least,
+                    bool roomy); /* roomy: of those whose disk has room */
+void member_room(
+    struct quorum *q); /* this disk has no room: if it leads, one that has some leads from now on */
 bool change_to(struct quorum *q,
                enum change_step step); /* of change_server; false: the library doesn't take it */
+
+/* ---- stand.c ---- */
+void stand_disk_answered(struct quorum *q);
+void stand_look(struct quorum *q);  /* at each tick: does the disk answer? */
+void stand_hurry(struct quorum *q); /* this disk has failed: if it leads, it says who is to stand */
+void stand_heard(struct quorum *q, int leader, raft_term term, int32_t heir);
 
 /* ---- heal.c ---- */
 void heal_hello(struct quorum *q, int32_t node, const struct uuid *directory_id);
@@ -399,6 +419,7 @@ void raft_msg_confirm(struct quorum *q, int voter, int64_t round);
 void raft_msg_standing(struct quorum *q, const struct voter *to);
 /* Of the newest configuration, of that index, among entries that have committed, the last of them of that epoch. */
 void raft_msg_removed(struct quorum *q, const struct voter *to, int32_t epoch, raft_index index);
+void raft_msg_rests(struct quorum *q, int voter, int32_t heir);
 void raft_msg_empty(struct quorum *q, int32_t node, bool asks);
 
 /* ---- raft_disk.c ---- */

@@ -376,6 +376,10 @@ static void tick_fired(struct timer *timer)
     quorum_observe(q);
     if (q->phase == QUORUM_RUNNING)
         member_tick(q);
+    if (q->phase == QUORUM_RUNNING)
+        member_room(q);
+    if (q->phase == QUORUM_RUNNING)
+        stand_look(q);
 }
 
 static int io_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)

@@ -4,13 +4,13 @@
 #include "proto_gen.h"
 #include "quorum/raft_internal.h"
 
-enum { KINDS = 12, KIND_STANDING = 9, KIND_EMPTY = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
+enum { KINDS = 13, KIND_STANDING = 9, KIND_EMPTY = 11, CONFIGURATION_MAX = 16 + VOTERS_MAX * 32 };
 
 static const struct proto_type *const kinds[KINDS] = {
     [1] = &RaftVote_type,         [2] = &RaftVoteResult_type,     [3] = &RaftAppend_type,
     [4] = &RaftAppendResult_type, [5] = &RaftInstall_type,        [6] = &RaftTimeoutNow_type,
     [7] = &RaftConfirm_type,      [8] = &RaftConfirmed_type,      [KIND_STANDING] = &RaftStanding_type,
-    [10] = &RaftRemoved_type,     [KIND_EMPTY] = &RaftEmpty_type,
+    [10] = &RaftRemoved_type,     [KIND_EMPTY] = &RaftEmpty_type, [12] = &RaftRests_type,
 };
 
 /* Every row begins with these: servers, which stand for disks, because a node may come back with another one. */
@@ -34,6 +34,7 @@ union message {
     struct RaftStanding standing;
     struct RaftRemoved removed;
     struct RaftEmpty empty;
+    struct RaftRests rests;
 };
 
 /* ---- out ---- */
@@ -183,11 +184,12 @@ bool raft_msg_send(struct quorum *q, const struct raft_message *m)
     case RAFT_IO_APPEND_ENTRIES:
         return give_append(q, m);
     case RAFT_IO_APPEND_ENTRIES_RESULT:
-        return give(q, to, &RaftAppendResult_type,
-                    &(union message){
-                        .append_result = {.term = (int64_t)m->append_entries_result.term,
-                                          .rejected = (int64_t)m->append_entries_result.rejected,
-                                          .last_index = (int64_t)m->append_entries_result.last_log_index}});
+        return give(
+            q, to, &RaftAppendResult_type,
+            &(union message){.append_result = {.term = (int64_t)m->append_entries_result.term,
+                                               .rejected = (int64_t)m->append_entries_result.rejected,
+                                               .last_index = (int64_t)m->append_entries_result.last_log_index,
+                                               .tight = q->tight}});
     case RAFT_IO_INSTALL_SNAPSHOT:
         return give_install(q, m);
     case RAFT_IO_TIMEOUT_NOW:
@@ -216,6 +218,12 @@ void raft_msg_removed(struct quorum *q, const struct voter *to, int32_t epoch, r
 {
     (void)give_node(q, to->node, to->server_id, &RaftRemoved_type,
                     &(union message){.removed = {.term = epoch, .configuration_index = (int64_t)index}});
+}
+
+void raft_msg_rests(struct quorum *q, int voter, int32_t heir)
+{
+    (void)give(q, (raft_id)q->voters.v[voter].server_id, &RaftRests_type,
+               &(union message){.rests = {.term = (int64_t)q->raft.current_term, .heir = heir}});
 }
 
 void raft_msg_empty(struct quorum *q, int32_t node, bool asks)
@@ -371,6 +379,7 @@ static bool read_result(struct quorum *q, int voter, const struct RaftAppendResu
     if (voter < 0)
         return true;
     member_heard(q, voter);
+    q->peers[voter].tight = in->tight;
     if (raft_state(&q->raft) == RAFT_LEADER && (raft_term)in->term == q->raft.current_term)
         progress_answer(q, voter, in->rejected == 0, (raft_index)in->last_index);
     return true;
@@ -444,6 +453,11 @@ static bool read_message(struct quorum *q, int voter, uint8_t kind, const union 
         if (in->removed.configuration_index < 1)
             return false;
         member_removed(q, (raft_term)in->removed.term, (raft_index)in->removed.configuration_index);
+        return true;
+    case 12:
+        *ours = true;
+        if (voter >= 0)
+            stand_heard(q, voter, (raft_term)in->rests.term, in->rests.heir);
         return true;
     }
     return false;

@@ -334,7 +334,7 @@ void replay_drop(struct quorum *q);
 void rule_lead(struct quorum *q);                               /* 1: at once a barrier */
 bool rule_hold(struct quorum *q, const struct raft_message *m); /* 1: true: this result comes too early */
 bool rule_release(struct quorum *q, struct raft_message *m);    /* 1: true: one that may come now */
-bool rule_trim(const struct quorum *q, struct raft_message *m); /* 4: true: nothing is left of it */
+void rule_trim(const struct quorum *q, struct raft_message *m); /* 4 */
 void rule_commit(struct raft_message *m);                       /* 7: of what it covers */
 bool rule_silent(const struct quorum *q, const struct raft_message *m); /* 3: true: say nothing */
 void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and 5: what a result may say */

@@ -320,8 +320,7 @@ void raft_give(struct quorum *q, struct raft_message *m)
         return;
     if (rule_vote_once(q, m))
         return;
-    if (rule_trim(q, m))
-        return;
+    rule_trim(q, m);
     rule_commit(m);
     if (m->type == RAFT_IO_APPEND_ENTRIES) {
         q->raft.configuration_uncommitted_index = 0; /* io_truncate() goes back, by what is known here */

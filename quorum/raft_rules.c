@@ -8,7 +8,8 @@
  *     stale tail, which the leader would take for its own entries.
  *  3. A follower whose term moved on while it wrote stays silent: its write belongs to another leader's request.
  *  4. An append that begins below the part of the log that a snapshot replaced is cut to what lies behind it: the
- *     library would put its entries at the wrong index.
+ *     library would put its entries at the wrong index. If nothing is left, what the snapshot ends with is confirmed, which every
+ *     leader that may still speak has: without an answer it would send the same again for ever.
  *  5. A refused pre-vote answers with the voter's own term: else a candidate of an older term never learns of it, and
  *     nobody is elected.
  *  6. An append never ends with an error (raft_io.c: raft_append_done): the library would cut its log once for each.
@@ -85,24 +86,27 @@ bool rule_release(struct quorum *q, struct raft_message *m)
     return false;
 }
 
-bool rule_trim(const struct quorum *q, struct raft_message *m)
+void rule_trim(const struct quorum *q, struct raft_message *m)
 {
     struct raft_append_entries *a = &m->append_entries;
     raft_index offset = q->raft.log.offset, skip;
 
     if (m->type != RAFT_IO_APPEND_ENTRIES || a->n_entries == 0 || offset == 0 || a->prev_log_index >= offset)
-        return false;
+        return;
     skip = offset + (q->raft.log.snapshot.last_index == offset ? 0 : 1) - a->prev_log_index;
     if (skip >= a->n_entries) {
         raft_free(a->entries[0].batch);
         raft_free(a->entries);
-        return true;
+        a->entries = NULL;
+        a->n_entries = 0;
+        a->prev_log_index = q->raft.log.snapshot.last_index;
+        a->prev_log_term = q->raft.log.snapshot.last_term;
+        return;
     }
     a->prev_log_index += skip;
     a->prev_log_term = a->entries[skip - 1].term;
     memmove(a->entries, a->entries + skip, (a->n_entries - skip) * sizeof(a->entries[0]));
     a->n_entries -= (unsigned)skip;
-    return false;
 }
 
 void rule_commit(struct raft_message *m)

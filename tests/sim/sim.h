@@ -83,8 +83,8 @@ void sim_exit(struct sim *s, int node);
  * in the next call, its timers fire, its messages come. False: the node crashed inside; `fn` never returned. */
 bool sim_call(struct sim *s, struct io *io, enum loop_kind kind, void (*fn)(struct loop *loop, void *arg),
               void *arg);
-/* Runs events until the condition holds (looked at after each event) or `bound_ns` have passed; says whether it
- * holds. Without a condition: until the bound. */
+/* Runs events until the condition holds (looked at after each event, and at the bound) or `bound_ns` have passed; says whether
+ * it holds. Without a condition: until the bound. */
 bool sim_run(struct sim *s, bool (*until)(void *arg), void *arg, int64_t bound_ns);
 
 /* Faults of disks. A file call is any that io.h lists for DISK loops, but for file_flush and addr_find. */

@@ -232,7 +232,9 @@ bool sim_run(struct sim *s, bool (*until)(void *arg), void *arg, int64_t bound_n
         held = until && until(arg);
     }
     s->running = false;
-    if (!held)
+    if (!held) {
         s->now = end;
+        held = until && until(arg); /* it may be about the time alone, and nothing happened in it */
+    }
     return held;
 }

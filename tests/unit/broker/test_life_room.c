@@ -58,7 +58,7 @@ TEST(life_room, a_tight_leader_gives_way_to_one_with_room)
         life_created(&w, i, 1000);
         life_created(&w, other, 1000);
         CHECK_EQ(life_leader(&w), (i + 2) % N);
-        life_run(&w, 20000);
+        life_run(&w, 60000);
         CHECK_EQ(life_leader(&w), (i + 2) % N);
         CHECK(gave_way(&w) <= 2); /* the second one may have had room until it led */
         limit(&w, i, -1);

@@ -293,3 +293,26 @@ TEST(sim, the_wall_jumps_and_time_doesnt)
     CHECK(after >= before && after - before < 1000000000);
     sim_drop(s);
 }
+
+struct hour {
+    struct sim *s;
+    int64_t at;
+};
+
+static bool has_struck(void *arg)
+{
+    const struct hour *h = arg;
+
+    return sim_now(h->s) >= h->at;
+}
+
+/* A condition on the time alone comes to hold in a world in which nothing happens any more. */
+TEST(sim, a_wait_for_the_time_ends_in_a_silent_world)
+{
+    struct sim *s = sim_new(1);
+    struct hour h = {s, sim_now(s) + 1000};
+
+    CHECK(!sim_run(s, has_struck, &h, 999));
+    CHECK(sim_run(s, has_struck, &h, 1));
+    sim_drop(s);
+}

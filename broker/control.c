@@ -102,6 +102,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     config_rules(cfg, &c->rules);
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
+    node->leader_apis = leader_apis_new(node, c->loop);
     c->uplink = uplink_new(node, c->loop);
     c->presence = presence_new(node, c->loop);
     c->overseer = overseer_new(node, c->loop, &oversight);
@@ -175,6 +176,7 @@ static void quorum_gone(struct msg *msg)
     timer_stop(&c->keeps);
     uplink_drop(c->uplink);
     presence_drop(c->presence);
+    leader_apis_drop(c->node->leader_apis);
     overseer_drop(c->overseer);
     publisher_drop(c->publisher);
     grave_empty(ctl_grave(c->ctl));
@@ -217,6 +219,7 @@ static void presence_over(struct msg *msg)
 void control_end_waits(struct control *c)
 {
     c->ending = true;
+    leader_apis_end(c->node->leader_apis);
     if (c->joiner)
         joiner_stop(c->joiner);
     uplink_end(c->uplink);

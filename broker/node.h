@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/map.h"
 #include "broker/config.h"
+#include "broker/link/leader_apis.h"
 #include "broker/request.h"
 #include "metadata/image.h"
 #include <stdatomic.h>
@@ -74,6 +75,7 @@ struct net_loop {
     const struct image *image;
     const struct config *config;
     const struct disk_table *disks; /* replaced by a message */
+    struct api_ranges controller;   /* what the active one has, by message: link/leader_apis.h */
     struct net *net;                /* connections, budget share (net/net.h) */
     struct fetch_sessions *sessions;
     struct codec_cache *codecs;        /* for batch_check() */
@@ -103,9 +105,11 @@ struct node {
     struct control *control;
     _Atomic int16_t
         kraft_version; /* as the newest configuration of the voters says; the control loop's to set */
-    struct followers *followers; /* link/followers.h; the control loop's */
-    struct dirs *dirs;           /* dirs.h */
-    struct raft_link *raft_link; /* link/raft_link.h; NULL: this node is the only voter */
+    struct leader_apis *leader_apis; /* link/leader_apis.h; constant */
+    struct api_ranges controller;    /* the control loop's own: NET loops have copies */
+    struct followers *followers;     /* link/followers.h; the control loop's */
+    struct dirs *dirs;               /* dirs.h */
+    struct raft_link *raft_link;     /* link/raft_link.h; NULL: this node is the only voter */
     struct net_loop **net;
     int n_net;
     struct disk_table *disks; /* the control loop's own: others have theirs */

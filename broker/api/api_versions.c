@@ -1,9 +1,11 @@
 /* ApiVersions: what this node serves, and the features of the cluster.
  *
- * It announces the rows of handlers.def and nothing else. Supported features are constants of this build, finalized ones
+ * It announces the rows of handlers.def and nothing else; to clients, what the active controller decides at the versions that
+ * it shares with this node (link/leader_apis.h), and not at all if there is none. Supported features are constants of this build, finalized ones
  * come from the image, kraft.version from the quorum. Clients before version 4 fail on a feature whose minimum is 0, so it isn't told to them.
  * The reply's header is always of version 0: the client doesn't know yet what we speak. */
 #include "broker/api/handlers.h"
+#include "broker/link/forward.h"
 #include "broker/net/net.h"
 #include <proto_gen.h>
 
@@ -34,10 +36,16 @@ static void tell_apis(struct request *r, struct ApiVersionsResponse *out)
         n++;
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_ApiVersion, out->api_keys, n);
     n = 0;
-    for (const struct handler *h = handler_next(NULL); h; h = handler_next(h))
-        if ((h->on & here) && (h->key < OWN_API_FIRST || ours))
-            out->api_keys.v[n++] = (struct ApiVersionsResponse_ApiVersion){
-                .api_key = h->key, .min_version = h->version_min, .max_version = h->version_max};
+    for (const struct handler *h = handler_next(NULL); h; h = handler_next(h)) {
+        int16_t min = h->version_min, max = h->version_max;
+
+        if (!(h->on & here) || (h->key >= OWN_API_FIRST && !ours) ||
+            (here == ON_BROKER && forward_api(h->key) &&
+             !leader_apis_share(&r->net->controller, h->key, &min, &max)))
+            continue;
+        out->api_keys.v[n++] = (struct ApiVersionsResponse_ApiVersion){
+            .api_key = h->key, .min_version = min, .max_version = max};
+    }
     out->api_keys.n = n;
 }
 

@@ -51,6 +51,7 @@ static const struct forward_row rows[] = {
     {decide_broker_heartbeat, API_BrokerHeartbeat, SELF_AND, SAME},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+_Static_assert((int)ROWS <= (int)LEADER_APIS_MAX, "what a controller has of each fits");
 
 static const struct forward_row *row_of(ctl_decide_fn decide)
 {

@@ -104,6 +104,8 @@ static void client_make(struct place *at)
         .timeout_ns = CALL_MS * MS,
         .setup_ns = config_int(p->node->config, C_socket_connection_setup_timeout_ms) * MS,
         .setup_max_ns = config_int(p->node->config, C_socket_connection_setup_timeout_max_ms) * MS,
+        .ready = leader_apis_came,
+        .ready_arg = p->node->leader_apis,
         .ended = connection_ended,
         .ended_arg = at};
     enum err err;

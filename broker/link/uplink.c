@@ -55,7 +55,9 @@ static enum err client_make(struct uplink *u)
         .software_version = "1",
         .timeout_ns = (int64_t)UPLINK_SLACK_MS * NS_A_MS,
         .setup_ns = config_int(u->node->config, C_socket_connection_setup_timeout_ms) * NS_A_MS,
-        .setup_max_ns = config_int(u->node->config, C_socket_connection_setup_timeout_max_ms) * NS_A_MS};
+        .setup_max_ns = config_int(u->node->config, C_socket_connection_setup_timeout_max_ms) * NS_A_MS,
+        .ready = leader_apis_came,
+        .ready_arg = u->node->leader_apis};
 
     if (u->client)
         return E_OK;
@@ -296,6 +298,7 @@ static void waiting_try(struct uplink *u)
 void uplink_leader(struct uplink *u, int32_t leader)
 {
     u->leader = leader;
+    leader_apis_leads(u->node->leader_apis, leader);
     if (u->ending || leader < 0)
         return;
     waiting_try(u);

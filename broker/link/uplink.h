@@ -59,7 +59,7 @@ struct uplink_call {
 struct uplink *uplink_new(struct node *node, struct loop *control);
 /* Calls wait until it has a NET loop: a client lives there. */
 void uplink_open(struct uplink *u, struct net_loop *net);
-/* Who leads, as the quorum says; -1: nobody is known. */
+/* Who leads, as the quorum says; -1: nobody is known. Tells node->leader_apis, too. */
 void uplink_leader(struct uplink *u, int32_t leader);
 void uplink_send(struct uplink *u, struct uplink_call *c);
 /* Ends all calls, and those to come, with E_NOT_CONTROLLER. Once. */

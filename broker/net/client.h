@@ -30,6 +30,7 @@
 #include "base/io.h"
 #include "proto/wire.h"
 
+struct ApiVersionsResponse;
 struct client;
 struct peer;
 
@@ -45,6 +46,10 @@ struct client_options {
     /* socket.connection.setup.timeout.ms: how long one address may take to accept before the next is tried; doubled with each
      * that didn't, up to the second. 0: as long as the calls wait. */
     int64_t setup_ns, setup_max_ns;
+    /* A connection to a node is ready for calls: what the node has, lent for the call, in which nothing is asked of the client.
+     * The bootstrap's has -1. NULL: nobody cares. */
+    void (*ready)(void *arg, int32_t node, const struct ApiVersionsResponse *has);
+    void *ready_arg;
     /* A connection over which calls could go has ended, after the end of those that were on it. NULL: nobody cares. */
     void (*ended)(void *arg);
     void *ended_arg;

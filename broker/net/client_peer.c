@@ -130,6 +130,8 @@ static void asking_done(struct client_call *call)
     }
     p->versions = answer;
     p->state = PEER_READY;
+    if (p->client->o.ready)
+        p->client->o.ready(p->client->o.ready_arg, p->node, p->versions);
     while (p->state == PEER_READY && !list_empty(&p->waiting))
         peer_transmit(p, container_of(p->waiting.next, struct client_call, link));
 }

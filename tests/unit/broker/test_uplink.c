@@ -12,6 +12,7 @@ struct climber {
     struct io *io;
     struct node node;
     struct net_loop net;
+    struct net_loop *nets[1];
     struct loop *control;
     struct uplink *uplink;
     struct grave grave;
@@ -32,6 +33,7 @@ static void on_net(struct loop *loop, void *arg)
     struct climber *c = arg;
 
     c->net = (struct net_loop){.node = &c->node, .loop = loop, .image = c->image};
+    c->nets[0] = &c->net;
 }
 
 static void controller_add(struct climber *c, int32_t id, const char *host, uint16_t port)
@@ -60,12 +62,16 @@ static void begin(struct loop *loop, void *arg)
     controller_add(c, SILENT, "10.0.0.1", NW_PORT);
     image_seal(c->image);
     arena_init(&c->arena, c->node.heap, SIZE_MAX);
+    c->node.leader_apis = leader_apis_new(&c->node, loop);
     c->uplink = uplink_new(&c->node, loop);
 }
 
 static void open_run(struct loop *loop, void *arg)
 {
     struct climber *c = arg;
+
+    c->node.net = c->nets;
+    c->node.n_net = 1;
     uplink_open(c->uplink, &c->net);
 }
 
@@ -149,6 +155,7 @@ static void end_run(struct loop *loop, void *arg)
     struct climber *c = arg;
 
     c->ended_msg.run = end_came;
+    leader_apis_end(c->node.leader_apis);
     uplink_end(c->uplink);
     uplink_await_end(c->uplink, &c->ended_msg);
 }
@@ -163,6 +170,7 @@ static void drop_run(struct loop *loop, void *arg)
     struct climber *c = arg;
 
     uplink_drop(c->uplink);
+    leader_apis_drop(c->node.leader_apis);
     image_unref(c->image, &c->grave);
     grave_empty(&c->grave);
     arena_drop(&c->arena);
@@ -316,4 +324,151 @@ TEST(uplink, an_end_ends_all)
         CHECK(c.done && c.call.err == E_NOT_CONTROLLER && !c.call.here);
         climber_drop(&c);
     }
+}
+
+/* ---- what the controller has of what clients ask for ---- */
+
+struct told {
+    struct heap *heap;
+    struct arena arena;
+    struct ApiVersionsResponse out;
+};
+
+static void copy_run(struct loop *loop, void *arg)
+{
+    struct climber *c = arg;
+    c->w->loops[0].controller = c->net.controller;
+}
+
+static void forget_run(struct loop *loop, void *arg)
+{
+    struct climber *c = arg;
+    c->w->loops[0].controller = (struct api_ranges){.known = false};
+}
+
+/* What a broker with a loop as the climber's tells its clients: the world's node is that one for a while. */
+static void ask_versions(struct climber *c, struct told *t)
+{
+    void (*versions)(struct request * r) = c->w->versions;
+    struct ApiVersionsRequest in;
+    struct bytes b;
+    struct raw *r;
+
+    nw_run(c->w, 1); /* what is on its way to the climber's loop arrives */
+    c->w->versions = NULL;
+    CHECK(sim_call(c->w->sim, c->w->io, LOOP_NET, copy_run, c));
+    t->heap = heap_new(false);
+    arena_init(&t->arena, t->heap, SIZE_MAX);
+    bytes_init(&b, t->heap);
+    proto_defaults(&ApiVersionsRequest_type, &in);
+    in.client_software_name = in.client_software_version = SLICE("t");
+    r = raw_dial(c->w, 4);
+    frame_add(&b, API_ApiVersions, 4, 1, &in);
+    raw_send(r, b.p, b.len);
+    bytes_drop(&b);
+    nw_run(c->w, 10);
+    CHECK_OK(proto_response_body(proto_api(API_ApiVersions), 4,
+                                 slice_of(arena_copy(&t->arena, raw_answer(r, 0)).p, raw_answer(r, 0).len),
+                                 &t->arena, &t->out));
+    raw_free(r);
+    CHECK(sim_call(c->w->sim, c->w->io, LOOP_NET, forget_run, c));
+    c->w->versions = versions;
+}
+
+/* Is that API told, with just these versions? max -1: is it left out? */
+static bool tells(struct climber *c, int16_t key, int min, int max)
+{
+    bool is = max < 0;
+    struct told t;
+
+    ask_versions(c, &t);
+    CHECK(t.out.api_keys.n > 10);
+    for (int i = 0; i < t.out.api_keys.n; i++)
+        if (t.out.api_keys.v[i].api_key == key)
+            is = t.out.api_keys.v[i].min_version == min && t.out.api_keys.v[i].max_version == max;
+    arena_drop(&t.arena);
+    heap_drop(t.heap);
+    return is;
+}
+
+static bool tells_ours(struct climber *c, int16_t key)
+{
+    return tells(c, key, handler_find(key)->version_min, handler_find(key)->version_max);
+}
+
+/* Newer in DeleteTopics, older in CreateTopics, without DescribeQuorum; AlterConfigs of other versions altogether. */
+static void announce_less(struct request *r)
+{
+    struct ApiVersionsResponse *out = r->out;
+
+    nw_of(r)->n_held++; /* counts the questions */
+    PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_ApiVersion, out->api_keys, 5);
+    out->api_keys.v[0] = (struct ApiVersionsResponse_ApiVersion){.api_key = API_Metadata, .max_version = 13};
+    out->api_keys.v[1] = (struct ApiVersionsResponse_ApiVersion){
+        .api_key = API_CreateTopics, .min_version = 0, .max_version = 5};
+    out->api_keys.v[2] = (struct ApiVersionsResponse_ApiVersion){
+        .api_key = API_DeleteTopics, .min_version = 4, .max_version = 99};
+    out->api_keys.v[3] = (struct ApiVersionsResponse_ApiVersion){
+        .api_key = API_AlterConfigs, .min_version = 50, .max_version = 51};
+    out->api_keys.v[4] =
+        (struct ApiVersionsResponse_ApiVersion){.api_key = API_Produce, .min_version = 5, .max_version = 6};
+    request_reply(r);
+}
+
+static void called(struct climber *c)
+{
+    ask(c, 5000);
+    CHECK(done_within(c, 1000));
+    CHECK_OK(c->call.err);
+}
+
+/* Clients are told forwarded APIs at the versions that the broker and the active controller share, and not at all where they
+ * share none; what the broker does itself isn't the controller's matter. It is learned from the connection's own
+ * question. */
+TEST(uplink, forwarded_apis_are_told_at_shared_versions)
+{
+    struct climber c;
+
+    climber_init(&c, 9, yes);
+    c.w->versions = announce_less;
+    leads(&c, LEADER);
+    CHECK(tells_ours(&c, API_CreateTopics) && tells_ours(&c, API_DescribeQuorum));
+    called(&c);
+    called(&c);
+    CHECK_EQ(c.w->n_held, 1);
+    CHECK(tells(&c, API_CreateTopics, handler_find(API_CreateTopics)->version_min, 5));
+    CHECK(tells(&c, API_DeleteTopics, 4, handler_find(API_DeleteTopics)->version_max));
+    CHECK(tells(&c, API_AlterConfigs, 0, -1) && tells(&c, API_DescribeQuorum, 0, -1));
+    CHECK(tells_ours(&c, API_Produce) && tells_ours(&c, API_Metadata));
+    climber_drop(&c);
+}
+
+static bool narrow(struct climber *c)
+{
+    return tells(c, API_CreateTopics, handler_find(API_CreateTopics)->version_min, 5);
+}
+
+/* Another leader's versions replace the former one's once they are known, at once where they were before; while nobody
+ * leads, nothing changes; where this node leads, its own count. */
+TEST(uplink, the_next_leader_s_versions_replace_the_last_one_s)
+{
+    struct climber c;
+
+    climber_init(&c, 10, yes);
+    c.w->versions = announce_less;
+    leads(&c, LEADER);
+    called(&c);
+    CHECK(narrow(&c));
+    leads(&c, -1);
+    CHECK(narrow(&c));
+    c.w->versions = NULL;
+    leads(&c, OTHER);
+    CHECK(narrow(&c));
+    called(&c);
+    CHECK(tells_ours(&c, API_CreateTopics) && tells_ours(&c, API_DescribeQuorum));
+    leads(&c, LEADER);
+    CHECK(narrow(&c));
+    leads(&c, SELF);
+    CHECK(tells_ours(&c, API_CreateTopics) && tells_ours(&c, API_DescribeQuorum));
+    climber_drop(&c);
 }

@@ -232,6 +232,87 @@ TEST(raft_voters, a_quorum_grows_and_its_leader_goes)
     }
 }
 
+/* ---- while a node's copy of the log rests ---- */
+
+static void topic_made(struct voting *w, const char *name)
+{
+    struct CreateTopicsRequest *in = wire_in(&w->ask, API_CreateTopics);
+    const struct CreateTopicsResponse *out;
+
+    in->timeout_ms = 10000;
+    PROTO_ARRAY_NEW(&w->ask.arena, CreateTopicsRequest_CreatableTopic, in->topics, 1);
+    in->topics.v[0].name = SLICE(name);
+    in->topics.v[0].num_partitions = in->topics.v[0].replication_factor = 1;
+    out = asks(w, in);
+    CHECK_EQ(out->topics.v[0].error_code, 0);
+}
+
+static bool has_rested(void *arg)
+{
+    return told(arg, TR_control_rests) > 0;
+}
+
+/* The metadata log of node id alone breaks; asked of node 2. */
+static void breaks(struct voting *w, int id)
+{
+    dial(w, 2, WHOLE_PORT);
+    sim_disk_break(w->sim, id, "/data/0/__cluster_metadata-0");
+    topic_made(w, "t");
+    CHECK(sim_run(w->sim, has_rested, w->v[id - 1], 5000 * A_MS));
+}
+
+/* A voter that is removed while it rests, one that led or one that followed, learns it when its disk is back: it follows, and
+ * votes again when it is added again. */
+TEST(raft_voters, one_who_rests_is_removed)
+{
+    for (uint64_t seed = 21; seed <= 24; seed++) {
+        struct voting w;
+        int id = seed % 2 ? 3 : 1;
+
+        voting_init(&w, seed, NULL);
+        for (int i = 1; i <= N; i++)
+            start(&w, i);
+        dial(&w, 1, WHOLE_PORT);
+        CHECK_EQ(added(&w, add_in(&w, 2)), 0);
+        CHECK_EQ(added(&w, add_in(&w, 3)), 0);
+        CHECK(becomes(&w, 3, 3, false));
+        breaks(&w, id);
+        CHECK_EQ(removed(&w, id, directory_of(id)), 0);
+        CHECK(becomes(&w, 2, 2, false));
+        (void)sim_run(w.sim, NULL, NULL, 3000 * A_MS);
+        CHECK(told(w.v[id - 1], TR_control_back) == 0 && w.v[id - 1]->ready);
+        sim_disk_break(w.sim, id, NULL);
+        CHECK(becomes(&w, id, 2, true));
+        CHECK_EQ(added(&w, add_in(&w, id)), 0);
+        CHECK(becomes(&w, id, 3, false) && w.v[id - 1]->ready);
+        voting_drop(&w);
+    }
+}
+
+/* One that rests has caught up with nothing, though it follows in memory: it isn't made a voter, which the quorum would have to
+ * wait for. */
+TEST(raft_voters, one_who_rests_is_not_added)
+{
+    struct voting w;
+    struct AddRaftVoterRequest *in;
+
+    voting_init(&w, 25, NULL);
+    for (int i = 1; i <= N; i++)
+        start(&w, i);
+    CHECK(becomes(&w, 3, 1, true));
+    breaks(&w, 3);
+    in = add_in(&w, 3);
+    in->timeout_ms = 3000;
+    CHECK_EQ(added(&w, in), err_wire(E_REQUEST_TIMED_OUT));
+    CHECK(becomes(&w, 1, 1, false));
+    topic_made(&w, "t2");
+    sim_disk_break(w.sim, 3, NULL);
+    CHECK(becomes(&w, 3, 1, true));
+    CHECK_EQ(added(&w, add_in(&w, 3)), 0);
+    CHECK(becomes(&w, 3, 2, false));
+    voting_drop(&w);
+}
+
 /* Each thing that is wrong with a request has its code; where several controllers are, the one that doesn't lead says so. */
 TEST(raft_voters, what_is_wrong_is_said)
 {

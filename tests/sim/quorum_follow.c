@@ -94,6 +94,7 @@ void qfollow_stop(struct qnode *n)
 {
     timer_stop(&n->follow.patience);
     n->follow.asked = false;
+    n->follow.told_leader = n->follow.told_epoch = -1; /* the quorum's next life knows nothing */
 }
 
 /* ---- who is asked ---- */

@@ -389,3 +389,26 @@ void ctl_world_stop(struct ctl_world *w)
     CHECK_EQ(heap_used(w->heap), 0);
     heap_drop(w->heap);
 }
+
+struct CreateTopicsRequest create_one(struct ctl_world *w, const char *name, int partitions, int factor)
+{
+    struct CreateTopicsRequest req;
+
+    proto_defaults(&CreateTopicsRequest_type, &req);
+    PROTO_ARRAY_NEW(&w->arena, CreateTopicsRequest_CreatableTopic, req.topics, 1);
+    req.topics.v[0].name = SLICE(name);
+    req.topics.v[0].num_partitions = partitions;
+    req.topics.v[0].replication_factor = (int16_t)factor;
+    return req;
+}
+
+const struct CreateTopicsResponse_CreatableTopicResult *created(struct ctl_world *w,
+                                                                const struct CreateTopicsRequest *req)
+{
+    struct CreateTopicsResponse *resp = arena_alloc(&w->arena, sizeof(*resp));
+
+    proto_defaults(&CreateTopicsResponse_type, resp);
+    ctl_world_call(w, decide_create_topics, req, resp, 7);
+    CHECK_EQ(resp->topics.n, 1);
+    return &resp->topics.v[0];
+}

@@ -38,3 +38,8 @@ void ctl_world_settle(struct ctl_world *w); /* until nothing waits */
 /* Submit, settle, and the reply must be there. */
 void ctl_world_call(struct ctl_world *w, ctl_decide_fn decide, const void *in, void *out, int16_t version);
 void ctl_world_stop(struct ctl_world *w); /* checks that nothing leaked */
+
+/* CreateTopics of one topic, as most tests need it; and its answer. */
+struct CreateTopicsRequest create_one(struct ctl_world *w, const char *name, int partitions, int factor);
+const struct CreateTopicsResponse_CreatableTopicResult *created(struct ctl_world *w,
+                                                                const struct CreateTopicsRequest *req);

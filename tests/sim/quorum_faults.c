@@ -86,7 +86,7 @@ void qfault_new_disk(struct qworld *w, int i)
     sim_disk_new(w->s, i);
     ASSERT(sim_file_put(w->s, i, QUORUM_DIR "/here", "", 0) == E_OK);
     s->directory_id.b[2] = (uint8_t)++w->disks;
-    s->joins = true;
+    s->joins = qvoters_version(qbook_voters(w->cluster.book)) > 0; /* fixed ones may have to begin together */
     qbook_disk(w->cluster.book, i, &s->directory_id, false);
 }
 
@@ -137,7 +137,10 @@ static void disk_slow(struct qworld *w, int i)
 static void disk_stall(struct qworld *w, int i)
 {
     tally_add(TALLY_quorum_stalls, 1);
-    fault_disk_stall(w->s, i);
+    if (sim_below(w->s, 2)) /* as long as a leader doesn't wait for it */
+        sim_disk_stall(w->s, i, sim_now(w->s) + (int64_t)(2000 + sim_below(w->s, 8000)) * MS);
+    else
+        fault_disk_stall(w->s, i);
 }
 
 static void disk_fill(struct qworld *w, int i)
@@ -300,6 +303,9 @@ void qfault_hunt(struct qworld *w)
         break;
     case 2:
         pause(w, prey);
+        break;
+    case 3:
+        disk_stall(w, prey);
         break;
     default:
         cut(w, prey);

@@ -30,7 +30,8 @@ void qfault_any(struct qworld *w);            /* one fault of one or more voters
 /* As soon as somebody leads a new epoch or stands for one, it is hit, at once or a little later. */
 void qfault_hunt(struct qworld *w);
 int qfault_rises(struct qworld *w); /* waits for the next one to lead an epoch; 0: nobody in time */
-/* Down, and with an empty disk under another directory id, from which it follows until somebody adds it. */
+/* Down, and with an empty disk under another directory id, from which it follows until somebody adds it; the leader
+ * does while kraft.version is 0. */
 void qfault_new_disk(struct qworld *w, int i);
 /* Each node knows the same leader, in the same epoch. */
 bool qfault_all_follow(const struct qworld *w);

@@ -128,7 +128,9 @@ static void ask_any(struct qnode *n)
     case 0:
         ask_ghost(n);
         return;
-    case 1:
+    case 1: /* seldom in the middle of a lost disk: from then on nobody replaces it by himself */
+        if (!qvoters_all_vote(qbook_voters(n->book)) && sim_below(n->sim, 8))
+            return;
         ask(n, QCHANGE_UPGRADE, n->node, &n->settings.directory_id, 0);
         return;
     case 2:

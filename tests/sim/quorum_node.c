@@ -233,9 +233,9 @@ static void piece_came(struct qnode *n, int from, struct slice body)
 /* A connection's other end has said which directory it speaks from, before anything else. */
 static void hello(struct qnode *n, int from, const struct uuid *directory)
 {
-    if (!n->told_hello[from])
+    if (!uuid_eq(n->told_hello[from], *directory))
         quorum_hello(n->quorum, from, directory);
-    n->told_hello[from] = true;
+    n->told_hello[from] = *directory;
 }
 
 static void on_came(void *arg, int from, const struct uuid *directory, int kind, struct slice body)
@@ -244,9 +244,9 @@ static void on_came(void *arg, int from, const struct uuid *directory, int kind,
 
     if (!n->quorum || n->stopping || n->turning)
         return;
+    hello(n, from, directory); /* also of one that only follows */
     switch ((enum qkind)kind) {
     case QKIND_RAFT:
-        hello(n, from, directory);
         quorum_deliver(n->quorum, from, body);
         return;
     case QKIND_ASK:
@@ -287,6 +287,8 @@ static void count_life(struct qnode *n)
     tally->full += trace_count(t, TR_quorum_full);
     tally->bad_messages += trace_count(t, TR_quorum_message_bad);
     tally->additions_undone += trace_count(t, TR_quorum_change_undone);
+    tally->hangs_away += trace_count(t, TR_quorum_hangs_away);
+    tally->rests += trace_count(t, TR_quorum_leader_rests);
 }
 
 static void gone_run(struct msg *msg)

@@ -14,7 +14,7 @@ struct qnode_tally {
     uint64_t proposed, committed, lost, installs, snapshots, confirms, confirms_refused, truncations, deaths,
         full, failed, bad_messages, additions, additions_late, additions_undone, additions_of_new_disks,
         removals, removals_of_leaders, removals_of_down, removals_refused, upgrades, changes_at_0, transfers,
-        changes_refused, became_voters, became_observers, observers_installs;
+        changes_refused, became_voters, became_observers, observers_installs, hangs_away, rests;
 };
 
 enum { QWISHES_MAX = 4 };
@@ -85,7 +85,7 @@ struct qnode {
     const char *what;
     struct qask ask;
     struct qfollow follow;
-    bool told_hello[QNET_VOTERS];
+    struct uuid told_hello[QNET_VOTERS]; /* zero: nothing, in this life of the quorum */
     struct timer propose;
     struct msg start, stop, stopped, gone, turn;
     bool told_to_stop, stopping, over;

@@ -232,27 +232,30 @@ static bool at_peace(void *arg)
 }
 
 /* A disk is lost, and its node comes back with an empty one: another server, which takes the place of the first one when that
- * has been removed. Only one at a time, and while nothing else moves: who loses two of three has lost what had committed. */
+ * has been removed, or is replaced by the leader while kraft.version is 0. Only one at a time, and while nothing else
+ * moves: who loses two of three has lost what had committed. */
 static void lost_disk(struct qworld *w)
 {
     const struct qvoters *v = qbook_voters(w->cluster.book);
     int i = 1 + (int)sim_below(w->s, (uint64_t)w->cluster.n);
     struct uuid old = w->nodes[i].settings.directory_id;
-    bool votes;
+    bool votes, fixed;
 
     if (!qmoves_over(&w->cluster) || w->nodes[i].settings.observes)
         return;
     w->cluster.still = true;
     if (healthy_leader(w) == 0 || !sim_run(w->s, at_peace, w, PEACE_NS) || !qmoves_over(&w->cluster) ||
-        qvoters_version(v) == 0 || (qvoters_votes(v, i) && qvoters_voting(v) < 3)) {
+        (qvoters_version(v) == 0 && !qvoters_knows(v, i)) || (qvoters_votes(v, i) && qvoters_voting(v) < 3)) {
         w->cluster.still = false;
         return;
     }
     votes = qvoters_votes(v, i);
+    fixed = qvoters_version(v) == 0;
     qfault_new_disk(w, i);
-    if (votes)
+    if (votes && !fixed)
         qmoves_wish(&w->cluster, QCHANGE_REMOVE, i, &old);
-    qmoves_wish(&w->cluster, QCHANGE_ADD, i, &w->nodes[i].settings.directory_id);
+    if (!fixed)
+        qmoves_wish(&w->cluster, QCHANGE_ADD, i, &w->nodes[i].settings.directory_id);
     w->cluster.still = false;
     qfault_start(w, i);
     run_up_to(w, 3000);
@@ -260,7 +263,7 @@ static void lost_disk(struct qworld *w)
 
 void qschedule_any(struct qworld *w)
 {
-    if (w->cluster.moves && sim_below(w->s, 2))
+    if ((w->cluster.moves || (w->fixed && w->cluster.n >= 3)) && sim_below(w->s, 2))
         lost_disk(w);
     else if (w->cluster.n >= 3 && sim_below(w->s, 4) == 0)
         long_backlog(w);

@@ -1,6 +1,7 @@
 #include "quorum_voters.h"
 #include "proto_gen.h"
 #include "scenario.h"
+#include "tally.h"
 
 enum { NODES = 8, NAMED_MAX = 7 };
 
@@ -39,6 +40,7 @@ struct qvoters {
     struct sim *sim;
     struct heap *heap;
     struct configuration now;
+    int awaited; /* the node between two disks, while kraft.version is 0; 0: none */
     struct disk_of disks[NODES];
     struct ask *asks;
     size_t n_asks, asks_room;
@@ -136,10 +138,18 @@ void qvoters_removed(struct qvoters *v, int node)
     JUDGE(v->disks[node].was_removed, "node %d is told that it was removed, and never was", node);
 }
 
+/* Its disk, and not only its node. */
+static bool is_named(const struct qvoters *v, int node)
+{
+    const struct named *who = named_node(&v->now, node);
+
+    return who && uuid_eq(who->directory, v->disks[node].directory);
+}
+
 void qvoters_observes(struct qvoters *v, int node)
 {
     struct disk_of *d = &v->disks[node];
-    bool again = false; /* it was asked for meanwhile */
+    bool again = v->now.version == 0 && is_named(v, node); /* it was asked for meanwhile, or is named anew */
 
     for (size_t i = d->asks_then; i < v->n_asks; i++)
         again |= v->asks[i].what == QCHANGE_ADD && v->asks[i].node == node &&
@@ -200,8 +210,34 @@ static void judge_caught_up(const struct qvoters *v, const struct named *who)
           who->node, (long long)who->since, (long long)log.end, (long long)checkpoint);
 }
 
+/* ---- fixed voters: a leader replaces a lost disk by itself ---- */
+
+static void replaced(struct qvoters *v, const struct named *is)
+{
+    JUDGE(is->node == v->awaited, "node %d votes while kraft.version is 0, and isn't awaited", is->node);
+    v->awaited = 0;
+    tally_add(TALLY_quorum_fixed_disks_replaced, 1);
+}
+
+static void judge_comes_fixed(struct qvoters *v, const struct named *is)
+{
+    JUDGE(is->node == v->awaited && is->node < NODES && uuid_eq(is->directory, v->disks[is->node].directory),
+          "node %d comes while kraft.version is 0, and node %d is awaited", is->node, v->awaited);
+    v->disks[is->node].may_speak = true;
+}
+
+static void judge_goes_fixed(struct qvoters *v, const struct named *was)
+{
+    if (was->votes)
+        JUDGE(v->awaited == 0 && was->node < NODES && !uuid_is_zero(was->directory) &&
+                  !uuid_eq(was->directory, v->disks[was->node].directory),
+              "node %d goes while kraft.version is 0, node %d is awaited, and its disk isn't lost", was->node,
+              v->awaited);
+    v->awaited = was->node;
+}
+
 /* Of one that was there before; how many votes it makes a difference of. */
-static int judge_same(const struct qvoters *v, const struct named *was, struct named *is, int32_t epoch)
+static int judge_same(struct qvoters *v, const struct named *was, struct named *is, int32_t epoch)
 {
     is->since = was->since;
     JUDGE(was->node == is->node && (uuid_is_zero(was->directory) || uuid_eq(was->directory, is->directory)),
@@ -212,17 +248,23 @@ static int judge_same(const struct qvoters *v, const struct named *was, struct n
     JUDGE(!was->votes || is->votes, "node %d voted, and doesn't any more", is->node);
     if (was->votes == is->votes)
         return 0;
-    JUDGE(asked(v, QCHANGE_ADD, is, epoch), "node %d votes from epoch %d on, and nobody asked", is->node,
-          epoch);
+    if (v->now.version > 0)
+        JUDGE(asked(v, QCHANGE_ADD, is, epoch), "node %d votes from epoch %d on, and nobody asked", is->node,
+              epoch);
+    else
+        replaced(v, is);
     judge_caught_up(v, is);
     return 1;
 }
 
-static int judge_new(const struct qvoters *v, const struct named *is, int32_t epoch)
+static int judge_new(struct qvoters *v, const struct named *is, int32_t epoch)
 {
     JUDGE(!is->votes, "node %d votes when it is named for the first time", is->node);
-    JUDGE(asked(v, QCHANGE_ADD, is, epoch), "node %d is added in epoch %d, and nobody asked", is->node,
-          epoch);
+    if (v->now.version == 0)
+        judge_comes_fixed(v, is);
+    else
+        JUDGE(asked(v, QCHANGE_ADD, is, epoch), "node %d is added in epoch %d, and nobody asked", is->node,
+              epoch);
     return 0;
 }
 
@@ -233,10 +275,12 @@ static int judge_gone(struct qvoters *v, const struct named *was, int32_t epoch)
         v->disks[was->node].was_removed = true;
         v->disks[was->node].asks_then = v->n_asks;
     }
+    if (v->now.version == 0)
+        judge_goes_fixed(v, was);
     if (!was->votes)
         return 0;
-    JUDGE(asked(v, QCHANGE_REMOVE, was, epoch), "node %d is removed in epoch %d, and nobody asked", was->node,
-          epoch);
+    JUDGE(v->now.version == 0 || asked(v, QCHANGE_REMOVE, was, epoch),
+          "node %d is removed in epoch %d, and nobody asked", was->node, epoch);
     return 1;
 }
 
@@ -247,19 +291,18 @@ static void configuration_came(struct qvoters *v, struct configuration *c, int32
     for (int i = 0; i < c->n && v->now.n > 0; i++) {
         const struct named *was = named_server(&v->now, c->v[i].server);
 
-        JUDGE(was || v->now.version > 0, "node %d comes while kraft.version is 0", c->v[i].node);
         differ += was ? judge_same(v, was, &c->v[i], epoch) : judge_new(v, &c->v[i], epoch);
     }
     for (int i = 0; i < v->now.n; i++) {
         if (named_server(c, v->now.v[i].server))
             continue;
-        JUDGE(v->now.version > 0, "node %d goes while kraft.version is 0", v->now.v[i].node);
         differ += judge_gone(v, &v->now.v[i], epoch);
     }
     JUDGE(differ <= 1, "%d voters come or go at one time, in epoch %d", differ, epoch);
     JUDGE(c->version >= v->now.version, "kraft.version falls");
     JUDGE(v->now.n == 0 || c->version == v->now.version || asked(v, QCHANGE_UPGRADE, NULL, epoch),
           "kraft.version rises in epoch %d, and nobody asked", epoch);
+    v->awaited = c->version > 0 ? 0 : v->awaited;
     v->now = *c;
 }
 
@@ -312,6 +355,11 @@ bool qvoters_votes(const struct qvoters *v, int node)
            (uuid_is_zero(who->directory) || uuid_eq(who->directory, v->disks[node].directory));
 }
 
+bool qvoters_knows(const struct qvoters *v, int node)
+{
+    return is_named(v, node) && named_node(&v->now, node)->votes;
+}
+
 int qvoters_voting(const struct qvoters *v)
 {
     int n = 0;
@@ -323,7 +371,10 @@ int qvoters_voting(const struct qvoters *v)
 
 bool qvoters_all_vote(const struct qvoters *v)
 {
-    return v->now.n > 0 && qvoters_voting(v) == v->now.n;
+    for (int i = 0; i < v->now.n && v->now.version == 0; i++)
+        if (!qvoters_votes(v, v->now.v[i].node))
+            return false;
+    return v->now.n > 0 && v->awaited == 0 && qvoters_voting(v) == v->now.n;
 }
 
 int qvoters_version(const struct qvoters *v)

@@ -4,7 +4,8 @@
  * Always: of two configurations that commit one after the other, the voters differ in one at most, so that their majorities
  *         meet; each difference was asked for of the leader of that epoch, but for one that doesn't vote yet and goes;
  *         a server is named before it votes, and when it does, its disk has all from before it was named;
- *         kraft.version never falls, and while it is 0 nobody comes or goes;
+ *         kraft.version never falls, and while it is 0 nobody comes or goes but a lost disk and the one in its
+ *         place, one node at a time, for which nobody asks;
  *         a change that was acknowledged is in the newest configuration;
  *         an epoch begins with a barrier of a leader that votes in the newest configuration before it, and has its votes;
  *         who is told that it was removed has been;
@@ -29,8 +30,10 @@ void qvoters_said(struct qvoters *v, int node);
 void qvoters_voted(struct qvoters *v, int32_t server, int32_t candidate, int64_t epoch);
 void qvoters_removed(struct qvoters *v, int node);  /* it was told so */
 void qvoters_observes(struct qvoters *v, int node); /* … has stopped, and follows from its next start on */
-/* Of the newest configuration: is this node's disk a voter, how many are there, do all that it names vote? */
+/* Of the newest configuration: is this node's disk a voter, how many are there, do all that it names vote, and has
+ * no fixed voter another disk than it names? */
 bool qvoters_votes(const struct qvoters *v, int node);
+bool qvoters_knows(const struct qvoters *v, int node); /* … by its directory, which is noted */
 int qvoters_voting(const struct qvoters *v);
 bool qvoters_all_vote(const struct qvoters *v);
 int qvoters_version(const struct qvoters *v);

@@ -13,7 +13,8 @@ enum kind {
     CONFIRM,
     CONFIRMED,
     STANDING,
-    REMOVED
+    REMOVED,
+    EMPTY
 };
 
 struct lead {
@@ -163,7 +164,8 @@ void qwire_sent(struct qwire *w, int node, struct slice bytes)
     struct arena a;
 
     JUDGE(bytes.len >= 2, "node %d sends %zu bytes", node, bytes.len);
-    if (bytes.p[0] != REMOVED) /* anybody's, who has read it in what committed */
+    /* Anybody may have read the one in what committed; the other says that there is nothing. */
+    if (bytes.p[0] != REMOVED && bytes.p[0] != EMPTY)
         qvoters_said(w->voters, node);
     arena_init(&a, w->heap, SIZE_MAX);
     switch (bytes.p[0]) {

@@ -1,7 +1,8 @@
 /* One to five voters of the metadata quorum, while processes and powers fail, links are cut, slow and reset, disks stall,
  * fill and fail, nodes pause and clocks jump; and while just elected leaders and candidates are hunted, because there the
  * protocol is thinnest. In every second world there are up to three more nodes, which follow, and voters come and go: nodes
- * are added and removed, the leader too, disks are lost and their nodes added again, kraft.version is raised.
+ * are added and removed, the leader too, disks are lost and their nodes added again, kraft.version is raised. Of fixed voters
+ * disks are lost in any world, and the leader replaces them by itself.
  * Judges: quorum_wire.h hears every message, quorum_book.h all that nodes are told, quorum_voters.h reads who votes, all look
  * at the disks after each crash. Each act ends with a phase in which everything is healed and all must agree in time. */
 #include "base/check.h"
@@ -176,6 +177,8 @@ static void tell(const struct qworld *w)
     tally_add(TALLY_quorum_deaths_told, t->deaths);
     tell_changes(t);
     tally_add(TALLY_quorum_waits_for_room, t->full);
+    tally_add(TALLY_quorum_leaders_that_hung, t->hangs_away);
+    tally_add(TALLY_quorum_heirs_of_failed_leaders, t->rests);
     tally_add(TALLY_quorum_failures, t->failed);
 }
 

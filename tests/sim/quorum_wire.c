@@ -164,8 +164,8 @@ void qwire_sent(struct qwire *w, int node, struct slice bytes)
     struct arena a;
 
     JUDGE(bytes.len >= 2, "node %d sends %zu bytes", node, bytes.len);
-    /* Anybody may have read the one in what committed; the other says that there is nothing. */
-    if (bytes.p[0] != REMOVED && bytes.p[0] != EMPTY)
+    /* Anybody may have read the one in what committed; the others ask whether one votes, and say that there is nothing. */
+    if (bytes.p[0] != REMOVED && bytes.p[0] != STANDING && bytes.p[0] != EMPTY)
         qvoters_said(w->voters, node);
     arena_init(&a, w->heap, SIZE_MAX);
     switch (bytes.p[0]) {

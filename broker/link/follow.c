@@ -11,7 +11,7 @@
 #include "broker/link/follow.h"
 #include "base/check.h"
 #include "base/trace.h"
-#include "base/version.h"
+#include "broker/link/dial.h"
 #include "broker/link/metadata_log.h"
 #include "broker/link/piece.h"
 #include "broker/link/raft_link.h"
@@ -22,7 +22,6 @@
 #define MS INT64_C(1000000)
 enum {
     SOURCES_MAX = 64,
-    HOST_MAX = 255,
     REST_MS = 1000,
     LEADERLESS_MS = 3000, /* longer than an election takes */
     RETRY_FIRST_MS = 20,
@@ -106,20 +105,19 @@ static bool host_is_plain(struct slice host)
     for (size_t i = 0; i < host.len; i++)
         if (host.p[i] <= ' ' || strchr(",[]", host.p[i]))
             return false;
-    return host.len > 0 && host.len <= HOST_MAX;
+    return host.len > 0 && host.len <= DIAL_HOST_MAX;
 }
 
 /* Where that controller listens, as somebody says. Where it was found before is an address like any other then. */
 static void source_note(struct follow *f, int32_t node, struct slice host, int32_t port)
 {
-    char at[HOST_MAX + 16];
+    char at[DIAL_TEXT_MAX];
     int known = source_of(f, node);
 
     if (node < 0 || node == f->node->id || port <= 0 || port > UINT16_MAX || !host_is_plain(host) ||
         f->n == SOURCES_MAX)
         return;
-    (void)snprintf(at, sizeof(at), memchr(host.p, ':', host.len) ? "[%.*s]:%u" : "%.*s:%u", (int)host.len,
-                   (const char *)host.p, (unsigned)port);
+    dial_text(at, host, (uint16_t)port);
     if (known >= 0 && strcmp(f->sources[known].at, at) == 0)
         return;
     if (known >= 0)
@@ -155,12 +153,13 @@ static void sources_of_config(struct follow *f)
     struct config_list servers = config_list(c, C_controller_quorum_bootstrap_servers);
     int n;
     const struct config_voter *v = config_voters(c, &n);
-    char at[300];
+    char at[DIAL_TEXT_MAX];
 
     for (int i = 0; i < n; i++) {
-        (void)snprintf(at, sizeof(at), strchr(v[i].host, ':') ? "[%s]:%u" : "%s:%u", v[i].host, v[i].port);
-        if (v[i].id != f->node->id)
-            source_add(f, v[i].id, at);
+        if (v[i].id == f->node->id)
+            continue;
+        dial_text(at, SLICE(v[i].host), v[i].port);
+        source_add(f, v[i].id, at);
     }
     for (int i = 0; i < servers.n && n == 0; i++)
         source_add(f, -2 - i, servers.v[i]);
@@ -180,19 +179,11 @@ bool follow_may(const struct node *node)
 static struct client *client_of(struct follow *f, const struct source *s, struct client **client, int64_t ms)
 {
     if (!*client) {
-        enum err err = client_new(
-            &(struct client_options){
-                .io = f->node->io,
-                .net = f->net,
-                .disk = f->names,
-                .bootstrap = s->at,
-                .client_id = "follow",
-                .software_version = WEIR_VERSION_TEXT,
-                .timeout_ns = ms * MS,
-                .setup_ns = config_int(f->node->config, C_socket_connection_setup_timeout_ms) * MS,
-                .setup_max_ns = config_int(f->node->config, C_socket_connection_setup_timeout_max_ms) * MS},
-            client);
+        struct client_options o = dial_options(f->node, f->net, f->names, "follow", ms);
+        enum err err;
 
+        o.bootstrap = s->at;
+        err = client_new(&o, client);
         ASSERT(!err); /* the settings were checked when they were read */
         f->n_clients++;
     }

@@ -1,6 +1,6 @@
 #include "presence.h"
 #include "base/check.h"
-#include "base/version.h"
+#include "broker/link/dial.h"
 #include "broker/link/uplink.h"
 #include "broker/net/client.h"
 #include "proto_gen.h"
@@ -95,22 +95,14 @@ static void client_make(struct place *at)
 {
     struct presence *p = at->presence;
     char id[32];
-    const struct client_options o = {
-        .io = p->node->io,
-        .net = p->net->loop,
-        .disk = p->node->reader,
-        .client_id = id,
-        .software_version = WEIR_VERSION_TEXT,
-        .timeout_ns = CALL_MS * MS,
-        .setup_ns = config_int(p->node->config, C_socket_connection_setup_timeout_ms) * MS,
-        .setup_max_ns = config_int(p->node->config, C_socket_connection_setup_timeout_max_ms) * MS,
-        .ready = leader_apis_came,
-        .ready_arg = p->node->leader_apis,
-        .ended = connection_ended,
-        .ended_arg = at};
+    struct client_options o = dial_options(p->node, p->net->loop, p->node->reader, id, CALL_MS);
     enum err err;
 
     snprintf(id, sizeof(id), "broker-%d", p->node->id);
+    o.ready = leader_apis_came;
+    o.ready_arg = p->node->leader_apis;
+    o.ended = connection_ended;
+    o.ended_arg = at;
     err = client_new(&o, &at->client);
     ASSERT(!err); /* no list that could be wrong */
     p->n_clients++;

@@ -14,7 +14,7 @@
  * 5. A hello from another process of the same directory ends the connections of the one before, whose machine may have lost its
  *    power: they count no more, and what they still bring isn't taken.
  * 6. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
-#include "base/version.h"
+#include "broker/link/dial.h"
 #include "broker/link/piece.h"
 #include "broker/link/raft_link_internal.h"
 #include <strings.h>
@@ -108,20 +108,12 @@ static struct client *client_of(struct link_peer *p, struct client **client, int
     bool hearsay;
 
     if (!*client) {
-        enum err err = client_new(
-            &(struct client_options){
-                .io = l->node->io,
-                .net = l->net,
-                .disk = l->names,
-                .client_id = "raft",
-                .software_version = WEIR_VERSION_TEXT,
-                .timeout_ns = timeout_ms * MS,
-                .setup_ns = config_int(l->node->config, C_socket_connection_setup_timeout_ms) * MS,
-                .setup_max_ns = config_int(l->node->config, C_socket_connection_setup_timeout_max_ms) * MS,
-                .ended = ended,
-                .ended_arg = p},
-            client);
+        struct client_options o = dial_options(l->node, l->net, l->names, "raft", timeout_ms);
+        enum err err;
 
+        o.ended = ended;
+        o.ended_arg = p;
+        err = client_new(&o, client);
         ASSERT(!err); /* no list that could be wrong */
         l->n_clients++;
     }
@@ -161,18 +153,12 @@ static void rest(struct link_peer *p, int64_t ms)
 /* E_OK, or the node at the other end isn't who is meant; told in words. */
 static bool hello_taken(struct link_peer *p, const struct RaftHelloResponse *out)
 {
-    struct raft_link *l = p->link;
     bool other = out->node_id != p->node || uuid_is_zero(out->directory_id);
+    struct slice why = out->error_code ? out->error_message : SLICE("another node listens there");
 
     if (!out->error_code && !other)
         return true;
-    TRACE(l->node->io, raft_link_not_taken, p->node,
-          !out->error_code         ? (int)strlen("another node listens there")
-          : out->error_message.len ? (int)out->error_message.len
-                                   : 0,
-          !out->error_code         ? "another node listens there"
-          : out->error_message.len ? (const char *)out->error_message.p
-                                   : "");
+    TRACE(p->link->node->io, raft_link_not_taken, p->node, (int)why.len, why.len ? (const char *)why.p : "");
     return false;
 }
 

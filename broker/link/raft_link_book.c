@@ -4,12 +4,12 @@
  * 2. What others tell is noted of voters alone; so nobody fills the table by telling of controllers that there aren't.
  * 3. One question at a time, by a connection of its own that ends with the answer; the rest between two grows up to
  *    INQUIRY_MAX_MS. None while every voter is connected, or its place is a setting. */
-#include "base/version.h"
+#include "broker/link/dial.h"
 #include "broker/link/raft_link_internal.h"
 #include <stdio.h>
 
 #define MS INT64_C(1000000)
-enum { HOST_MAX = 255, INQUIRY_MAX_MS = 2000 };
+enum { INQUIRY_MAX_MS = 2000 };
 
 /* ---- the table ---- */
 
@@ -66,7 +66,7 @@ bool link_place_note(struct link_peer *p, enum place_source source, struct slice
     struct link_place *at = &p->places[source];
     struct heap *heap = p->link->node->heap;
 
-    if (host.len == 0 || host.len > HOST_MAX || memchr(host.p, 0, host.len) || port == 0)
+    if (host.len == 0 || host.len > DIAL_HOST_MAX || memchr(host.p, 0, host.len) || port == 0)
         return false;
     if (at->port == port && slice_eq(at->host, host))
         return false;
@@ -86,7 +86,8 @@ static bool place_registered(const struct link_peer *p, struct link_place *out)
     for (int i = 0; c && l->own && i < c->reg.n_endpoints; i++) {
         const struct endpoint *e = &c->reg.endpoints[i];
 
-        if (!slice_eq(e->name, SLICE(l->own->name)) || e->host.len == 0 || e->host.len > HOST_MAX || !e->port)
+        if (!slice_eq(e->name, SLICE(l->own->name)) || e->host.len == 0 || e->host.len > DIAL_HOST_MAX ||
+            !e->port)
             continue;
         *out = (struct link_place){.host = e->host, .port = e->port};
         return true;
@@ -215,9 +216,11 @@ static bool missing(const struct raft_link *l)
 
 static void place_text(struct link_inquiry *q, const struct link_place *at)
 {
+    char text[DIAL_TEXT_MAX];
+
     q->host = arena_copy(&q->arena, at->host);
-    q->at = arena_printf(&q->arena, memchr(at->host.p, ':', at->host.len) ? "[%.*s]:%u" : "%.*s:%u",
-                         (int)at->host.len, (const char *)at->host.p, at->port);
+    dial_text(text, at->host, at->port);
+    q->at = arena_str(&q->arena, SLICE(text));
 }
 
 /* Of host:port or [v6]:port. */
@@ -289,24 +292,16 @@ static void inquiry_fire(struct timer *timer)
     struct link_inquiry *q = container_of(timer, struct link_inquiry, timer);
     struct raft_link *l = container_of(q, struct raft_link, inquiry);
     int64_t timeout_ms = config_int(l->node->config, C_controller_quorum_request_timeout_ms);
+    struct client_options o;
     enum err err;
 
     q->timed = false;
     if (!missing(l) || !inquiry_next(l))
         return;
     q->wait_ns = q->wait_ns * 2 < INQUIRY_MAX_MS * MS ? q->wait_ns * 2 : INQUIRY_MAX_MS * MS;
-    err = client_new(
-        &(struct client_options){
-            .io = l->node->io,
-            .net = l->net,
-            .disk = l->names,
-            .bootstrap = q->at,
-            .client_id = "raft",
-            .software_version = WEIR_VERSION_TEXT,
-            .timeout_ns = (timeout_ms > 0 ? timeout_ms : 1) * MS,
-            .setup_ns = config_int(l->node->config, C_socket_connection_setup_timeout_ms) * MS,
-            .setup_max_ns = config_int(l->node->config, C_socket_connection_setup_timeout_max_ms) * MS},
-        &q->client);
+    o = dial_options(l->node, l->net, l->names, "raft", timeout_ms > 0 ? timeout_ms : 1);
+    o.bootstrap = q->at;
+    err = client_new(&o, &q->client);
     if (err) { /* a host that is none, told by another: the next one is asked */
         q->client = NULL;
         link_inquire(l);

@@ -1,5 +1,6 @@
 #include "uplink.h"
 #include "base/check.h"
+#include "broker/link/dial.h"
 #include "proto_gen.h"
 #include <stdio.h>
 
@@ -47,21 +48,14 @@ static void call_answered(struct client_call *call)
 static enum err client_make(struct uplink *u)
 {
     char id[32];
-    const struct client_options o = {
-        .io = u->node->io,
-        .net = u->net->loop,
-        .disk = u->node->reader,
-        .client_id = id,
-        .software_version = "1",
-        .timeout_ns = (int64_t)UPLINK_SLACK_MS * NS_A_MS,
-        .setup_ns = config_int(u->node->config, C_socket_connection_setup_timeout_ms) * NS_A_MS,
-        .setup_max_ns = config_int(u->node->config, C_socket_connection_setup_timeout_max_ms) * NS_A_MS,
-        .ready = leader_apis_came,
-        .ready_arg = u->node->leader_apis};
+    struct client_options o;
 
     if (u->client)
         return E_OK;
     snprintf(id, sizeof(id), "broker-%d", u->node->id);
+    o = dial_options(u->node, u->net->loop, u->node->reader, id, UPLINK_SLACK_MS);
+    o.ready = leader_apis_came;
+    o.ready_arg = u->node->leader_apis;
     return client_new(&o, &u->client);
 }
 

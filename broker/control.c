@@ -42,9 +42,15 @@ static void publish(struct control *c)
     c->ops.published(c->ops.arg, ctl_image(c->ctl));
 }
 
+void control_saw(struct control *c)
+{
+    image_say(&c->say, ctl_image(c->ctl));
+    overseer_image(c->overseer, ctl_image(c->ctl));
+}
+
 void control_moved(struct control *c)
 {
-    overseer_image(c->overseer, ctl_image(c->ctl));
+    control_saw(c);
     if (c->publishing)
         publish(c);
 }
@@ -101,6 +107,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     arena_init(&c->first_arena, node->heap, SIZE_MAX);
     config_rules(cfg, &c->rules);
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
+    c->say = (struct image_say){.node = node, .grave = ctl_grave(c->ctl)};
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
     node->leader_apis = leader_apis_new(node, c->loop);
     c->uplink = uplink_new(node, c->loop);
@@ -178,6 +185,7 @@ static void quorum_gone(struct msg *msg)
     presence_drop(c->presence);
     leader_apis_drop(c->node->leader_apis);
     overseer_drop(c->overseer);
+    image_say_end(&c->say);
     publisher_drop(c->publisher);
     grave_empty(ctl_grave(c->ctl));
     ctl_drop(c->ctl);

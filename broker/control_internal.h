@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/trace.h"
 #include "broker/control.h"
+#include "broker/image_say.h"
 #include "broker/link/follow.h"
 #include "broker/link/followers.h"
 #include "broker/link/forward.h"
@@ -65,6 +66,7 @@ struct control {
     bool deserted; /* told so */
     int n_voters;  /* of the newest configuration */
     struct publisher *publisher;
+    struct image_say say;
     struct flight flight[CTL_FLIGHT_MAX];
     struct ctl_request first; /* of a new cluster */
     struct bootstrap bootstrap;
@@ -88,7 +90,9 @@ struct control {
 /* ---- control.c ---- */
 void control_turn(struct control *c); /* soon */
 void control_submit(struct control *c, struct ctl_request *r);
-void control_moved(struct control *c); /* the committed image is another one */
+void control_saw(
+    struct control *c); /* the committed image is another one: nobody but the control loop has it yet */
+void control_moved(struct control *c); /* … and all are told */
 void control_first(struct control *c); /* this node leads: the first records, if there are none */
 
 /* ---- control_calls.c ---- */

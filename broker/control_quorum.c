@@ -60,7 +60,7 @@ static void on_loaded(void *arg, struct image *image)
     }
     c->loaded = true;
     ctl_load(c->ctl, image);
-    overseer_image(c->overseer, image);
+    control_saw(c);
     publisher_begin(c->publisher, ctl_image(c->ctl));
     c->ops.loaded(c->ops.arg, ctl_image(c->ctl));
 }

@@ -32,7 +32,6 @@ struct overseer {
     struct life_watch *watch;
     struct knocker *knocker;
     struct timer look;
-    const struct image *image;
     struct rounds_of preferred, unclean, stranded;
     bool open, leads, ended;
 };
@@ -150,18 +149,8 @@ static void look_fire(struct timer *timer)
     look(container_of(timer, struct overseer, look));
 }
 
-/* Who compares nodes, compares the hash: it costs a walk over all. */
-static void image_say(struct overseer *o, const struct image *image)
-{
-    if (trace_says(o->node->io, TR_metadata_image))
-        TRACE(o->node->io, metadata_image, (long long)image->offset,
-              (unsigned long long)image_hash(image, o->node->heap));
-}
-
 void overseer_image(struct overseer *o, const struct image *image)
 {
-    image_say(o, image);
-    o->image = image;
     life_watch_image(o->watch, image);
     if (o->leads)
         look(o);

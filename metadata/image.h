@@ -255,6 +255,9 @@ void image_diff(const struct image *before, const struct image *after,
 /* Offset, epoch and time of the last record aside. */
 bool image_equal(const struct image *a, const struct image *b, struct heap *h);
 uint64_t image_hash(const struct image *i, struct heap *h); /* equal images, equal hashes, in every process */
+/* The same of `after` where the hash of `before` is known: at the cost of what changed. */
+uint64_t image_hash_after(uint64_t hash, const struct image *before, const struct image *after,
+                          struct heap *h);
 
 /* The image as records in canonical order: replayed on an empty draft they give it again. */
 struct image_records {

@@ -118,12 +118,59 @@ struct image_records image_records(const struct image *i)
                                   .requests = image_requests_all(i)};
 }
 
+static struct meta_record cluster_record(const struct image *i)
+{
+    return (struct meta_record){.type = RECORD_CLUSTER, .cluster = {.id = SLICE(i->cluster_id)}};
+}
+
+static struct meta_record feature_record(const struct image_feature *f)
+{
+    return (struct meta_record){.type = RECORD_FEATURE, .feature = {.name = f->name, .level = f->level}};
+}
+
+static struct meta_record broker_record(const struct image_broker *b)
+{
+    return (struct meta_record){
+        .type = RECORD_REGISTER_BROKER, .register_broker = b->reg, .unknown = b->unknown};
+}
+
+static struct meta_record controller_record(const struct image_controller *c)
+{
+    return (struct meta_record){
+        .type = RECORD_REGISTER_CONTROLLER, .register_controller = c->reg, .unknown = c->unknown};
+}
+
+static struct meta_record topic_record(const struct image_topic *t)
+{
+    return (struct meta_record){
+        .type = RECORD_TOPIC, .topic = {.name = t->name, .id = t->id}, .unknown = t->unknown};
+}
+
+static struct meta_record config_record(const struct image_config *c)
+{
+    return (struct meta_record){
+        .type = RECORD_CONFIG,
+        .config = {.resource_type = c->type, .resource = c->resource, .name = c->name, .value = c->value}};
+}
+
+static struct meta_record producer_ids_record(const struct image *i)
+{
+    return (struct meta_record){
+        .type = RECORD_PRODUCER_IDS,
+        .producer_ids = {.broker_id = -1, .broker_epoch = -1, .next = i->next_producer_id}};
+}
+
+static struct meta_record request_record(const struct image_request *q)
+{
+    return (struct meta_record){.type = RECORD_REQUEST_DONE, .request_done = q->done, .unknown = q->unknown};
+}
+
 static bool feature_next(struct image_records *w, struct meta_record *out)
 {
     const struct image_feature *f = image_features_next(&w->features);
 
     if (f)
-        *out = (struct meta_record){.type = RECORD_FEATURE, .feature = {.name = f->name, .level = f->level}};
+        *out = feature_record(f);
     return f != NULL;
 }
 
@@ -132,8 +179,7 @@ static bool broker_next(struct image_records *w, struct meta_record *out)
     const struct image_broker *b = image_brokers_next(&w->brokers);
 
     if (b)
-        *out = (struct meta_record){
-            .type = RECORD_REGISTER_BROKER, .register_broker = b->reg, .unknown = b->unknown};
+        *out = broker_record(b);
     return b != NULL;
 }
 
@@ -142,8 +188,7 @@ static bool controller_next(struct image_records *w, struct meta_record *out)
     const struct image_controller *c = image_controllers_next(&w->controllers);
 
     if (c)
-        *out = (struct meta_record){
-            .type = RECORD_REGISTER_CONTROLLER, .register_controller = c->reg, .unknown = c->unknown};
+        *out = controller_record(c);
     return c != NULL;
 }
 
@@ -160,9 +205,7 @@ static bool topic_next(struct image_records *w, struct meta_record *out)
     if (!w->topic)
         return false;
     w->partitions = image_partitions_from(w->topic, 0);
-    *out = (struct meta_record){.type = RECORD_TOPIC,
-                                .topic = {.name = w->topic->name, .id = w->topic->id},
-                                .unknown = w->topic->unknown};
+    *out = topic_record(w->topic);
     return true;
 }
 
@@ -171,10 +214,7 @@ static bool config_next(struct image_records *w, struct meta_record *out)
     const struct image_config *c = image_configs_next(&w->configs);
 
     if (c)
-        *out = (struct meta_record){
-            .type = RECORD_CONFIG,
-            .config = {
-                .resource_type = c->type, .resource = c->resource, .name = c->name, .value = c->value}};
+        *out = config_record(c);
     return c != NULL;
 }
 
@@ -183,8 +223,7 @@ static bool request_next(struct image_records *w, struct meta_record *out)
     const struct image_request *q = image_requests_next(&w->requests);
 
     if (q)
-        *out =
-            (struct meta_record){.type = RECORD_REQUEST_DONE, .request_done = q->done, .unknown = q->unknown};
+        *out = request_record(q);
     return q != NULL;
 }
 
@@ -195,8 +234,7 @@ bool image_records_next(struct image_records *w, struct meta_record *out)
         case STAGE_CLUSTER:
             if (!w->image->cluster_id[0])
                 continue;
-            *out =
-                (struct meta_record){.type = RECORD_CLUSTER, .cluster = {.id = SLICE(w->image->cluster_id)}};
+            *out = cluster_record(w->image);
             w->stage++;
             return true;
         case STAGE_FEATURES:
@@ -222,9 +260,7 @@ bool image_records_next(struct image_records *w, struct meta_record *out)
         case STAGE_PRODUCER_IDS:
             if (w->image->next_producer_id == 0)
                 continue;
-            *out = (struct meta_record){
-                .type = RECORD_PRODUCER_IDS,
-                .producer_ids = {.broker_id = -1, .broker_epoch = -1, .next = w->image->next_producer_id}};
+            *out = producer_ids_record(w->image);
             w->stage++;
             return true;
         case STAGE_REQUESTS:
@@ -238,22 +274,6 @@ bool image_records_next(struct image_records *w, struct meta_record *out)
 }
 
 /* ---- comparing ---- */
-
-uint64_t image_hash(const struct image *i, struct heap *h)
-{
-    struct image_records w = image_records(i);
-    struct meta_record r;
-    struct bytes b;
-    uint64_t hash = 1;
-
-    bytes_init(&b, h);
-    for (; image_records_next(&w, &r); b.len = 0) {
-        record_encode(&r, &b);
-        hash = map_hash(hash, bytes_slice(&b));
-    }
-    bytes_drop(&b);
-    return hash;
-}
 
 bool image_equal(const struct image *x, const struct image *y, struct heap *h)
 {
@@ -276,4 +296,99 @@ bool image_equal(const struct image *x, const struct image *y, struct heap *h)
     bytes_drop(&bx);
     bytes_drop(&by);
     return equal;
+}
+
+/* ---- hashes ---- */
+
+/* The sum of the hashes of all records: it doesn't depend on an order, so what went is subtracted, what came is added. */
+struct hash_walk {
+    struct bytes b;
+    uint64_t sum;
+};
+
+static uint64_t hash_of(struct hash_walk *w, const struct meta_record *r)
+{
+    w->b.len = 0;
+    record_encode(r, &w->b);
+    return map_hash(1, bytes_slice(&w->b));
+}
+
+static void hash_change(struct hash_walk *w, const struct meta_record *before,
+                        const struct meta_record *after)
+{
+    if (before)
+        w->sum -= hash_of(w, before);
+    if (after)
+        w->sum += hash_of(w, after);
+}
+
+/* One callback of image_diff for each kind of value. */
+#define HASH_CHANGE(kind)                                                                                    \
+    static void hash_##kind(void *arg, const struct image_##kind *before, const struct image_##kind *after)  \
+    {                                                                                                        \
+        struct meta_record x = before ? kind##_record(before) : (struct meta_record){0};                     \
+        struct meta_record y = after ? kind##_record(after) : (struct meta_record){0};                       \
+                                                                                                             \
+        hash_change(arg, before ? &x : NULL, after ? &y : NULL);                                             \
+    }
+HASH_CHANGE(feature)
+HASH_CHANGE(broker)
+HASH_CHANGE(controller)
+HASH_CHANGE(topic)
+HASH_CHANGE(config)
+HASH_CHANGE(request)
+
+static void hash_partition(void *arg, const struct image_topic *topic, const struct image_partition *before,
+                           const struct image_partition *after)
+{
+    struct meta_record x, y;
+
+    if (before)
+        partition_record(topic, before, &x);
+    if (after)
+        partition_record(topic, after, &y);
+    hash_change(arg, before ? &x : NULL, after ? &y : NULL);
+}
+
+static uint64_t hash_single(struct hash_walk *w, const struct image *i)
+{
+    struct meta_record r;
+    uint64_t sum = 0;
+
+    if (i->cluster_id[0]) {
+        r = cluster_record(i);
+        sum += hash_of(w, &r);
+    }
+    if (i->next_producer_id) {
+        r = producer_ids_record(i);
+        sum += hash_of(w, &r);
+    }
+    return sum;
+}
+
+uint64_t image_hash_after(uint64_t hash, const struct image *before, const struct image *after,
+                          struct heap *h)
+{
+    struct hash_walk w = {.sum = hash};
+    const struct image_diff ops = {.feature = hash_feature,
+                                   .broker = hash_broker,
+                                   .controller = hash_controller,
+                                   .topic = hash_topic,
+                                   .partition = hash_partition,
+                                   .config = hash_config,
+                                   .request = hash_request,
+                                   .arg = &w};
+
+    bytes_init(&w.b, h);
+    image_diff(before, after, &ops);
+    if (before)
+        w.sum -= hash_single(&w, before);
+    w.sum += hash_single(&w, after);
+    bytes_drop(&w.b);
+    return w.sum;
+}
+
+uint64_t image_hash(const struct image *i, struct heap *h)
+{
+    return image_hash_after(0, NULL, i, h);
 }

@@ -207,8 +207,13 @@ class World:
             w.join()
         told = [t for w in self.writers.values() for t in w.told]
         made = {t[0] for t in told if t[3] == 0}
-        for n in self.brokers:
-            until(f"every acknowledged topic on node {n.id}", 20, lambda n=n: made <= n.topics())
+        try:
+            for n in self.brokers:
+                until(f"every acknowledged topic on node {n.id}", 20, lambda n=n: made <= n.topics())
+        except AssertionError as e:
+            lacks = {n.id: sorted(made - n.topics()) for n in self.brokers}
+            raise AssertionError(f"{e}; missing: " + "; ".join(
+                f"{len(names)} on node {i} {names[:3]}" for i, names in lacks.items())) from None
         images, compared = {}, 0
         for n in self.brokers:
             for offset, digest in IMAGE.findall(n.said()):

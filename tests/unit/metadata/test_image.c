@@ -73,6 +73,21 @@ TEST_EACH(image, old_image_never_changes, SEEDS)
     history_end(&h);
 }
 
+/* From any earlier image, or a later one, the way of what changed leads to the same hash as a walk over all. */
+TEST_EACH(image, hash_follows_what_changed, SEEDS)
+{
+    struct history h;
+
+    history_start(&h, *row);
+    while (h.n < OLD_MAX)
+        (void)history_step(&h, 100);
+    for (int i = 0; i < h.n; i++)
+        for (int j = 0; j < h.n; j++)
+            CHECK(image_hash_after(h.hash[i], h.old[i], h.old[j], h.heap) == h.hash[j]);
+    CHECK(h.hash[0] != h.hash[1]);
+    history_end(&h);
+}
+
 /* An image is what its records say: replayed in canonical order on nothing they give it again. */
 TEST_EACH(image, records_replayed_give_the_image, SEEDS)
 {

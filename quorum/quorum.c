@@ -208,6 +208,7 @@ static void opened_run(struct msg *msg)
     q->newest = (struct ckpt_id){q->disk.snapshot, q->disk.snapshot_epoch};
     q->view.log_start = q->log_start;
     q->view.snapshot = q->disk.snapshot;
+    q->view.removed = q->state.removed_index > 0; /* the state is the DISK loop's while it opens */
     for (int i = 0; i < q->voters.n; i++)
         q->peers[i].hello = heal_said(q, q->voters.v[i].node);
     if (q->ops.voters && q->voters.n > 0)
@@ -465,7 +466,6 @@ struct quorum_view quorum_view(const struct quorum *q)
     view.n_voters = q->voters.n;
     view.kraft_version = q->voters.kraft_version;
     view.observes = q->observes;
-    view.removed = q->state.removed_index > 0;
     for (int i = 0; i < q->voters.n; i++) {
         view.voters[i] = q->voters.v[i].node;
         view.progress[i].directory_id = q->voters.v[i].directory_id;

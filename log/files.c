@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define MENDED ".cleaned" /* a start removes what it finds of it */
+
 char *segment_path(const struct segment *s, enum segment_file kind, const char *suffix)
 {
     static const char *const ends[SEGMENT_FILES] = {".log", ".index", ".timeindex"};
@@ -91,7 +93,7 @@ enum err segment_file(struct segment *s, enum segment_file kind, struct file **o
         *out = f->file;
         return E_OK;
     }
-    path = segment_path(s, kind, s->suffix);
+    path = segment_path(s, kind, s->mending && kind != SEGMENT_LOG ? MENDED : s->suffix);
     err = file_open(env->io, path, FILE_WRITE, &file);
     if (err == E_NOENT) {
         err = file_open(env->io, path, FILE_WRITE | FILE_CREATE, &file);
@@ -132,6 +134,31 @@ enum err segment_rename(struct segment *s, const char *suffix)
     }
     if (!err)
         s->suffix = suffix;
+    s->log->names_loose = true;
+    return err;
+}
+
+enum err segment_indexes_place(struct segment *s)
+{
+    struct log_env *env = s->log->env;
+    enum err err = E_OK;
+
+    ASSERT(s->mending && s->finished);
+    for (int i = SEGMENT_INDEX; i <= SEGMENT_TIME && !err; i++) {
+        enum segment_file kind = (enum segment_file)i;
+        char *from = segment_path(s, kind, MENDED), *to = segment_path(s, kind, s->suffix);
+        struct file *file;
+
+        err = segment_file(s, kind, &file);
+        if (!err)
+            err = file_sync(&file, 1);
+        if (!err)
+            err = path_move(env->io, from, to);
+        heap_free(env->heap, from);
+        heap_free(env->heap, to);
+    }
+    segment_files_close(s);
+    s->mending = false;
     s->log->names_loose = true;
     return err;
 }

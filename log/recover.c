@@ -1,6 +1,7 @@
 /* Opening what is on disk.
  *
- *     clean stop    nothing is scanned: the end is behind the last batch, found from the last index row
+ *     clean stop    nothing is scanned: the end is behind the last batch, found from the last index row; where it isn't,
+ *                   the newest segment is scanned
  *     same boot     the page cache outlived the process: scanned from the last index row, or from the
  *                   recovery point if that is earlier
  *     power cut     scanned from the recovery point: what lies before it, indexes included, was synced
@@ -395,6 +396,8 @@ static enum err epochs_rebuild(struct log *log, const char *path)
 
 /* ---- all of it ---- */
 
+/* Of segments that no sync and no scan looks at any more: they take their place when they are on disk, so whatever a crash
+ * leaves, an index that is there is right. */
 static enum err indexes_mend(struct log *log, uint32_t n)
 {
     enum err err = E_OK;
@@ -407,9 +410,13 @@ static enum err indexes_mend(struct log *log, uint32_t n)
         if (!s->no_index)
             continue;
         TRACE(log->env->io, log_index_rebuilt, log->name, (long long)s->base);
+        s->mending = true;
         err = scan_one(s, s->base, &next, &whole);
         if (!err)
             err = segment_finish(s);
+        if (!err)
+            err = segment_indexes_place(s);
+        s->unsynced = 0; /* its records were on disk, or are since they were cut */
     }
     return err;
 }
@@ -430,8 +437,10 @@ static enum err segments_recover(struct log *log, const struct log_start *from)
             return indexes_mend(log, log->segments_n);
         }
     }
-    if (point < log->segments[0]->base || err)
+    if (point < log->segments[0]->base)
         point = log->segments[0]->base;
+    if (err && point > active->base) /* what is damaged lies there; what is older isn't touched */
+        point = active->base;
     if (from->past.same_boot && last_row(active) < point)
         point = last_row(active);
     else if (from->past.clean && active->no_index)

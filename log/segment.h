@@ -39,6 +39,7 @@ struct segment {
     uint8_t unsynced; /* a bit per segment_file */
     bool finished;    /* indexes are on their files and complete */
     bool no_index;    /* found without one: recovery makes it */
+    bool mending;     /* … now, beside its place: both end in ".cleaned" until they are on disk */
     bool grown;       /* preallocated: the file is longer than `size` */
     struct log_file *files[SEGMENT_FILES];
     struct segment_tail *tail; /* NULL at rest */
@@ -70,6 +71,7 @@ enum err segment_finish(struct segment *s);     /* rolled or closed: last time r
 enum err segment_cut(struct segment *s, int64_t offset); /* to the start of the batch that holds it */
 void segment_rest(struct segment *s);                    /* writes the tail if it can, closes everything */
 enum err segment_indexes_clear(struct segment *s);
+enum err segment_indexes_place(struct segment *s); /* mended and finished: on disk, and then in their place */
 enum err segment_rename(struct segment *s, const char *suffix); /* all its files; those that lack are fine */
 
 /* The first batch at or behind `from` in the file whose last offset is >= offset. E_EOF: none.

@@ -4,7 +4,8 @@
  *  1. It begins where what was published ends, and takes only what continues that.
  *  2. What it takes is on no disk here: the next life of the quorum waits until its copy has it too (quorum_settings.told).
  *     So from the moment at which that life begins, no more is taken; who leads is told on.
- *  3. What it can't take, a snapshot or another history, it leaves to the next life. */
+ *  3. Where the log before what it has is gone, it takes a voter's snapshot, whole (control_afar_image.c). Another history it
+ *     leaves to the next life. */
 #include "broker/control_internal.h"
 #include "metadata/batches.h"
 
@@ -57,6 +58,22 @@ static bool take(struct control *c, struct slice rest)
     return true;
 }
 
+void afar_again(struct control *c)
+{
+    if (c->afar.follow)
+        timer_set(c->loop, &c->afar.again, loop_now(c->loop) + AGAIN_MS * INT64_C(1000000));
+}
+
+void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image)
+{
+    observer_reached(&c->afar.seen, id.offset, id.epoch);
+    ctl_load(c->ctl, image);
+    TRACE(c->node->io, quorum_installed, (long long)id.offset, id.epoch);
+    control_moved(c);
+    control_turn(c);
+    ask(c);
+}
+
 static void on_fetched(void *arg, const struct quorum_fetched *f)
 {
     struct control *c = arg;
@@ -69,15 +86,17 @@ static void on_fetched(void *arg, const struct quorum_fetched *f)
         observer_heard(&a->seen, f);
         tell(c);
     }
-    if (what == OBSERVED_NEWS || (what == OBSERVED_BATCHES && !c->quorum && take(c, f->batches)))
+    if (what == OBSERVED_SNAPSHOT && !c->quorum)
+        afar_image_begin(c, f->node, f->snapshot);
+    else if (what == OBSERVED_NEWS || (what == OBSERVED_BATCHES && !c->quorum && take(c, f->batches)))
         ask(c);
     else
-        timer_set(c->loop, &a->again, loop_now(c->loop) + AGAIN_MS * INT64_C(1000000));
+        afar_again(c);
 }
 
 void afar_begin(struct control *c)
 {
-    const struct follow_ops ops = {.fetched = on_fetched, .arg = c};
+    const struct follow_ops ops = {.fetched = on_fetched, .piece = afar_image_piece, .arg = c};
     const struct image *image = ctl_tip(c->ctl);
     struct afar *a = &c->afar;
 
@@ -92,9 +111,37 @@ void afar_begin(struct control *c)
     ask(c);
 }
 
+void afar_ended(struct control *c)
+{
+    struct afar *a = &c->afar;
+    struct loop *decodes = a->image.loop;
+
+    if (!a->silent || a->image.busy)
+        return;
+    a->silent = false;
+    a->image.loop = NULL;
+    if (decodes)
+        loop_stop(decodes, c->loop, a->ended);
+    else
+        loop_post(c->loop, a->ended);
+}
+
+static void unfollowed_run(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, afar.unfollowed);
+
+    c->afar.silent = true;
+    afar_ended(c);
+}
+
 void afar_end(struct control *c, struct msg *ended)
 {
-    timer_stop(&c->afar.again);
-    follow_stop(c->afar.follow, ended);
-    c->afar.follow = NULL;
+    struct afar *a = &c->afar;
+
+    timer_stop(&a->again);
+    a->ended = ended;
+    a->unfollowed.run = unfollowed_run;
+    follow_stop(a->follow, &a->unfollowed);
+    a->follow = NULL;
+    afar_image_end(c);
 }

@@ -1,6 +1,6 @@
 /* What the files of the control loop share; nobody else includes it. control.c decides in turns and publishes, control_calls.c
  * has the requests of the other loops, control_quorum.c the metadata log and those that it comes from, control_life.c its
- * lives: it begins, ends and begins again while the node runs on.
+ * lives: it begins, ends and begins again while the node runs on; control_afar*.c follow the others' log meanwhile.
  * Loop: the control loop, but for messages that name another. */
 #pragma once
 #include "base/check.h"
@@ -15,11 +15,30 @@
 #include "broker/link/raft_link.h"
 #include "broker/overseer.h"
 #include "broker/publish.h"
+#include "quorum/ckpt.h"
 #include "quorum/observer.h"
 
 struct flight {
     struct quorum_entry entry;
     struct control *control;
+};
+
+/* A checkpoint of another voter, decoded on a loop of its own (control_afar_image.c). */
+struct afar_image {
+    struct msg msg;    /* to that loop and back */
+    struct loop *loop; /* NULL: none was needed yet */
+    bool busy;         /* one is being fetched, */
+    bool wanted;       /* … and not for nothing; */
+    bool away;         /* `msg` is on its way */
+    bool begun, last;  /* a piece was decoded; the one on its way is the last */
+    int32_t node;      /* who has it */
+    struct quorum_checkpoint id;
+    int64_t at, size;
+    struct slice piece; /* owned */
+    struct ckpt_stream stream;
+    struct grave grave; /* that loop's */
+    struct image *image;
+    enum err err;
 };
 
 /* What is followed while this node has no quorum (control_afar.c). */
@@ -28,6 +47,10 @@ struct afar {
     struct observer seen;
     struct timer again;
     int32_t told_leader, told_epoch;
+    struct afar_image image;
+    struct msg unfollowed; /* nobody is asked any more */
+    bool silent;           /* … it says */
+    struct msg *ended;     /* who waits until nothing is under way */
 };
 
 struct control {
@@ -43,7 +66,8 @@ struct control {
     struct quorum_mark mark;
     struct msg quorum_gone, follow_gone, link_gone, afar_gone;
     int n_closing;        /* of these, what is on its way out */
-    bool follow_closing;  /* … among it what the quorum followed by */
+    bool follow_closing;  /* … among it what the quorum followed by, */
+    bool afar_closing;    /* … and what was followed from afar */
     struct msg *unlinked; /* who waits until nothing is */
     struct msg over;      /* the life ends: another role, or a disk that failed */
     bool over_posted, over_due;
@@ -120,4 +144,14 @@ void control_follow(struct control *c); /* there is a struct follow from now on 
 
 /* ---- control_afar.c ---- */
 void afar_begin(struct control *c);
-void afar_end(struct control *c, struct msg *ended); /* it runs */
+void afar_end(struct control *c, struct msg *ended); /* it runs; what is on its way ends before `ended` */
+void afar_ended(struct control *c);                  /* is it? */
+void afar_again(struct control *c);                  /* asks once more, a little later */
+void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image); /* takes it over */
+
+/* ---- control_afar_image.c ---- */
+void afar_image_begin(struct control *c, int32_t node, struct quorum_checkpoint id);
+/* follow_ops.piece */
+void afar_image_piece(void *arg, struct quorum_checkpoint id, int64_t at, int64_t size, struct slice bytes,
+                      enum err err);
+void afar_image_end(struct control *c); /* what is on its way comes home, for nobody */

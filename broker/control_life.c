@@ -163,7 +163,7 @@ static void quorum_gone(struct msg *msg)
 /* The quorum may be long on its way out: its disk hangs. */
 static void afar_early(struct control *c)
 {
-    if (c->resting && !c->ending && !c->quorum && !c->follow_closing)
+    if (c->resting && !c->ending && !c->quorum && !c->follow_closing && !c->afar_closing)
         afar_begin(c);
 }
 
@@ -178,7 +178,11 @@ static void follow_gone(struct msg *msg)
 
 static void afar_gone(struct msg *msg)
 {
-    closed(container_of(msg, struct control, afar_gone));
+    struct control *c = container_of(msg, struct control, afar_gone);
+
+    c->afar_closing = false;
+    afar_early(c);
+    closed(c);
 }
 
 static void link_gone(struct msg *msg)
@@ -201,6 +205,7 @@ static void from_afar_no_more(struct control *c)
     if (!c->afar.follow)
         return;
     c->n_closing++;
+    c->afar_closing = true;
     afar_end(c, &c->afar_gone);
 }
 

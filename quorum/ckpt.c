@@ -155,48 +155,97 @@ static enum err take_voters(struct slice batch, struct heap *h, bool *is_voters,
     return err;
 }
 
-static enum err load_batches(struct ckpt_reader *r, struct snapshot_reader *s, struct voters *voters)
+void ckpt_stream_start(struct ckpt_stream *s, struct ckpt_id id, struct grave *g)
+{
+    *s = (struct ckpt_stream){.id = id};
+    snapshot_read_start(&s->records, g);
+    bytes_init(&s->rest, g->heap);
+}
+
+static enum err take_batch(struct ckpt_stream *s, const struct batch_view *v)
+{
+    struct slice batch = slice_of(v->p, v->len);
+    bool is_voters = false;
+    size_t used;
+    enum err err = batch_crc_ok(v) ? E_OK : E_CORRUPT_MESSAGE;
+
+    if (!err && (v->attributes & BATCH_CONTROL))
+        err = take_voters(batch, s->rest.heap, &is_voters, &s->voters);
+    if (!err && !is_voters)
+        err = snapshot_read_step(&s->records, batch, &used);
+    return err;
+}
+
+enum err ckpt_stream_take(struct ckpt_stream *s, struct slice bytes)
 {
     struct batch_view v;
+    size_t used = 0;
+    enum err err = s->err;
+
+    if (err)
+        return err;
+    bytes_add(&s->rest, bytes.p, bytes.len);
+    while (!(err = batch_view(slice_of(s->rest.p + used, s->rest.len - used), &v)) &&
+           !(err = take_batch(s, &v)))
+        used += v.len;
+    s->rest.len -= used;
+    memmove(s->rest.p, s->rest.p + used, s->rest.len);
+    if (err == E_TRUNCATED)
+        err = s->rest.len <= SNAPSHOT_READ_BYTES ? E_OK : E_CORRUPT_MESSAGE;
+    return s->err = err;
+}
+
+enum err ckpt_stream_end(struct ckpt_stream *s, struct image **image, struct voters *voters)
+{
+    enum err end = snapshot_read_end(&s->records, s->id.offset, s->id.epoch, image);
+    enum err err = s->err ? s->err : end;
+
+    if (!err && s->rest.len > 0)
+        err = E_TRUNCATED;
+    if (!err && s->voters.n == 0)
+        err = E_MALFORMED;
+    if (err && !end)
+        image_unref(*image, s->records.grave);
+    if (err)
+        *image = NULL;
+    *voters = s->voters;
+    bytes_drop(&s->rest);
+    return err;
+}
+
+static enum err load_pieces(struct file *file, struct ckpt_stream *s)
+{
+    uint8_t *piece = heap_alloc(s->rest.heap, READ_AHEAD);
+    int64_t at = 0;
+    size_t got;
     enum err err;
 
-    voters->n = 0;
-    while (!(err = reader_batch(r, &v))) {
-        bool is_voters = false;
-        size_t used = v.len;
-
-        if (v.attributes & BATCH_CONTROL)
-            err = take_voters(slice_of(v.p, v.len), r->buf.heap, &is_voters, voters);
-        if (!err && !is_voters)
-            err = snapshot_read_step(s, slice_of(v.p, v.len), &used);
-        if (err)
-            return err;
-        r->used += used;
-    }
-    return err == E_EOF ? E_OK : err;
+    while (!(err = file_read(file, at, piece, READ_AHEAD, &got)) && got > 0 &&
+           !(err = ckpt_stream_take(s, slice_of(piece, got))))
+        at += (int64_t)got;
+    heap_free(s->rest.heap, piece);
+    return err;
 }
 
 static enum err load(struct io *io, const char *dir, struct ckpt_id id, const char *suffix, struct grave *g,
                      struct image **image, struct voters *voters)
 {
     char *path = ckpt_path(g->heap, dir, id, suffix);
-    struct snapshot_reader s;
-    struct ckpt_reader r;
+    struct ckpt_stream s;
     struct file *file;
     enum err err = file_open(io, path, 0, &file), end;
 
+    *image = NULL;
     heap_free(g->heap, path);
     if (err)
         return err;
-    reader_open(&r, g->heap, file);
-    snapshot_read_start(&s, g);
-    err = load_batches(&r, &s, voters);
-    end = snapshot_read_end(&s, id.offset, id.epoch, image);
-    if (!end && !err && voters->n == 0)
-        err = E_MALFORMED;
-    if (!end && err)
+    ckpt_stream_start(&s, id, g);
+    err = load_pieces(file, &s);
+    end = ckpt_stream_end(&s, image, voters);
+    if (err && !end) {
         image_unref(*image, g);
-    bytes_drop(&r.buf);
+        *image = NULL;
+    }
     file_unref(file);
     return err ? err : end;
 }
@@ -217,6 +266,11 @@ enum err ckpt_open(struct io *io, const char *dir, struct ckpt_id id, struct fil
 }
 
 /* ---- from another voter ---- */
+
+bool ckpt_piece_fits(int64_t at, int64_t size, int64_t known, size_t len)
+{
+    return len > 0 && size > at && (int64_t)len <= size - at && (known == 0 || known == size);
+}
 
 #define PART ".part"
 

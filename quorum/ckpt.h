@@ -7,7 +7,7 @@
  * unless the disk forgets.
  *
  * Loop:   one DISK loop; a writer works in short steps, so that other work gets its turn between them.
- * Memory: a writer holds one batch; reading holds one stretch of the file, or a batch that is larger. */
+ * Memory: a writer holds one batch; reading holds the image, one stretch of the file, and a batch that isn't whole. */
 #pragma once
 #include "base/io.h"
 #include "metadata/snapshot.h"
@@ -36,8 +36,25 @@ enum err ckpt_keep(struct io *io, const char *dir, int keep, int64_t *oldest);
 enum err ckpt_load(struct io *io, const char *dir, struct ckpt_id id, struct grave *g, struct image **image,
                    struct voters *voters);
 
+/* The same of bytes that come one after the other, cut anywhere: no file. What is decoded is kept, and of the bytes only those
+ * of a batch that isn't whole yet. On one loop at a time. */
+struct ckpt_stream {
+    struct ckpt_id id;
+    struct snapshot_reader records;
+    struct voters voters;
+    struct bytes rest;
+    enum err err; /* the first one: nothing more is taken */
+};
+void ckpt_stream_start(struct ckpt_stream *s, struct ckpt_id id, struct grave *g);
+enum err ckpt_stream_take(struct ckpt_stream *s, struct slice bytes);
+/* Once, also after an error or in the middle: then *image is NULL. Frees what the stream holds. */
+enum err ckpt_stream_end(struct ckpt_stream *s, struct image **image, struct voters *voters);
+
 /* As a file, for others. E_SNAPSHOT_NOT_FOUND. */
 enum err ckpt_open(struct io *io, const char *dir, struct ckpt_id id, struct file **out);
+
+/* A piece at `at` of a file of `size` bytes, of which the pieces before said `known`; 0: there were none. */
+bool ckpt_piece_fits(int64_t at, int64_t size, int64_t known, size_t len);
 
 /* One that comes from another voter, as <name>.part. A piece at 0 begins anew; what is whole is loaded from there like
  * any other, and only then gets its name, durably. */

@@ -168,8 +168,7 @@ void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int
     if (!in || in->stage != FETCHING || in->busy || in->id.offset != id.offset || in->id.epoch != id.epoch ||
         in->at != at)
         return;
-    if (!err &&
-        (bytes.len == 0 || size <= at || (int64_t)bytes.len > size - at || (in->size && in->size != size)))
+    if (!err && !ckpt_piece_fits(at, size, in->size, bytes.len))
         err = E_MALFORMED;
     if (err) {
         install_failed(in, err);

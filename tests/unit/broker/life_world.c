@@ -1,6 +1,8 @@
 #include "tests/unit/broker/life_world.h"
 #include "base/trace.h"
 
+enum { OURS = 3, MORE_MAX = 8 }; /* settings */
+
 static void ask_done(struct wire_ask *a)
 {
     ((bool *)a->arg)[0] = true;
@@ -83,13 +85,22 @@ int life_leader(const struct life *w)
 
 void life_init(struct life *w, uint64_t seed)
 {
-    static const char *const sets[] = {
+    life_init_with(w, seed, NULL, 0);
+}
+
+void life_init_with(struct life *w, uint64_t seed, const char *const *more, int n)
+{
+    const char *sets[OURS + MORE_MAX] = {
         "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093", "metadata.log.dir=/meta",
         "broker.session.timeout.ms=6000"};
 
+    CHECK(n <= MORE_MAX);
+    for (int i = 0; i < n; i++)
+        sets[OURS + i] = more[i];
+
     *w = (struct life){.sim = sim_new(seed)};
     for (int i = 0; i < N; i++) {
-        w->v[i] = whole_new(w->sim, i + 1, 1, sets, 3);
+        w->v[i] = whole_new(w->sim, i + 1, 1, sets, OURS + n);
         whole_dir(w->v[i], "/meta", (uint8_t)(0x20 + i));
         whole_start(w->v[i]);
     }
@@ -142,10 +153,12 @@ void life_create_begin(struct life *w, int i)
     struct CreateTopicsRequest *in = wire_in(&w->asks[i], API_CreateTopics);
     struct arena *a = &w->asks[i].arena;
     struct asking asking = {w, i, in};
+    const char *name;
 
     in->timeout_ms = 30000;
     PROTO_ARRAY_NEW(a, CreateTopicsRequest_CreatableTopic, in->topics, 1);
-    in->topics.v[0].name = SLICE(arena_printf(a, "t%d", w->topics++));
+    name = arena_printf(a, "t%d", w->topics++);
+    in->topics.v[0].name = SLICE(name);
     in->topics.v[0].num_partitions = 1;
     in->topics.v[0].replication_factor = 1;
     w->answered[i] = false;

@@ -21,6 +21,8 @@ struct life {
 };
 
 void life_init(struct life *w, uint64_t seed);
+/* With more settings, "name=value". */
+void life_init_with(struct life *w, uint64_t seed, const char *const *more, int n);
 void life_drop(struct life *w);
 /* On the client's loop. */
 void life_client_begin(struct loop *loop, void *arg);

@@ -341,6 +341,7 @@ void rule_truth(const struct quorum *q, struct raft_message *m);        /* 2 and
 
 /* 9: what the library thinks of this server while it looks at that vote */
 void rule_vote_as(struct quorum *q, const struct raft_message *m, int from, int to);
+void rule_leader_over(struct quorum *q, const struct raft_message *m); /* 9: silent for an election timeout */
 bool rule_vote_once(const struct quorum *q, const struct raft_message *m); /* 8: true: drop it */
 
 /* ---- membership.c ---- */

@@ -327,8 +327,10 @@ void raft_give(struct quorum *q, struct raft_message *m)
         q->in_recv = true;
         q->result_max = m->append_entries.prev_log_index + m->append_entries.n_entries;
     }
-    if (spare)
+    if (spare) {
+        rule_leader_over(q, m);
         rule_vote_as(q, m, RAFT_SPARE, RAFT_VOTER);
+    }
     q->raft_recv(&q->raft_io, m);
     if (spare)
         rule_vote_as(q, m, RAFT_VOTER, RAFT_SPARE);

@@ -20,6 +20,8 @@
  *  8. A server votes once in an epoch, also while it gives its leadership away: the library would vote for the heir again.
  *  9. A server votes whether or not its own log says that it may: the candidate counts by its own. Else one that becomes the
  *     second voter, and has gone before it was told so, leaves the first one without a majority for ever.
+ *     Nor does it believe for ever in the leader that it heard last: the library forgets that one when a server stands itself,
+ *     and refuses its vote to all others until then.
  */
 #include "quorum/raft_internal.h"
 
@@ -150,4 +152,13 @@ void rule_vote_as(struct quorum *q, const struct raft_message *m, int from, int 
     for (unsigned i = 0; i < c->n && m->type == RAFT_IO_REQUEST_VOTE; i++)
         if (c->servers[i].id == q->raft.id && c->servers[i].role == from)
             c->servers[i].role = to;
+}
+
+void rule_leader_over(struct quorum *q, const struct raft_message *m)
+{
+    raft_time now = (raft_time)(loop_now(q->control) / MS);
+
+    if (m->type == RAFT_IO_REQUEST_VOTE && q->raft.state == RAFT_FOLLOWER &&
+        now - q->raft.election_timer_start >= q->raft.election_timeout)
+        q->raft.follower_state.current_leader.id = 0;
 }

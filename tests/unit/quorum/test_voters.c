@@ -543,3 +543,64 @@ TEST(voters, a_newer_voter_is_believed_in_the_end)
     vworld_agree(&w);
     vworld_drop(&w);
 }
+
+static bool votes_by_the_first(struct vworld *w, void *arg)
+{
+    struct quorum_view v = quorum_view(w->nodes[1].quorum);
+
+    return v.n_voters == 2 && v.progress[0].votes && v.progress[1].votes;
+}
+
+/* Entries (RaftAppend, 3) that would tell the second one that it votes. */
+static bool entries_for_the_second(struct vworld *w, int from, int to, struct slice bytes)
+{
+    struct RaftAppend m;
+    struct arena a;
+    bool lost = false;
+
+    if (from != 1 || to != 2 || bytes.p[0] != 3 || !votes_by_the_first(w, NULL))
+        return false;
+    arena_init(&a, io_heap(w->nodes[1].io), SIZE_MAX);
+    CHECK_OK(proto_decode(&RaftAppend_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &m));
+    lost = m.records.len > 0;
+    arena_drop(&a);
+    return lost;
+}
+
+/* `arg`: the epoch that was. */
+static bool second_follows(struct vworld *w, void *arg)
+{
+    struct quorum_view v = quorum_view(w->nodes[2].quorum);
+
+    return v.leader == 1 && v.epoch > *(int *)arg;
+}
+
+/* The second voter votes before it has been told that it may, again and again; a leader that it has heard, and that has been
+ * silent since, doesn't keep it from that. */
+TEST(voters, one_that_is_not_told_yet_votes)
+{
+    struct posted p;
+    struct vworld w;
+
+    vworld_init(&w, 1, 33);
+    vworld_write(&w, 10);
+    vworld_start(&w, 2);
+    vworld_agree(&w);
+    w.loses = entries_for_the_second;
+    post(&w, &p, &w.nodes[1], QUORUM_ADD, 2);
+    CHECK(vworld_until(&w, votes_by_the_first, NULL));
+    for (int round = 0; round < 3; round++) {
+        int epoch;
+
+        vworld_carry(&w, 1000000000);
+        epoch = quorum_view(w.nodes[2].quorum).epoch;
+        vworld_crash(&w, 1, SIM_PROCESS);
+        vworld_start(&w, 1);
+        CHECK(vworld_until(&w, second_follows, &epoch));
+    }
+    w.loses = NULL;
+    vworld_write(&w, 10);
+    vworld_agree(&w);
+    CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2);
+    vworld_drop(&w);
+}

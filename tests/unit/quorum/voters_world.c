@@ -205,6 +205,8 @@ static bool on_send(void *arg, int32_t node, struct slice bytes)
     CHECK(node >= 1 && node <= VWORLD_NODES && node != n->id);
     if (w->cut[n->id] || w->cut[node] || !up(&w->nodes[node]))
         return false;
+    if (w->loses && w->loses(w, n->id, node, bytes))
+        return true;
     l = malloc(sizeof(*l) + bytes.len);
     *l = (struct letter){.from = n->id, .to = node, .len = bytes.len};
     memcpy(l->bytes, bytes.p, bytes.len);

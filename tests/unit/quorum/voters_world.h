@@ -54,9 +54,11 @@ struct vworld {
     struct list queue;                                  /* messages on their way */
     bool cut[VWORLD_NODES + 1];                         /* nothing comes or goes */
     int lives, met[VWORLD_NODES + 1][VWORLD_NODES + 1]; /* whose life said hello to which node's */
-    bool mute;                                          /* nobody says hello */
-    int attempted, promised;                            /* topics */
-    bool refuses_restart; /* a node that is told to be something else isn't started again */
+    bool (*loses)(struct vworld *w, int from, int to,
+                  struct slice bytes); /* … nor that message; NULL: every one does */
+    bool mute;                         /* nobody says hello */
+    int attempted, promised;           /* topics */
+    bool refuses_restart;              /* a node that is told to be something else isn't started again */
 };
 
 /* Nodes 1 … voters begin a log together; the others follow, when they are started. */

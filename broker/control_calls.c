@@ -3,7 +3,15 @@
 
 /* Requests from the NET loops: decided here where this node leads, else where another does. */
 
-enum { CALL_WAIT_MS = 30000, KEEPS_STEP_MS = 1000, NS_A_MS = 1000000 };
+enum {
+    CALL_WAIT_MS = 30000,
+    KEEPS_STEP_MS = 1000,
+    /* The sender may wait a little longer than its time, and the clock of what is kept may be two steps off: where it stood when
+     * this was decided, and where a new leader began it. */
+    KEEPS_SLACK_MS = UPLINK_SLACK_MS + 2 * KEEPS_STEP_MS,
+    CALL_WAIT_MAX_MS = REQUEST_KEEP_MAX_MS - KEEPS_SLACK_MS,
+    NS_A_MS = 1000000
+};
 
 static void call_back(struct msg *msg)
 {
@@ -88,18 +96,24 @@ void control_calls_begin(struct control *c)
     list_init(&c->keeps.link);
 }
 
-/* Nobody sends again what was asked of a controller itself; nor is it lost where nobody else can lead. The sender may wait
- * a little longer than its time, and the clock may be two steps off: where it stood when this was
- * decided, and where a new leader began it. */
+/* Nobody sends again what was asked of a controller itself; nor is it lost where nobody else can lead. */
 static void call_keep(struct control_call *call)
 {
     const struct control *c = call->node->control;
-    int64_t left = (call->deadline - loop_now(c->loop)) / NS_A_MS + UPLINK_SLACK_MS + 2 * KEEPS_STEP_MS;
 
     if (!call->comes_again && !(forward_may(call) && c->n_voters > 1))
         return;
     call->ctl.api = forward_kept(call, &call->ctl.again);
-    call->ctl.keep_ms = left > REQUEST_KEEP_MAX_MS ? REQUEST_KEEP_MAX_MS : (int32_t)left;
+    call->ctl.keep_ms = (int32_t)((call->deadline - loop_now(c->loop)) / NS_A_MS) + KEEPS_SLACK_MS;
+}
+
+/* Nobody waits, and asks again, for longer than an answer may be kept. */
+static int64_t call_wait_ms(const struct control_call *call)
+{
+    int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
+    enum ctl_again again;
+
+    return ms > CALL_WAIT_MAX_MS && forward_kept(call, &again) ? CALL_WAIT_MAX_MS : ms;
 }
 
 /* ---- deciding ---- */
@@ -214,12 +228,11 @@ static void call_submit(struct control_call *call)
 static void call_arrived(struct msg *msg)
 {
     struct control_call *call = container_of(msg, struct control_call, msg);
-    int64_t ms = call->timeout_ms > 0 ? call->timeout_ms : CALL_WAIT_MS;
 
     if (call->request && uuid_is_zero(call->id))
         io_random(call->node->io, call->id.b, sizeof(call->id.b));
     call->timer = (struct timer){.fire = call_late};
-    call->deadline = loop_now(call->node->control->loop) + ms * NS_A_MS;
+    call->deadline = loop_now(call->node->control->loop) + call_wait_ms(call) * NS_A_MS;
     call_submit(call);
 }
 

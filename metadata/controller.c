@@ -43,7 +43,8 @@ struct controller {
     int first;
     int n_flight;
     struct ctl_request *current;
-    struct ctl_out out; /* of current: records from `at` on aren't proposed */
+    ctl_decide_fn deciding; /* current's own, or what tells the rest of an answer that was kept */
+    struct ctl_out out;     /* of current: records from `at` on aren't proposed */
     int at;
     bool begun;       /* current is a transaction */
     int written;      /* records of current in batches */
@@ -314,8 +315,8 @@ static void decide_step(struct controller *c)
     c->out.more = false;
     c->at = 0;
     r->arena->max = SIZE_MAX; /* the request was admitted; what it asks for bounds its reply */
-    r->decide(tip, r->in, r->out, &c->out);
-    if (request_keeps(tip, r, &c->out))
+    c->deciding(tip, r->in, r->out, &c->out);
+    if (c->deciding == r->decide && request_keeps(tip, r, &c->out))
         keep_answer(c, r);
     r->arena->max = limit > r->arena->used ? limit : r->arena->used;
 }
@@ -333,10 +334,14 @@ static void decide_next(struct controller *c, int64_t now_ms)
                               .version = r->version,
                               .id = r->id};
     c->at = c->written = 0;
+    c->deciding = r->decide;
     r->err = request_done_before(newest(c), r);
-    if (r->err != E_NOENT)
+    if (!r->err)
+        c->deciding = request_retell(r);
+    else if (r->err == E_NOENT)
+        r->err = E_OK;
+    if (r->err || !c->deciding)
         return;
-    r->err = E_OK;
     c->ops->random(c->arg, c->out.seed);
     decide_step(c);
 }

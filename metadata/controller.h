@@ -105,8 +105,7 @@ typedef void (*ctl_decide_fn)(const struct image *tip, const void *in, void *out
 /* What becomes of a request that comes again, by its id, after it was done. */
 enum ctl_again {
     CTL_AGAIN_ANSWERED, /* its answer is kept (requests.h); so it counts as a whole, or not at all */
-    CTL_AGAIN_IN_PARTS, /* the same, but what a lost leader did of it doesn't show in the answer: it goes on from there */
-    CTL_AGAIN_TOLD /* the decision knows what it did; a small answer is kept all the same */
+    CTL_AGAIN_IN_PARTS /* the same, but what a lost leader did of it doesn't show in the answer: it goes on from there */
 };
 
 struct ctl_request {
@@ -120,8 +119,8 @@ struct ctl_request {
     enum ctl_again again;
     int32_t keep_ms;     /* for so long */
     struct arena *arena; /* the reply's pieces */
-    /* E_OK: `out` is the reply. E_NOT_CONTROLLER; E_REQUEST_TIMED_OUT: it was done when it came before, but its answer was too
-     * large to be kept. */
+    /* E_OK: `out` is the reply. E_NOT_CONTROLLER; E_REQUEST_TIMED_OUT: it was done when it came before, but its answer isn't
+     * known any more, or no more requests are taken that may come again (requests.h). */
     void (*done)(struct ctl_request *r, enum err err);
     enum err err;  /* the controller's: what `done` will be told */
     int64_t after; /* the controller's: offset that has to commit first */

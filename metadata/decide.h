@@ -26,6 +26,10 @@ struct config_change {
 struct api_error check_configs(const struct image *tip, struct ctl_out *o, enum config_resource type,
                                struct slice resource, const struct config_change *v, int n);
 
+/* CreateTopics' answer as it is kept (requests.h), without the new topics' settings; and the settings put in again, in steps. */
+const void *create_topics_slim(const void *out, struct arena *a);
+void create_topics_retell(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+
 /* ---- placement.c ---- */
 
 struct placer;

@@ -243,29 +243,33 @@ static struct api_error place_new(const struct image *tip, const new_topic *t, s
     return API_OK;
 }
 
-/* What a new topic says of its settings; of one that is said twice the last counts. */
-static struct api_error new_configs(const struct image *tip, const new_topic *t, struct ctl_out *o,
-                                    struct config_change *v, int *n)
+/* What a new topic says of its settings; of one that is said twice the last counts. Room for all of them; how many there are. */
+static int new_configs(const new_topic *t, struct ctl_out *o, struct config_change *v)
 {
     struct map seen; /* name → its place in v */
+    int n = 0;
 
-    *n = 0;
     map_init(&seen, o->work->heap, ctl_random(o));
     for (int i = 0; i < t->configs.n; i++) {
         struct config_change c = {t->configs.v[i].name, t->configs.v[i].value};
         struct config_change *at = map_get(&seen, c.name);
 
-        if (!c.value.p) {
-            map_drop(&seen);
-            return api_error(o, E_INVALID_CONFIG, "Null value not supported for topic configs: %.*s",
-                             SLICE_ARG(c.name));
-        }
         if (!at)
-            (void)map_put(&seen, c.name, at = &v[(*n)++]);
+            (void)map_put(&seen, c.name, at = &v[n++]);
         *at = c;
     }
     map_drop(&seen);
-    return check_configs(tip, o, CONFIG_TOPIC, t->name, v, *n);
+    return n;
+}
+
+static struct api_error check_new_configs(const struct image *tip, const new_topic *t, struct ctl_out *o,
+                                          const struct config_change *v, int n)
+{
+    for (int i = 0; i < t->configs.n; i++)
+        if (!t->configs.v[i].value.p)
+            return api_error(o, E_INVALID_CONFIG, "Null value not supported for topic configs: %.*s",
+                             SLICE_ARG(t->configs.v[i].name));
+    return check_configs(tip, o, CONFIG_TOPIC, t->name, v, n);
 }
 
 /* The id of the request's i-th topic. It comes from the request's own, so that a request whose answer was lost, and which
@@ -316,10 +320,10 @@ static struct api_error create_topic(const struct image *tip, const new_topic *t
     const struct image_topic *before = made_before(tip, o, t->name, at);
     struct api_error e = before ? API_OK : check_new_name(tip, o, t->name);
     struct spread s;
-    int n = 0;
+    int n = new_configs(t, o, configs);
 
     if (!e.err)
-        e = new_configs(tip, t, o, configs, &n);
+        e = check_new_configs(tip, t, o, configs, n);
     if (!e.err && before) {
         s = (struct spread){.topic = before->id,
                             .end = (int)before->partitions.count,
@@ -484,6 +488,50 @@ void decide_create_topics(const struct image *tip, const void *in, void *out, st
     }
     if (req->validate_only)
         o->n = 0;
+}
+
+/* ---- CreateTopics, told again ---- */
+
+const void *create_topics_slim(const void *out, struct arena *a)
+{
+    const struct CreateTopicsResponse *whole = out;
+    struct CreateTopicsResponse *slim = arena_alloc(a, sizeof(*slim));
+
+    *slim = *whole;
+    slim->topics.v = arena_alloc(a, ((size_t)whole->topics.n + 1) * sizeof(*slim->topics.v));
+    for (int i = 0; i < whole->topics.n; i++) {
+        slim->topics.v[i] = whole->topics.v[i];
+        if (slim->topics.v[i].configs.n > 0)
+            slim->topics.v[i].configs.n = 0;
+    }
+    return slim;
+}
+
+/* How far it is: a topic that the request names twice is answered once, at its first mention. */
+struct told {
+    int asked, answered;
+};
+
+void create_topics_retell(const struct image *tip, const void *in, void *out, struct ctl_out *o)
+{
+    const struct CreateTopicsRequest *req = in;
+    const struct CreateTopicsResponse *resp = out;
+    struct told *s = o->state ? o->state : (o->state = arena_alloc(o->arena, sizeof(*s)));
+
+    for (; s->asked < req->topics.n && s->answered < resp->topics.n && !ctl_pause(o); s->asked++) {
+        const new_topic *t = &req->topics.v[s->asked];
+        new_topic_result *result = &resp->topics.v[s->answered];
+        struct config_change *configs;
+
+        o->cost++;
+        if (!slice_eq(t->name, result->name))
+            continue;
+        s->answered++;
+        if (result->error_code || o->version < 5)
+            continue;
+        configs = arena_alloc(o->work, ((size_t)t->configs.n + 1) * sizeof(*configs));
+        describe_configs(tip, o, configs, new_configs(t, o, configs), result);
+    }
 }
 
 /* ---- CreatePartitions ---- */

@@ -17,7 +17,7 @@ struct image *image_new(struct grave *g)
     i->configs.kind = &image_config_kind;
     i->features.kind = &image_feature_kind;
     i->requests.kind = &image_request_kind;
-    i->dues.kind = &image_due_kind;
+    i->dues.kind = i->answers.kind = &image_due_kind;
     return i;
 }
 
@@ -39,6 +39,7 @@ static void content_drop(struct image *i, struct grave *g)
     pmap_drop(&i->features, g);
     pmap_drop(&i->requests, g);
     pmap_drop(&i->dues, g);
+    pmap_drop(&i->answers, g);
     if (i->before)
         image_unref(i->before, g);
 }
@@ -58,6 +59,7 @@ static void content_share(struct image *i, const struct image *base)
     i->features = pmap_ref(&base->features);
     i->requests = pmap_ref(&base->requests);
     i->dues = pmap_ref(&base->dues);
+    i->answers = pmap_ref(&base->answers);
     if (base->before)
         i->before = image_ref(base->before);
 }
@@ -132,9 +134,11 @@ const struct image_controller *image_controller(const struct image *i, int32_t i
     return (const struct image_controller *)pmap_get(&i->controllers, image_int_key(key, id));
 }
 
-const struct image_request *image_request(const struct image *i, struct uuid id)
+const struct image_request *image_request(const struct image *i, struct uuid id, int32_t piece)
 {
-    return (const struct image_request *)pmap_get(&i->requests, slice_of(id.b, sizeof(id.b)));
+    uint8_t key[REQUEST_KEY_LEN];
+
+    return (const struct image_request *)pmap_get(&i->requests, image_request_key(key, id, piece));
 }
 
 struct slice image_config_slice(const struct image *i, enum config_resource type, struct slice resource,
@@ -349,6 +353,11 @@ const struct image_feature *image_features_next(struct image_features *w)
 struct image_requests image_requests_all(const struct image *i)
 {
     return (struct image_requests){.it = pmap_first(&i->dues)};
+}
+
+struct image_requests image_requests_answers(const struct image *i)
+{
+    return (struct image_requests){.it = pmap_first(&i->answers)};
 }
 
 const struct image_request *image_requests_next(struct image_requests *w)

@@ -43,8 +43,9 @@ struct image {
     struct pmap controllers;
     struct pmap configs;
     struct pmap features;
-    struct pmap requests; /* id -> image_request */
-    struct pmap dues;     /* when it is dropped, and id -> the same */
+    struct pmap requests; /* id, piece -> image_request */
+    struct pmap dues;     /* when it is dropped, id, piece -> the same */
+    struct pmap answers;  /* … of those that have an answer */
     uint64_t request_bytes;
 };
 
@@ -109,7 +110,7 @@ struct image_feature {
 /* The answer of a request that may come again (requests.h). */
 struct image_request {
     struct pval ref;
-    uint8_t due[8 + sizeof(struct uuid)];
+    uint8_t due[8 + sizeof(struct uuid) + 4]; /* its time, then the key: id and piece */
     struct record_request_done done;
     struct slice unknown;
 };
@@ -132,8 +133,9 @@ struct slice image_config(const struct image *i, enum config_resource type, stru
                           const char *name);
 struct slice image_config_slice(const struct image *i, enum config_resource type, struct slice resource,
                                 struct slice name);
-const struct image_request *image_request(const struct image *i, struct uuid id); /* NULL: none */
-int16_t image_feature(const struct image *i, const char *name);                   /* 0: not finalized */
+const struct image_request *image_request(const struct image *i, struct uuid id,
+                                          int32_t piece);       /* NULL: none */
+int16_t image_feature(const struct image *i, const char *name); /* 0: not finalized */
 int16_t image_feature_slice(const struct image *i, struct slice name);
 /* An existing topic whose name is equal but for '.' and '_' (itself excepted); null: none. */
 struct slice image_name_collision(const struct image *i, struct slice name);
@@ -168,7 +170,8 @@ const struct image_feature *image_features_next(struct image_features *w);
 struct image_requests {
     struct pmap_iter it;
 };
-struct image_requests image_requests_all(const struct image *i); /* as they will be dropped */
+struct image_requests image_requests_all(const struct image *i);     /* as they will be dropped */
+struct image_requests image_requests_answers(const struct image *i); /* … those that have an answer */
 const struct image_request *image_requests_next(struct image_requests *w);
 /* Configs of one resource; type 0 walks all resources, one after the other. */
 struct image_configs {

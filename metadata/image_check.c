@@ -199,9 +199,11 @@ static const char *refuse_request_done(const struct image *i, const struct meta_
 {
     const struct record_request_done *d = &r->request_done;
 
-    return d->at_ms < 0 || d->at_ms > INT64_MAX / 2 || d->keep_ms < 0
-               ? arena_printf(a, "the answer to request %s is kept from %" PRId64 " ms for %d ms",
-                              id_text(d->id, a), d->at_ms, d->keep_ms)
+    return d->at_ms < 0 || d->at_ms > INT64_MAX / 2 || d->keep_ms < 0 || d->piece < 0 ||
+                   d->piece > d->last_piece
+               ? arena_printf(
+                     a, "piece %d of %d of the answer to request %s is kept from %" PRId64 " ms for %d ms",
+                     d->piece, d->last_piece, id_text(d->id, a), d->at_ms, d->keep_ms)
                : NULL;
 }
 

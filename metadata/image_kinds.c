@@ -324,9 +324,16 @@ struct image_feature *image_feature_make(struct grave *g, const struct record_fe
 
 /* ---- answers of requests ---- */
 
+struct slice image_request_key(uint8_t to[REQUEST_KEY_LEN], struct uuid id, int32_t piece)
+{
+    memcpy(to, id.b, sizeof(id.b));
+    put_be32(to + sizeof(id.b), (uint32_t)piece);
+    return slice_of(to, REQUEST_KEY_LEN);
+}
+
 static struct slice request_key(const struct pval *v)
 {
-    return slice_of(((const struct image_request *)v)->done.id.b, sizeof(struct uuid));
+    return slice_of(((const struct image_request *)v)->due + 8, REQUEST_KEY_LEN);
 }
 
 const struct pmap_kind image_request_kind = {.key = request_key, .drop = simple_drop, .copy = never_copy};
@@ -346,9 +353,9 @@ struct image_request *image_request_make(struct grave *g, const struct record_re
     struct image_request *q = heap_alloc(g->heap, sizeof(*q) + r->answer.len + unknown.len);
     struct packer p = {.to = (uint8_t *)q, .len = sizeof(*q)};
 
-    q->ref.refs = 2;
+    q->ref.refs = r->answer.p ? 3 : 2;
     put_be64(q->due, (uint64_t)request_due_ms(r));
-    memcpy(q->due + 8, r->id.b, sizeof(r->id.b));
+    (void)image_request_key(q->due + 8, r->id, r->piece);
     q->done = *r;
     q->done.answer = pack_slice(&p, r->answer);
     q->unknown = pack_slice(&p, unknown);

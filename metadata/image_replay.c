@@ -210,23 +210,48 @@ static void replay_abort_transaction(struct image *i, struct grave *g, const str
 
 static void request_drop(struct image *i, struct grave *g, const struct image_request *q)
 {
-    struct uuid id = q->done.id;
+    uint8_t due[sizeof(q->due)];
+    struct slice key = slice_of(due, sizeof(due));
 
+    memcpy(due, q->due, sizeof(due));
     i->request_bytes -= request_size(q);
-    ASSERT(pmap_remove(&i->dues, g, slice_of(q->due, sizeof(q->due))));
-    ASSERT(pmap_remove(&i->requests, g, slice_of(id.b, sizeof(id.b))));
+    if (q->done.answer.p)
+        ASSERT(pmap_remove(&i->answers, g, key));
+    ASSERT(pmap_remove(&i->dues, g, key));
+    ASSERT(pmap_remove(&i->requests, g, slice_of(due + 8, sizeof(due) - 8)));
+}
+
+static void request_put(struct image *i, struct grave *g, struct image_request *q)
+{
+    i->request_bytes += request_size(q);
+    pmap_put(&i->requests, g, &q->ref);
+    pmap_put(&i->dues, g, &q->ref);
+    if (q->done.answer.p)
+        pmap_put(&i->answers, g, &q->ref);
 }
 
 static void replay_request_done(struct image *i, struct grave *g, const struct meta_record *r)
 {
-    const struct image_request *before = image_request(i, r->request_done.id);
-    struct image_request *q = image_request_make(g, &r->request_done, r->unknown);
+    const struct image_request *before = image_request(i, r->request_done.id, r->request_done.piece);
 
     if (before)
         request_drop(i, g, before);
-    i->request_bytes += request_size(q);
-    pmap_put(&i->requests, g, &q->ref);
-    pmap_put(&i->dues, g, &q->ref);
+    request_put(i, g, image_request_make(g, &r->request_done, r->unknown));
+}
+
+/* Of all its pieces the first stays, to say that it was given. */
+static void answer_drop(struct image *i, struct grave *g, const struct image_request *q)
+{
+    struct record_request_done only = q->done;
+    struct image_request *stays = NULL;
+
+    only.answer = SLICE_NULL;
+    only.last_piece = 0;
+    if (only.piece == 0)
+        stays = image_request_make(g, &only, q->unknown);
+    request_drop(i, g, q);
+    if (stays)
+        request_put(i, g, stays);
 }
 
 /* One at a time, because removing moves what a walk stands on. */
@@ -235,13 +260,16 @@ static void replay_requests_forget(struct image *i, struct grave *g, const struc
     const struct record_requests_forget *f = &r->requests_forget;
 
     for (;;) {
-        struct image_requests w = image_requests_all(i);
+        struct image_requests w = f->answers_only ? image_requests_answers(i) : image_requests_all(i);
         const struct image_request *q = image_requests_next(&w);
         int64_t due = q ? request_due_ms(&q->done) : INT64_MAX;
 
         if (!q || due > f->due_ms || (due == f->due_ms && memcmp(&q->done.id, &f->last, sizeof(f->last)) > 0))
             return;
-        request_drop(i, g, q);
+        if (f->answers_only)
+            answer_drop(i, g, q);
+        else
+            request_drop(i, g, q);
     }
 }
 

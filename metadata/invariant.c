@@ -171,11 +171,16 @@ static const char *check_requests(const struct image *i)
     struct image_requests w = image_requests_all(i);
     const struct image_request *q;
     uint64_t bytes = 0;
+    uint32_t answers = 0;
 
-    for (; (q = image_requests_next(&w)); bytes += request_size(q))
-        if (image_request(i, q->done.id) != q)
+    for (; (q = image_requests_next(&w)); bytes += request_size(q), answers += q->done.answer.p != NULL) {
+        if (image_request(i, q->done.id, q->done.piece) != q)
             return "16: answers by their time are those by their id";
-    return i->requests.count != i->dues.count || bytes != i->request_bytes
+        if ((q->done.answer.p != NULL) !=
+            (pmap_get(&i->answers, slice_of(q->due, sizeof(q->due))) == &q->ref))
+            return "16: those that have an answer are among the answers";
+    }
+    return i->requests.count != i->dues.count || answers != i->answers.count || bytes != i->request_bytes
                ? "16: as many answers by time as by id, and their bytes"
                : NULL;
 }

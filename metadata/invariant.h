@@ -19,7 +19,8 @@
  * 12. Settings of a topic belong to one that exists.
  * 13. With ELR on, the brokers' default of min.insync.replicas is set and no single broker has it.
  * 14. Finalized features are within what this build supports.
- * 16. Answers that are kept are found by their id and by the time when they are dropped; their bytes are counted.
+ * 16. Answers that are kept are found by their id and by the time when they are dropped, those that aren't gone among the
+ *     answers too; their bytes are counted.
  * Of two images, the later after the earlier:
  * 15. Leader epochs and partition epochs of a partition that stays only rise; partitions of a topic that stays only
  *     grow in number; a broker's epoch only rises; producer ids only rise. */

@@ -433,6 +433,8 @@ static void to_request_done(const struct record_request_done *r, Weir__RequestDo
     m->version = r->version;
     m->answer = text(r->answer);
     m->has_answer = r->answer.p != NULL;
+    m->piece = r->piece;
+    m->last_piece = r->last_piece;
 }
 
 static bool of_request_done(const Weir__RequestDone *m, struct record_request_done *r, struct arena *a)
@@ -441,7 +443,9 @@ static bool of_request_done(const Weir__RequestDone *m, struct record_request_do
                                       .keep_ms = m->keep_ms,
                                       .api_key = (int16_t)m->api_key,
                                       .version = (int16_t)m->version,
-                                      .answer = m->has_answer ? text_of(m->answer) : SLICE_NULL};
+                                      .answer = m->has_answer ? text_of(m->answer) : SLICE_NULL,
+                                      .piece = m->piece,
+                                      .last_piece = m->last_piece};
     return uuid_of(m->id, &r->id);
 }
 
@@ -450,12 +454,14 @@ static void to_requests_forget(const struct record_requests_forget *r, Weir__Req
 {
     m->due_ms = r->due_ms;
     m->last = uuid(&r->last);
+    m->answers_only = r->answers_only;
 }
 
 static bool of_requests_forget(const Weir__RequestsForget *m, struct record_requests_forget *r,
                                struct arena *a)
 {
     r->due_ms = m->due_ms;
+    r->answers_only = m->answers_only;
     return uuid_of(m->last, &r->last);
 }
 

@@ -177,13 +177,15 @@ struct record_request_done {
     int32_t keep_ms;
     int16_t api_key;
     int16_t version;
-    struct slice answer; /* null: it was too large */
+    struct slice answer; /* a piece of it; null: it was too large, or is gone */
+    int32_t piece, last_piece;
 };
 
 /* Drops the answers that are due up to that time, of those that are due then the ones with ids up to `last`. */
 struct record_requests_forget {
     int64_t due_ms;
     struct uuid last;
+    bool answers_only; /* that they were given stays */
 };
 
 struct meta_record {

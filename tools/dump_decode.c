@@ -244,6 +244,7 @@ static void data_json(struct json *j, const struct meta_record *r)
     case RECORD_REQUESTS_FORGET:
         json_int(j, "dueMs", r->requests_forget.due_ms);
         uuid_json(j, "lastRequestId", r->requests_forget.last);
+        json_bool(j, "answersOnly", r->requests_forget.answers_only);
         break;
     case RECORD_END_TRANSACTION:
     case RECORD_NO_OP:

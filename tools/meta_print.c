@@ -55,6 +55,8 @@ void meta_json_request_done(struct json *j, const struct record_request_done *d)
     json_text(j, "apiName", api ? SLICE(api->name) : SLICE_NULL);
     json_int(j, "apiVersion", d->version);
     json_int(j, "answerBytes", d->answer.p ? (int64_t)d->answer.len : -1);
+    json_int(j, "piece", d->piece);
+    json_int(j, "lastPiece", d->last_piece);
 }
 
 void meta_json_request(struct json *j, const char *name, const struct image_request *q)

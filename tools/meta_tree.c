@@ -224,7 +224,7 @@ static void list_requests(struct listing *l)
 
     while ((n.request = image_requests_next(&w))) {
         uuid_text(n.request->done.id, id);
-        if (!tell(l, SLICE(id), n))
+        if (n.request->done.piece == 0 && !tell(l, SLICE(id), n))
             return;
     }
 }

@@ -331,7 +331,7 @@ static void config(void *arg, const struct image_config *before, const struct im
     arena_reset(a);
 }
 
-/* They come and go with every request: only that they do is told. */
+/* They come and go with every request: only that they do is told, of all their pieces once. */
 static void request(void *arg, const struct image_request *before, const struct image_request *after)
 {
     struct words *w = arg;
@@ -340,9 +340,13 @@ static void request(void *arg, const struct image_request *before, const struct 
     const struct proto_api *api = proto_api(d->api_key);
     const char *name = api ? api->name : arena_printf(a, "API %d", d->api_key), *id = id_text(d->id, a);
 
+    if (d->piece > 0)
+        return;
     tell(w, "request", id, "answer", after ? NULL : name, after ? name : NULL,
-         after ? arena_printf(a, "the answer of %s is kept for %d ms, should it come again", name, d->keep_ms)
-               : arena_printf(a, "the answer of %s isn't kept any more", name));
+         after && !d->answer.p ? arena_printf(a, "that %s was answered is known for %d ms", name, d->keep_ms)
+         : after
+             ? arena_printf(a, "the answer of %s is kept for %d ms, should it come again", name, d->keep_ms)
+             : arena_printf(a, "the answer of %s isn't kept any more", name));
     arena_reset(a);
 }
 

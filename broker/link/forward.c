@@ -19,8 +19,7 @@ enum again {
     SAME,   /* doing it twice is as good as once; ids that were given to nobody are many */
     VOTERS, /* the quorum keeps it, not the image: one that is done already is answered so */
     WHOLE,  /* its answer was kept, and none of it was done without */
-    PARTS,  /* its answer was kept; what was done of it without doesn't show, but that it is done already */
-    KNOWN /* it knows what it made, by ids that come from the request's own; small answers are kept besides */
+    PARTS   /* its answer was kept; what was done of it without doesn't show, but that it is done already */
 };
 
 struct forward_row {
@@ -31,7 +30,7 @@ struct forward_row {
 };
 
 static const struct forward_row rows[] = {
-    {decide_create_topics, API_CreateTopics, CLIENTS, KNOWN},
+    {decide_create_topics, API_CreateTopics, CLIENTS, WHOLE},
     {decide_delete_topics, API_DeleteTopics, CLIENTS, WHOLE},
     {decide_create_partitions, API_CreatePartitions, CLIENTS, WHOLE},
     {decide_alter_configs, API_AlterConfigs, CLIENTS, WHOLE},
@@ -86,9 +85,7 @@ const struct proto_api *forward_kept(const struct control_call *call, enum ctl_a
 
     if (!row || row->again < WHOLE)
         return NULL;
-    *again = row->again == WHOLE   ? CTL_AGAIN_ANSWERED
-             : row->again == PARTS ? CTL_AGAIN_IN_PARTS
-                                   : CTL_AGAIN_TOLD;
+    *again = row->again == WHOLE ? CTL_AGAIN_ANSWERED : CTL_AGAIN_IN_PARTS;
     return proto_api(row->api_key);
 }
 

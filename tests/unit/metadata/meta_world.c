@@ -123,7 +123,8 @@ static void random_other(struct test_random *r, const struct image *i, struct ar
     case 9:
         out->type = RECORD_REQUESTS_FORGET;
         out->requests_forget = (struct record_requests_forget){.due_ms = (int64_t)test_random_below(r, 400),
-                                                               .last.b = {(uint8_t)test_random_below(r, 8)}};
+                                                               .last.b = {(uint8_t)test_random_below(r, 8)},
+                                                               .answers_only = test_random_below(r, 2)};
         break;
     case 8:
         out->type = RECORD_REQUEST_DONE;
@@ -131,7 +132,11 @@ static void random_other(struct test_random *r, const struct image *i, struct ar
                                                          .at_ms = 1 + (int64_t)test_random_below(r, 300),
                                                          .keep_ms = (int32_t)test_random_below(r, 200),
                                                          .api_key = 20,
+                                                         .piece = (int32_t)test_random_below(r, 3),
+                                                         .last_piece = 2,
                                                          .answer = random_name(r, a)};
+        if (test_random_below(r, 4) == 0)
+            out->request_done.answer = SLICE_NULL;
         break;
     case 7:
         out->type = !i->before                ? RECORD_BEGIN_TRANSACTION

@@ -186,6 +186,8 @@ static void patch_request(void *arg, const struct image_request *before, const s
                                  .requests_forget.last = before ? before->done.id : after->done.id};
     struct meta_record done = {.type = RECORD_REQUEST_DONE, .request_done.id = forget.requests_forget.last};
 
+    if (!after)
+        done.request_done.piece = done.request_done.last_piece = before->done.piece;
     if (after)
         done.request_done = after->done;
     apply(arg, &done);

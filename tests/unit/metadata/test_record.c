@@ -105,9 +105,19 @@ static const struct golden GOLDEN[] = {
      "0a1009000000000000000000000000000000"
      "100e183c2028280c"
      "3201613801"},
+    {{.type = RECORD_REQUEST_DONE,
+      .request_done =
+          {.id = {{9}}, .api_key = 20, .answer = {(uint8_t *)"a", 1}, .piece = 1, .last_piece = 3}},
+     "01e907"
+     "0a1009000000000000000000000000000000"
+     "2028320161380140024806"},
     {{.type = RECORD_REQUESTS_FORGET, .requests_forget = {.due_ms = 37, .last = {{9}}}},
      "01ea07084a"
      "121009000000000000000000000000000000"},
+    {{.type = RECORD_REQUESTS_FORGET, .requests_forget = {.due_ms = 37, .last = {{9}}, .answers_only = true}},
+     "01ea07084a"
+     "121009000000000000000000000000000000"
+     "1801"},
     {{.type = RECORD_CLUSTER, .cluster = {.id = {(uint8_t *)"c", 1}}}, "01e8070a0163"},
 };
 

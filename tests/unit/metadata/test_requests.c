@@ -156,7 +156,7 @@ struct deed {
     enum err by_another; /* a request by another id says so; E_OK: it is as good as the first */
 };
 static const struct deed DEEDS[] = {
-    {"CreateTopics", API_CreateTopics, 7, decide_create_topics, CTL_AGAIN_TOLD, create_in,
+    {"CreateTopics", API_CreateTopics, 7, decide_create_topics, CTL_AGAIN_ANSWERED, create_in,
      E_TOPIC_ALREADY_EXISTS},
     {"DeleteTopics", API_DeleteTopics, 6, decide_delete_topics, CTL_AGAIN_ANSWERED, delete_in,
      E_UNKNOWN_TOPIC_OR_PARTITION},
@@ -287,42 +287,168 @@ TEST(requests, an_answer_goes_when_its_time_is_over)
     another_leads(&c);
     ctl_elapsed(c.w.c, KEEP_MS - 1);
     cluster_settle(&c);
-    CHECK(ctl_keeps(c.w.c) && image_request(ctl_image(c.w.c), FIRST));
+    CHECK(ctl_keeps(c.w.c) && image_request(ctl_image(c.w.c), FIRST, 0));
     ctl_elapsed(c.w.c, 1);
     cluster_settle(&c);
-    CHECK(!ctl_keeps(c.w.c) && !image_request(ctl_image(c.w.c), FIRST));
+    CHECK(!ctl_keeps(c.w.c) && !image_request(ctl_image(c.w.c), FIRST, 0));
     cluster_stop(&c);
 }
 
-/* However many there are, at most REQUESTS_MAX are kept: the oldest go, and no turn drops more than a step. */
-TEST(requests, the_oldest_go_where_there_are_too_many)
+/* The image as it would be with these records, too: their ids count on from `id`. */
+static void add_done(struct cluster *c, struct record_request_done done, int n)
+{
+    struct grave *g = ctl_grave(c->w.c);
+    struct image *draft;
+
+    ctl_lost(c->w.c);
+    draft = image_draft(ctl_image(c->w.c), g);
+    for (int i = 0; i < n; i++) {
+        struct meta_record r = {.type = RECORD_REQUEST_DONE, .request_done = done};
+
+        r.request_done.id.b[14] = (uint8_t)(i >> 8);
+        r.request_done.id.b[15] = (uint8_t)i;
+        image_replay(draft, g, &r);
+    }
+    draft->offset++;
+    image_seal(draft);
+    ctl_load(c->follower, image_ref(draft));
+    ctl_load(c->w.c, draft);
+    ctl_lead(c->w.c, draft->epoch + 1, draft->offset + 1);
+}
+
+/* While there are REQUESTS_MAX no more are taken: the next one isn't done, and none of the others could be done twice. When they
+ * have gone, step by step, it is. */
+TEST(requests, no_more_are_taken_than_there_is_room_for)
 {
     struct AlterConfigsRequest in;
-    struct uuid id = {{0}};
     struct cluster c;
+    enum err err;
 
     begin(&c);
+    add_done(&c,
+             (struct record_request_done){
+                 .id = OTHER, .keep_ms = KEEP_MS, .api_key = API_AlterConfigs, .version = 2},
+             REQUESTS_MAX);
     proto_defaults(&AlterConfigsRequest_type, &in);
     configs_in(&c.w.arena, &in);
-    for (int i = 0; i < REQUESTS_MAX + 200; i++) {
-        struct ctl_call call;
-
-        ctl_elapsed(c.w.c, 1);
-        in.resources.v[0].configs.v[0].value = SLICE(i % 2 ? "delete" : "compact");
-        id.b[14] = (uint8_t)(i >> 8);
-        id.b[15] = (uint8_t)i;
-        ctl_world_submit(&c.w, &call, decide_alter_configs, &in,
-                         proto_new(&AlterConfigsResponse_type, &c.w.arena, 1), 2);
-        call.r.id = id;
-        call.r.api = proto_api(API_AlterConfigs);
-        call.r.keep_ms = 60000;
-        ctl_world_settle(&c.w);
-        CHECK(call.done && !call.err);
-    }
+    (void)ask_err(&c, API_AlterConfigs, 2, decide_alter_configs, CTL_AGAIN_ANSWERED, FIRST, &in, &err);
+    CHECK_EQ(err, E_REQUEST_TIMED_OUT);
+    CHECK_STR(policy_of(&c), "");
     CHECK_EQ(ctl_image(c.w.c)->requests.count, REQUESTS_MAX);
-    CHECK(!image_request(ctl_image(c.w.c), (struct uuid){{0}}) && image_request(ctl_image(c.w.c), id));
-    ctl_lost(c.follower);
-    ctl_load(c.follower, image_ref(ctl_image(c.w.c)));
+    ctl_elapsed(c.w.c, KEEP_MS);
+    cluster_settle(&c);
+    CHECK(!ctl_keeps(c.w.c));
+    (void)ask(&c, API_AlterConfigs, 2, decide_alter_configs, CTL_AGAIN_ANSWERED, FIRST, &in);
+    CHECK_STR(policy_of(&c), "compact");
+    cluster_stop(&c);
+}
+
+/* Where answers are too many bytes, the oldest go, piece by piece, but not that they were given: those requests aren't done
+ * again. */
+TEST(requests, answers_go_before_that_they_were_given)
+{
+    enum { N = 20 };
+    struct slice answer = {.len = REQUESTS_BYTES_MAX / N};
+    struct record_request_done done = {
+        .id = OTHER, .keep_ms = KEEP_MS, .api_key = API_AlterConfigs, .version = 2, .last_piece = 1};
+    struct AlterConfigsRequest in;
+    struct cluster c;
+    enum err err;
+
+    begin(&c);
+    answer.p = done.answer.p = arena_alloc(&c.w.arena, answer.len);
+    done.answer.len = answer.len;
+    add_done(&c, done, N);
+    done.piece = 1;
+    done.answer.len = 10;
+    add_done(&c, done, N);
+    CHECK(ctl_image(c.w.c)->request_bytes > REQUESTS_BYTES_MAX);
+    ctl_lost(c.w.c); /* its clock stands where the newest was given */
+    ctl_lead(c.w.c, ctl_image(c.w.c)->epoch + 1, ctl_image(c.w.c)->offset + 1);
+    cluster_settle(&c);
+    CHECK(ctl_image(c.w.c)->request_bytes <= REQUESTS_BYTES_MAX);
+    CHECK(!image_request(ctl_image(c.w.c), OTHER, 0)->done.answer.p);
+    CHECK(!image_request(ctl_image(c.w.c), OTHER, 1));
+    done.id.b[15] = N - 1;
+    CHECK(image_request(ctl_image(c.w.c), done.id, 0)->done.answer.len == answer.len);
+    CHECK(image_request(ctl_image(c.w.c), done.id, 1)->done.answer.len == 10);
+    proto_defaults(&AlterConfigsRequest_type, &in);
+    configs_in(&c.w.arena, &in);
+    (void)ask_err(&c, API_AlterConfigs, 2, decide_alter_configs, CTL_AGAIN_ANSWERED, OTHER, &in, &err);
+    CHECK_EQ(err, E_REQUEST_TIMED_OUT);
+    CHECK_STR(policy_of(&c), "");
+    cluster_stop(&c);
+}
+
+/* An answer of any length up to REQUEST_ANSWER_MAX is kept, in pieces, and no batch is larger for it than it may be. */
+TEST(requests, long_answers_are_kept_in_pieces)
+{
+    enum { UNKNOWN = 6000, NAME = 240 };
+    struct DeleteTopicsRequest in;
+    struct bytes first, again;
+    struct cluster c;
+    const struct deed *d = &DEEDS[1];
+    char name[NAME + 1];
+
+    begin(&c);
+    bytes_init(&first, c.w.heap);
+    bytes_init(&again, c.w.heap);
+    proto_defaults(&DeleteTopicsRequest_type, &in);
+    PROTO_ARRAY_NEW(&c.w.arena, DeleteTopicsRequest_DeleteTopicState, in.topics, UNKNOWN + 1);
+    for (int i = 0; i < UNKNOWN; i++) {
+        (void)snprintf(name, sizeof(name), "%0*d", NAME, i);
+        in.topics.v[i].name = arena_copy(&c.w.arena, SLICE(name));
+    }
+    in.topics.v[UNKNOWN].name = SLICE("t");
+    json_of(d, ask(&c, d->key, d->version, d->decide, d->again, FIRST, &in), &first);
+    CHECK(image_request(ctl_image(c.w.c), FIRST, 0)->done.last_piece >= UNKNOWN * NAME / REQUEST_PIECE_BYTES);
+    CHECK(c.w.largest < CTL_BATCH_BYTES + REQUEST_PIECE_BYTES + 4096);
+    another_leads(&c);
+    json_of(d, ask(&c, d->key, d->version, d->decide, d->again, FIRST, &in), &again);
+    CHECK(first.len > UNKNOWN * NAME);
+    CHECK_STR((char *)again.p, (char *)first.p);
+    bytes_drop(&first);
+    bytes_drop(&again);
+    cluster_stop(&c);
+}
+
+/* A CreateTopics of many topics, with settings of their own, is answered again as it was, settings included, though little is
+ * kept of it; and what others have deleted meanwhile isn't made again. */
+TEST(requests, topics_that_others_deleted_are_not_made_again)
+{
+    enum { TOPICS = 1200 };
+    struct CreateTopicsRequest in;
+    struct DeleteTopicsRequest gone;
+    struct bytes first, again;
+    struct cluster c;
+    const struct deed *d = &DEEDS[0];
+
+    begin(&c);
+    bytes_init(&first, c.w.heap);
+    bytes_init(&again, c.w.heap);
+    proto_defaults(&CreateTopicsRequest_type, &in);
+    PROTO_ARRAY_NEW(&c.w.arena, CreateTopicsRequest_CreatableTopic, in.topics, TOPICS);
+    for (int i = 0; i < TOPICS; i++) {
+        in.topics.v[i].name = SLICE(arena_printf(&c.w.arena, "many%d", i == 7 ? 5 : i)); /* one twice */
+        in.topics.v[i].num_partitions = in.topics.v[i].replication_factor = 1;
+        PROTO_ARRAY_NEW(&c.w.arena, CreateTopicsRequest_CreatableTopicConfig, in.topics.v[i].configs, 1);
+        in.topics.v[i].configs.v[0].name = SLICE("cleanup.policy");
+        in.topics.v[i].configs.v[0].value = SLICE(i % 2 ? "compact" : "delete");
+    }
+    json_of(d, ask(&c, d->key, d->version, d->decide, d->again, FIRST, &in), &first);
+    CHECK(strstr((char *)first.p, "\"value\":\"compact\"") != NULL);
+    CHECK(ctl_image(c.w.c)->request_bytes < TOPICS * 80);
+    proto_defaults(&DeleteTopicsRequest_type, &gone);
+    PROTO_ARRAY_NEW(&c.w.arena, DeleteTopicsRequest_DeleteTopicState, gone.topics, 1);
+    gone.topics.v[0].name = SLICE("many9");
+    (void)ask(&c, API_DeleteTopics, 6, decide_delete_topics, CTL_AGAIN_ANSWERED, OTHER, &gone);
+    another_leads(&c);
+    json_of(d, ask(&c, d->key, d->version, d->decide, d->again, FIRST, &in), &again);
+    CHECK_STR((char *)again.p, (char *)first.p);
+    CHECK(!image_topic_by_name(ctl_image(c.w.c), SLICE("many9")));
+    CHECK(image_topic_by_name(ctl_image(c.w.c), SLICE("many8")));
+    bytes_drop(&first);
+    bytes_drop(&again);
     cluster_stop(&c);
 }
 
@@ -414,7 +540,7 @@ TEST(requests, a_downgrade_drops_answers)
     for (int i = 0; i < 2; i++) {
         in.resources.v[0].configs.v[0].value = SLICE("compact");
         (void)ask(&c, API_AlterConfigs, 2, decide_alter_configs, CTL_AGAIN_ANSWERED, FIRST, &in);
-        CHECK(image_request(ctl_image(c.w.c), FIRST));
+        CHECK(image_request(ctl_image(c.w.c), FIRST, 0));
         CHECK_EQ(cluster_feature(&c, FEATURE_WEIR, WEIR_VERSION_REQUESTS - 1, 2), 0);
         CHECK(!ctl_keeps(c.w.c));
         in.resources.v[0].configs.v[0].value = SLICE("delete");

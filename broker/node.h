@@ -110,7 +110,7 @@ struct node {
     struct followers *followers;     /* link/followers.h; the control loop's */
     struct dirs *dirs;               /* dirs.h */
     struct raft_link *raft_link;     /* link/raft_link.h; NULL: this node is the only voter */
-    struct net_loop **net;
+    struct net_loop **net;           /* the control loop's own: others keep what they need of it */
     int n_net;
     struct disk_table *disks; /* the control loop's own: others have theirs */
     struct loop *reader;      /* DISK: reads ahead for consumers that lag, owns nothing */

@@ -61,6 +61,7 @@ struct piece {
 
 struct follow {
     struct node *node;
+    struct net_loop *first; /* net[0]: the list of all is the control loop's, and moves */
     struct loop *control, *net, *names;
     struct uuid directory_id;
     struct raft_link *link;
@@ -129,7 +130,7 @@ static void source_note(struct follow *f, int32_t node, struct slice host, int32
 static void sources_learn(struct follow *f)
 {
     struct config_list names = config_list(f->node->config, C_controller_listener_names);
-    const struct image *image = f->node->net[0]->image;
+    const struct image *image = f->first->image;
     struct raft_link_at known[RAFT_LINK_PEERS];
     const struct image_controller *c;
     int n;
@@ -464,7 +465,8 @@ struct follow *follow_start(struct node *node, struct loop *control, const struc
 
     f->node = node;
     f->control = control;
-    f->net = node->net[0]->loop;
+    f->first = node->net[0];
+    f->net = f->first->loop;
     f->names = loop_start(node->io, LOOP_DISK, "names");
     f->directory_id = *directory_id;
     f->link = link;

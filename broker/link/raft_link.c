@@ -547,7 +547,8 @@ struct raft_link *raft_link_start(struct node *node, struct loop *control,
 
     l->node = node;
     l->control = control;
-    l->net = node->net[0]->loop;
+    l->first = node->net[0];
+    l->net = l->first->loop;
     l->names = loop_start(node->io, LOOP_DISK, "names");
     l->ops = *ops;
     l->directory_id = settings->directory_id;

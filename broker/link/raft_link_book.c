@@ -80,7 +80,7 @@ bool link_place_note(struct link_peer *p, enum place_source source, struct slice
 static bool place_registered(const struct link_peer *p, struct link_place *out)
 {
     const struct raft_link *l = p->link;
-    const struct image *image = l->node->net[0]->image;
+    const struct image *image = l->first->image;
     const struct image_controller *c = image ? image_controller(image, p->node) : NULL;
 
     for (int i = 0; c && l->own && i < c->reg.n_endpoints; i++) {

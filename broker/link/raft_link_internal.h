@@ -75,6 +75,7 @@ struct link_inquiry {
 
 struct raft_link {
     struct node *node;
+    struct net_loop *first; /* net[0]: the list of all is the control loop's, and moves */
     struct loop *control, *net;
     struct loop *names; /* DISK: looks up hosts */
     struct raft_link_ops ops;

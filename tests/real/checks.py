@@ -14,6 +14,7 @@ import split
 import takeover
 import threads
 import vanish
+import voters
 from node import Node
 
 
@@ -50,6 +51,7 @@ ALL = {
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
         quorum.restart_all, quorum.recover_one, quorum.strangers, quorum.disk_breaks)},
     **{c.__name__.replace('_', '-'): c for c in (emptied.emptied, emptied.emptied_both)},
+    "voters-come-and-go": voters.come_and_go,
     **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},
     **{f"takeover-{c.__name__}": c for c in (takeover.large, takeover.killed, takeover.paused)},
     **{f"copies-{c.__name__}": c for c in (copies.week, copies.damaged, copies.rotten, copies.textbook)},
@@ -63,6 +65,10 @@ ALL = {
 # With ThreadSanitizer a node is some ten times slower.
 TSAN = {
     "tsan-restarts": lambda directory: disk.signals(directory, "tsan", 20),
-    "tsan-quorum": lambda directory: quorum.kill_leader(directory, "tsan"),
+    **{f"tsan-{name}": lambda directory, c=c: c(directory, "tsan") for name, c in (
+        ("quorum", quorum.kill_leader), ("voters", voters.come_and_go), ("emptied", emptied.emptied),
+        ("disk-breaks", quorum.disk_breaks), ("forward", brokers.forward), ("presence", brokers.fences),
+        ("restart-all", quorum.restart_all), ("apart", apart.three_and_two), ("door", door.hostile),
+        ("snapshots", apart.away))},
     **{f"tsan-{c.__name__}": against(c, "tsan") for c in (threads.under_load, hostile.batches, hostile.deaf)},
 }

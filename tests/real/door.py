@@ -1,13 +1,15 @@
 """Hostile bytes at the controllers' own door: refused with a reason in the log, while the cluster goes on."""
+import itertools
 import re
 import struct
 
 import wire
 from brokers import Maker
 from hostile import KEYS, made_requests, seed, throw
-from quorum import RAFT, Quorum, describe, hello, ready, until, uuid_of
+from quorum import CLUSTER, CREATE_TOPICS, DESCRIBE_QUORUM, RAFT, Quorum, describe, hello, ready, until, uuid_of
 from wire import Raw
 
+ADD, REMOVE, UPDATE, FETCH_SNAPSHOT, ENVELOPE = 80, 81, 82, 59, 58
 VOTE, APPEND, STANDING, KINDS = 1, 3, 9, range(0, 13)
 
 
@@ -82,6 +84,73 @@ def strange(voter, others):
     assert "dropped a message" not in voter.said(), "these messages didn't read: they prove nothing"
 
 
+def compact(text):
+    size, out = len(text) + 1, b""
+    while size > 127:
+        out += bytes([size & 127 | 128])
+        size >>= 7
+    return out + bytes([size]) + text
+
+
+def places(*listeners):
+    """Listeners of a voter: name, host, port."""
+    return bytes([len(listeners) + 1]) + b"".join(
+        compact(name.encode()) + compact(host.encode()) + struct.pack(">H", port) + b"\0" for name, host, port in listeners)
+
+
+def nearly_voters(voter, epoch, r):
+    """Changes of voters that are right but for their values, in a cluster of fixed ones."""
+    where = (places(), places(("OTHER", "h", 1)), places(("CONTROLLER", "", 0)), places(("CONTROLLER", "x" * 5000, 65535)),
+             places(*[("CONTROLLER", "127.0.0.1", 1)] * 100))
+    directories = (bytes(16), b"\xff" * 16, r.randbytes(16), uuid_of(voter))
+    cluster = compact(CLUSTER.encode())
+    for node, directory in itertools.product((-1, -2**31, 2**31 - 1, 77, voter.id), directories):
+        key = struct.pack(">i", node) + directory
+        yield wire.request(REMOVE, 0, cluster + key + b"\0", flexible=True)
+        for at in where:
+            for patience in (-1, 0, 1):
+                yield wire.request(ADD, 1, cluster + struct.pack(">i", patience) + key + at + b"\0\0", flexible=True)
+            for leads in (-1, 0, epoch, 2**31 - 1):
+                yield wire.request(UPDATE, 0, cluster + struct.pack(">i", leads) + key + at + struct.pack(">hh", 3, -3) +
+                                   b"\0\0", flexible=True)
+
+
+def nearly_reads(epoch):
+    """Questions about the metadata's log, where and in what there is none."""
+    name, odd = compact(b"__cluster_metadata"), (-2**63, -1, 0, 1, 50, 2**63 - 1)
+    for end, position in itertools.product(odd, odd):
+        for leads, most in ((epoch, 2**31 - 1), (-1, 0), (2**31 - 1, -1)):
+            yield wire.request(FETCH_SNAPSHOT, 0, struct.pack(">ii", -1, most) + b"\2" + name + b"\2" + struct.pack(
+                ">iiqi", 0, leads, end, min(epoch, 9)) + b"\0" + struct.pack(">q", position) + b"\0\0\0", flexible=True)
+            for replica in (-1, 2, 77, -2**31):
+                yield wire.request(wire.FETCH, 12, struct.pack(">iiiibii", replica, 0, 0, most, 0, 0, -1) + b"\2" + name +
+                                   b"\2" + struct.pack(">iiqiqi", 0, leads, end, epoch, position, most) +
+                                   b"\0\0\1\1\0", flexible=True)
+    for partition in (-1, 1, 2**31 - 1):
+        yield wire.request(DESCRIBE_QUORUM, 2, b"\2" + name + b"\2" + struct.pack(">i", partition) + b"\0\0\0", flexible=True)
+
+
+def envelope(inside):
+    return wire.request(ENVELOPE, 0, compact(inside) + compact(b"") + compact(b"\x7f\0\0\1") + b"\0", flexible=True)
+
+
+def nearly_forwarded(r):
+    """What a broker passes on: nothing, a piece, junk, itself."""
+    topic = wire.request(CREATE_TOPICS, 4, struct.pack(">i", 1) + wire.text("t") + struct.pack(">i", 1))[4:]
+    raw = [topic[:n] for n in range(len(topic))] + [r.randbytes(n) for n in (1, 8, 9, 10, 300, 70000)]
+    for inside in raw + [envelope(topic)[4:], hello()[4:], raft(VOTE, b"")[4:]]:
+        yield envelope(inside)
+
+
+def nearly(voter, epoch, r):
+    """Each is refused, or answered with nothing, at both doors."""
+    frames = [*nearly_voters(voter, epoch, r), *nearly_reads(epoch), *nearly_forwarded(r)]
+    for at in (Door(voter), voter):
+        for some in itertools.zip_longest(*[iter(frames)] * 8, fillvalue=b""):
+            throw(at, b"".join(some), 0.004)
+    return 2 * len(frames)
+
+
 def noise(voter, number, r):
     """Frames of wrong lengths, unknown requests, and right ones with wrong contents."""
     door = Door(voter)
@@ -121,7 +190,7 @@ def hostile(directory, build="asan"):
             for voter in (leader, followers[1]):
                 before = maker.made
                 strange(voter, [v for v in q.voters if v is not voter])
-                sent += noise(voter, number, r)
+                sent += noise(voter, number, r) + nearly(voter, epoch, r)
                 until("topics are made meanwhile", 20, lambda: maker.made > before + 3)
         finally:
             maker.over.set()

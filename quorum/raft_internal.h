@@ -173,6 +173,7 @@ struct quorum {
     int64_t disk_ns;  /* the disk's last answer, or when it was asked after there had been nothing to ask */
     int64_t hangs_ns; /* so long it has been silent, as was said; 0: nothing was */
     raft_term rested_term;          /* whose leader said that it leads no more, and who stands */
+    raft_term refused_term;         /* in which somebody stood in a hurry who has less than this one */
     int64_t leader_ns, standing_ns; /* when a leader was last known, when others were last asked for one */
     struct quorum_state state;      /* as on disk */
     enum err state_err;             /* it could not be written */
@@ -394,6 +395,9 @@ void stand_disk_answered(struct quorum *q);
 void stand_look(struct quorum *q);  /* at each tick: does the disk answer? */
 void stand_hurry(struct quorum *q); /* this disk has failed: if it leads, it says who is to stand */
 void stand_heard(struct quorum *q, int leader, raft_term term, int32_t heir);
+void stand_asked(
+    struct quorum *q,
+    const struct raft_message *m); /* the library has had it: was it a vote for less than is here? */
 
 /* ---- heal.c ---- */
 void heal_hello(struct quorum *q, int32_t node, const struct uuid *directory_id);

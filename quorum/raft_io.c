@@ -336,6 +336,7 @@ void raft_give(struct quorum *q, struct raft_message *m)
         rule_vote_as(q, m, RAFT_VOTER, RAFT_SPARE);
     q->in_recv = false;
     q->incoming = SLICE_NULL;
+    stand_asked(q, m);
     quorum_observe(q);
 }
 

@@ -147,6 +147,24 @@ static void ask_any(struct qnode *n)
     }
 }
 
+static void yield_run(struct msg *msg)
+{
+    struct qnode *n = container_of(msg, struct qnode, yield);
+
+    n->yielding = false;
+    if (n->leads && !n->stopping && !n->turning)
+        ask(n, QCHANGE_REMOVE, n->node, &n->settings.directory_id, 0);
+}
+
+void qmoves_yield(struct qnode *n)
+{
+    if (!n->io || !sim_up(n->sim, n->node) || n->yielding)
+        return;
+    n->yielding = true;
+    n->yield.run = yield_run;
+    loop_post(n->control, &n->yield);
+}
+
 void qmoves_tick(struct qnode *n)
 {
     struct qcluster *c = n->cluster;

@@ -8,4 +8,6 @@
 void qmoves_tick(struct qnode *n);
 /* To be asked for, in order, until it has come about. */
 void qmoves_wish(struct qcluster *c, enum qchange what, int node, const struct uuid *directory);
+/* It gives its leadership away at once, if it leads, and nobody asks the next one to. */
+void qmoves_yield(struct qnode *n);
 bool qmoves_over(const struct qcluster *c); /* nothing is left to ask for */

@@ -87,9 +87,10 @@ struct qnode {
     struct qfollow follow;
     struct uuid told_hello[QNET_VOTERS]; /* zero: nothing, in this life of the quorum */
     struct timer propose;
-    struct msg start, stop, stopped, gone, turn;
+    struct msg start, stop, stopped, gone, turn, yield;
     bool told_to_stop, stopping, over;
     bool role_over, removed; /* it is something else from the quorum's next start on; a voter no more */
+    bool yielding;           /* it has been told to give its leadership away */
     bool turning, ending;    /* its quorum stops, to start again; has been told to */
     int64_t over_at;
 };

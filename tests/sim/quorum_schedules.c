@@ -51,6 +51,21 @@ static void mutter(struct qworld *w, int a, int b)
     run_up_to(w, 400);
 }
 
+static int64_t election_ns(const struct qworld *w)
+{
+    return (int64_t)w->nodes[1].settings.election_ms * MS;
+}
+
+/* One of the nodes that is none of those; 0: none is left. */
+static int other_than(const struct qworld *w, int a, int b, int c)
+{
+    int i = w->cluster.n;
+
+    while (i == a || i == b || i == c)
+        i--;
+    return i;
+}
+
 /* Figure 8 of the paper on Raft: an entry that reached two of five, a leader of the next epoch that reached nobody, the first
  * ones back and gone again before their own epoch is on their disks, and an election among these three. */
 static void figure_8(struct qworld *w)
@@ -86,6 +101,11 @@ static void figure_8(struct qworld *w)
     tally_add(TALLY_quorum_figures_8, 1);
 }
 
+static bool all_follow(void *arg)
+{
+    return qfault_all_follow(arg);
+}
+
 struct wait {
     const struct qnode *n;
     struct sim *s;
@@ -96,6 +116,144 @@ static bool it_leads(void *arg)
     const struct wait *x = arg;
 
     return x->n->leads || !sim_up(x->s, x->n->node);
+}
+
+struct turned {
+    const struct qnode *n;
+    int leader;
+};
+
+static bool it_follows(void *arg)
+{
+    const struct turned *x = arg;
+
+    return x->n->leader == x->leader;
+}
+
+/* The first word of `c` gets to `f` and none after it; whether it was in time. */
+static bool first_word(struct qworld *w, int c, int f, int64_t stall_ends)
+{
+    struct turned x = {&w->nodes[f], c};
+    bool waits = sim_below(w->s, 2); /* its epoch has to be stored by the disk that is silent */
+
+    if (!waits)
+        sim_disk_stall(w->s, f, 0); /* what has begun isn't over yet */
+    (void)sim_run(w->s, it_follows, &x, (int64_t)w->nodes[c].settings.heartbeat_ms * MS * 8 / 10);
+    sim_partition(w->s, c, f, true);
+    return sim_now(w->s) < stall_ends && (waits || it_follows(&x));
+}
+
+/* A write that ends when its epoch is over: of a leader whose entries reach that one alone, which hears it until the others
+ * have another leader. Of the new one it hears the first word, which says nothing of entries, and nothing more: when its disk
+ * answers, what it has written lies where the new leader has its own. That one reaches one other, besides, and then these two
+ * are gone. */
+static void old_write(struct qworld *w)
+{
+    int n = w->cluster.n, a = healthy_leader(w), f = 1 + (a + (int)sim_below(w->s, (uint64_t)n - 1)) % n, c,
+        d, e;
+    int64_t ends = sim_now(w->s) + election_ns(w) * (14 + (int64_t)sim_below(w->s, 12)) / 10;
+    struct wait x = {.s = w->s};
+
+    if (a == 0)
+        return;
+    sim_disk_stall(w->s, f, ends);
+    for (int i = 1; i <= n; i++)
+        if (i != a && i != f)
+            cut_between(w, a, i);
+    c = qfault_rises(w);
+    if (c == 0 || c == a || c == f)
+        return;
+    e = other_than(w, a, f, c);
+    for (d = 1; d == a || d == f || d == c;)
+        d++;
+    cut_between(w, c, e);
+    tally_add(TALLY_quorum_old_writes, first_word(w, c, f, ends));
+    x.n = &w->nodes[c];
+    (void)sim_run(w->s, it_leads, &x, ends - sim_now(w->s) + 300 * MS);
+    cut_off(w, c, d);
+    sim_partition(w->s, a, e, false);
+    sim_partition(w->s, e, a, false);
+    if (sim_below(w->s, 2))
+        qfault_either(w, c);
+    (void)qfault_rises(w);
+    run_up_to(w, 1000);
+}
+
+struct standing {
+    const struct qwire_seen *seen;
+    int64_t stood, granted;
+    int a, b; /* not they */
+};
+
+static struct standing standing_now(struct qworld *w, int a, int b)
+{
+    const struct qwire_seen *seen = qwire_seen(qbook_wire(w->cluster.book));
+
+    return (struct standing){seen, seen->stood, seen->granted, a, b};
+}
+
+static bool another_stands(void *arg)
+{
+    const struct standing *x = arg;
+
+    return x->seen->stood > x->stood && x->seen->candidate != x->a && x->seen->candidate != x->b;
+}
+
+static bool a_vote(void *arg)
+{
+    const struct standing *x = arg;
+
+    return x->seen->granted > x->granted;
+}
+
+/* Waits for a vote, while what `from` has said to `to` arrives. */
+static void lets_vote(struct qworld *w, int from, int to)
+{
+    struct standing x = standing_now(w, 0, 0);
+
+    sim_partition(w->s, from, to, false);
+    (void)sim_run(w->s, a_vote, &x, 100 * MS);
+}
+
+/* `y` stands in the epoch in which `x` does, because `a` asked it to: `a` hears of both late, when it leads no more. */
+static void votes_twice(struct qworld *w, int a, int x, int y)
+{
+    int z = other_than(w, a, x, y);
+    struct standing votes = standing_now(w, 0, 0);
+
+    for (int i = 1; i <= w->cluster.n; i++)
+        if (i != y)
+            sim_partition(w->s, i, y, true);
+    (void)sim_run(w->s, a_vote, &votes, 100 * MS);
+    sim_partition(w->s, a, z, false); /* what it says is of an epoch that is over */
+    sim_partition(w->s, z, a, false);
+    run_up_to(w, 50);
+    lets_vote(w, y, a);
+    lets_vote(w, x, a);
+}
+
+/* A leader gives its leadership away when nobody but the heir hears it any more, and one of the others stands by itself. Both do
+ * in the same epoch, all logs are equal, and the vote of the leader that was is to be given once. */
+static void two_heirs(struct qworld *w)
+{
+    int a = healthy_leader(w), heir = a == 1 ? 2 : 1; /* the lowest of those who have everything */
+    struct standing x;
+
+    w->cluster.quiet = true;
+    if (a > 0 && sim_run(w->s, all_follow, w, PEACE_NS) && w->nodes[1].leader == a) {
+        (void)sim_run(w->s, NULL, NULL, 300 * MS);
+        cut_off(w, a, heir);
+        x = standing_now(w, a, heir);
+        (void)sim_run(w->s, NULL, NULL, election_ns(w) * (5 + (int64_t)sim_below(w->s, 5)) / 10);
+        sim_partition(w->s, heir, a, true);
+        qmoves_yield(&w->nodes[a]);
+        if (sim_run(w->s, another_stands, &x, 2 * election_ns(w)))
+            votes_twice(w, a, heir, x.seen->candidate);
+        tally_add(TALLY_quorum_two_heirs, x.seen->stood > x.stood + 1);
+        sim_heal(w->s);
+    }
+    w->cluster.quiet = false;
+    run_up_to(w, 2000);
 }
 
 /* A stale end: entries of a leader that reached nobody, or one whose disk hasn't written them yet. The next leader can talk to
@@ -155,11 +313,6 @@ static void long_backlog(struct qworld *w)
     sim_heal(w->s);
     run_up_to(w, 3000);
     tally_add(TALLY_quorum_long_backlogs, 1);
-}
-
-static bool all_follow(void *arg)
-{
-    return qfault_all_follow(arg);
 }
 
 struct snapshot_wait {
@@ -261,14 +414,76 @@ static void lost_disk(struct qworld *w)
     run_up_to(w, 3000);
 }
 
+struct promotion {
+    struct qworld *w;
+    int leader, node;
+};
+
+/* The leader has written that it does, or is no leader any more. */
+static bool is_made_voter(void *arg)
+{
+    const struct promotion *x = arg;
+    const struct qnode *n = &x->w->nodes[x->leader];
+    struct quorum_view view;
+
+    if (!n->io || !sim_up(x->w->s, x->leader) || !n->leads)
+        return true;
+    view = quorum_view(n->quorum);
+    for (int i = 0; i < view.n_voters; i++)
+        if (view.voters[i] == x->node && view.progress[i].votes)
+            return true;
+    return false;
+}
+
+/* The only voter makes another node the second one, which is gone before it hears of that. By now it takes both to lead. */
+static void second_voter(struct qworld *w)
+{
+    const struct qvoters *v = qbook_voters(w->cluster.book);
+    struct promotion x = {.w = w, .node = 1};
+
+    w->cluster.still = true;
+    x.leader = healthy_leader(w);
+    while (x.node <= w->cluster.n && (w->nodes[x.node].settings.observes || qvoters_votes(v, x.node)))
+        x.node++;
+    if (x.leader > 0 && x.node <= w->cluster.n && qmoves_over(&w->cluster) &&
+        sim_run(w->s, at_peace, w, PEACE_NS) && qvoters_voting(v) == 1 && w->nodes[x.leader].leads) {
+        qmoves_wish(&w->cluster, QCHANGE_ADD, x.node, &w->nodes[x.node].settings.directory_id);
+        (void)sim_run(w->s, is_made_voter, &x, PEACE_NS);
+        sim_partition(w->s, x.leader, x.node, true);
+        tally_add(TALLY_quorum_second_voters, w->nodes[x.leader].leads && is_made_voter(&x));
+        qfault_either(w, x.node);
+        (void)sim_run(w->s, NULL, NULL, 3 * election_ns(w)); /* it leads no more */
+        qfault_heal(w);
+    }
+    w->cluster.still = false;
+    run_up_to(w, 3000);
+}
+
+/* What takes five voters who stay. */
+static void any_of_five(struct qworld *w)
+{
+    uint64_t which = sim_below(w->s, 5);
+
+    if (which == 0)
+        old_write(w);
+    else if (which == 1 && !w->fixed)
+        two_heirs(w);
+    else
+        figure_8(w);
+}
+
 void qschedule_any(struct qworld *w)
 {
-    if ((w->cluster.moves || (w->fixed && w->cluster.n >= 3)) && sim_below(w->s, 2))
+    const struct qvoters *v = qbook_voters(w->cluster.book);
+
+    if (w->cluster.moves && qvoters_voting(v) == 1 && qvoters_version(v) > 0)
+        second_voter(w);
+    else if (!w->cluster.moves && w->cluster.n == 5 && sim_below(w->s, 4))
+        any_of_five(w);
+    else if ((w->cluster.moves || (w->fixed && w->cluster.n >= 3)) && sim_below(w->s, 2))
         lost_disk(w);
     else if (w->cluster.n >= 3 && sim_below(w->s, 4) == 0)
         long_backlog(w);
-    else if (!w->cluster.moves && w->cluster.n == 5 && sim_below(w->s, 3))
-        figure_8(w);
     else if (w->cluster.n >= 3)
         stale_end(w);
 }

@@ -1,6 +1,6 @@
 /* Who asks for changes of the voters, of which leader, and what becomes of it. What must be done is asked for until it is.
  *
- * Thread: qmoves_ask() from the control loop, the others from outside of loops. */
+ * Thread: qmoves_tick() from the control loop, the others from outside of loops. */
 #pragma once
 #include "quorum_node.h"
 

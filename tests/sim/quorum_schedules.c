@@ -89,6 +89,9 @@ static void figure_8(struct qworld *w)
     if (d == 0)
         return;
     sim_disk_stall(w->s, d, sim_now(w->s) + 1000 * MS);
+    if (sim_below(w->s, 4)) /* the other of the first two keeps what it had */
+        cut_between(w, d, d == a ? b : a);
+    (void)sim_run(w->s, NULL, NULL, 50 * MS);
     run_up_to(w, 200);
     qfault_either(w, d);
     qfault_well(w, d);

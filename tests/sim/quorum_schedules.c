@@ -297,6 +297,21 @@ static void stale_end(struct qworld *w)
     tally_add(TALLY_quorum_stale_ends, 1);
 }
 
+/* All its connections end, and dialling again takes until it is cut off: nothing that is said meanwhile arrives later. */
+static void hang_up(struct qworld *w, int a)
+{
+    struct sim_link slow = sim_link_plain(w->s);
+
+    slow.net = (struct sim_range){30 * MS, 30 * MS};
+    for (int i = 1; i <= w->cluster.n; i++)
+        if (i != a) {
+            sim_link(w->s, a, i, &slow);
+            sim_link(w->s, i, a, &slow);
+            sim_reset(w->s, a, i);
+        }
+    (void)sim_run(w->s, NULL, NULL, 40 * MS);
+}
+
 /* A stale end, and a leader that has more to send to it than goes in one message at a time: what it says meanwhile names a
  * commit far behind what they have in common. */
 static void long_backlog(struct qworld *w)
@@ -305,6 +320,8 @@ static void long_backlog(struct qworld *w)
 
     if (a == 0)
         return;
+    if (sim_below(w->s, 4))
+        hang_up(w, a);
     cut_off(w, a, a);
     run_up_to(w, 300);
     c = qfault_rises(w);
@@ -387,6 +404,20 @@ static bool at_peace(void *arg)
     return true;
 }
 
+/* Without another one than the voter that is lost, two would be left, and that one of them: to be refused, as soon as it is known
+ * that it doesn't answer. */
+static void wish_too_much(struct qworld *w, int lost)
+{
+    const struct qvoters *v = qbook_voters(w->cluster.book);
+    int i = 1;
+
+    while (i == lost || !qvoters_votes(v, i))
+        i++;
+    (void)sim_run(w->s, NULL, NULL, 3 * election_ns(w));
+    qmoves_wish(&w->cluster, QCHANGE_REMOVE, i, &w->nodes[i].settings.directory_id);
+    w->cluster.wishes[w->cluster.n_wishes - 1].led = true; /* its answer may be no */
+}
+
 /* A disk is lost, and its node comes back with an empty one: another server, which takes the place of the first one when that
  * has been removed, or is replaced by the leader while kraft.version is 0. Only one at a time, and while nothing else
  * moves: who loses two of three has lost what had committed. */
@@ -408,6 +439,8 @@ static void lost_disk(struct qworld *w)
     votes = qvoters_votes(v, i);
     fixed = qvoters_version(v) == 0;
     qfault_new_disk(w, i);
+    if (votes && !fixed && qvoters_voting(v) == 3 && sim_below(w->s, 2))
+        wish_too_much(w, i);
     if (votes && !fixed)
         qmoves_wish(&w->cluster, QCHANGE_REMOVE, i, &old);
     if (!fixed)

@@ -86,6 +86,11 @@ void control_first(struct control *c)
 
 /* ---- start and stop ---- */
 
+static void on_shown(void *arg)
+{
+    shown_look(arg);
+}
+
 static const struct ctl_ops ctl_ops = {.propose = control_propose, .random = seed};
 
 struct control *control_start(struct node *node, const struct control_settings *settings,
@@ -101,6 +106,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->turn.run = turn_run;
     list_init(&c->decided);
     list_init(&c->held);
+    list_init(&c->unshown);
     control_calls_begin(c);
     for (int i = 0; i < CTL_FLIGHT_MAX; i++)
         c->flight[i].control = c;
@@ -109,6 +115,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     c->ctl = ctl_new(node->heap, &c->rules, &ctl_ops, c);
     c->say = (struct image_say){.node = node, .grave = ctl_grave(c->ctl)};
     c->publisher = publisher_new(node, c->loop, ctl_grave(c->ctl), cfg);
+    publisher_watch(c->publisher, on_shown, c);
     node->leader_apis = leader_apis_new(node, c->loop);
     c->uplink = uplink_new(node, c->loop);
     c->presence = presence_new(node, c->loop);
@@ -246,6 +253,7 @@ void control_end_waits(struct control *c)
 void control_await_calls(struct control *c, struct msg *ended)
 {
     c->calls_ended = ended;
+    shown_end(c); /* connections end next */
     calls_check(c);
 }
 

@@ -10,7 +10,9 @@
  * Lives:  the quorum underneath may end and begin again (control_life.c). Meanwhile images stay published, nothing is led, what
  *         is asked goes to who leads elsewhere, and no image is published after that is older than one before.
  * Order:  requests are decided on the newest tip in order of arrival and answered when what they saw has committed.
- *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it. */
+ *         An image is published to every DISK loop before any NET loop, so whoever hears of a topic finds it.
+ * Shown:  who is answered at a broker that something was done finds it at that broker from then on, on any connection,
+ *         wherever it was decided (control_shown.c). */
 #pragma once
 #include "broker/link/uplink.h"
 #include "broker/node.h"
@@ -54,6 +56,7 @@ struct control_call {
     void (*here)(struct control_call *c);
     bool (*wants)(const struct control_call *c); /* is there such a thing to do? NULL: always */
     bool held;                                   /* needs room on a disk that has none */
+    int64_t shown_from;                          /* as struct request's, whoever has decided it */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
     void (*done)(struct control_call *c);
     void *arg;

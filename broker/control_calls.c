@@ -19,15 +19,23 @@ static void call_back(struct msg *msg)
 
     if (c->request && c->err == E_NOT_CONTROLLER)
         c->request->not_controller = true;
+    if (c->request)
+        c->request->shown_from = c->shown_from;
     c->done(c); /* last touch */
+}
+
+void control_call_give(struct control_call *call)
+{
+    call->msg.run = call_back;
+    loop_post(call->back, &call->msg); /* last touch */
 }
 
 static void call_answer(struct control_call *call)
 {
     if (call->request && call->err == E_NOT_CONTROLLER)
         call->request->abandoned = call->node->control->ending;
-    call->msg.run = call_back;
-    loop_post(call->back, &call->msg); /* last touch */
+    if (!shown_wait(call))
+        control_call_give(call); /* last touch */
 }
 
 void control_answers_post(struct control *c)
@@ -147,6 +155,7 @@ static void call_decided(struct ctl_request *r, enum err err)
     timer_stop(&call->timer);
     keeps_run(c);
     call->err = err;
+    call->shown_from = !err && r->changed ? r->after : 0;
     if (!err)
         overseer_after(c->overseer, call);
     if (err == E_NOT_CONTROLLER) {

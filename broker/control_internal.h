@@ -100,6 +100,8 @@ struct control {
     bool turn_posted;
     bool committing;     /* answers wait in `decided` for the image that they speak of */
     struct list decided; /* struct control_call.ctl.link */
+    struct list unshown; /* struct control_call.ctl.link: answers of what isn't shown here yet */
+    bool shows_late;     /* … one has gone all the same */
     bool tight;          /* the metadata log lives on its reserve */
     struct list held;    /* struct control_call.ctl.link: until there is room */
     struct timer keeps;  /* runs while answers are kept */
@@ -123,7 +125,14 @@ void control_first(struct control *c); /* this node leads: the first records, if
 void control_calls_begin(struct control *c);
 /* err: nobody decides them any more; E_OK: now they are decided, in the order in which they came. */
 void control_held_end(struct control *c, enum err err);
-void control_answers_post(struct control *c); /* to all whose image has been published */
+void control_answers_post(struct control *c);      /* to all whose image has been published */
+void control_call_give(struct control_call *call); /* to its loop: last touch */
+
+/* ---- control_shown.c ---- */
+bool shown_wait(
+    struct control_call *call);     /* true: its answer is given when this broker shows what it tells */
+void shown_look(struct control *c); /* which can go now? */
+void shown_end(struct control *c);  /* all of them */
 
 /* ---- control_quorum.c ---- */
 void control_propose(void *arg, struct ctl_batch *b);

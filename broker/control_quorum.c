@@ -108,6 +108,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
     control_first(c);
     overseer_lead(c->overseer, true);
     c->ops.leader(c->ops.arg, true);
+    shown_look(c);
 }
 
 static void on_skipped(void *arg, int64_t next_offset)

@@ -57,10 +57,12 @@ struct published {
 struct image_slot {
     struct node *node;
     struct loop *loop;
+    enum loop_kind kind;
     _Atomic(struct published *) newest;
     struct msg adopt; /* to the loop; posted when the slot was empty */
     void (*adopted)(struct image_slot *s, const struct published *old, const struct published *now);
     struct published *now; /* the loop's own */
+    int64_t shown;         /* the control loop's, of a NET loop: the offset that it shows; -1: none yet */
 };
 
 /* Work that goes on in later callbacks keeps what the loop has adopted by now, until it lets go. The loop's own. */

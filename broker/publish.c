@@ -20,6 +20,8 @@ struct publisher {
     struct image_slot **slots; /* of DISK loops, then of NET loops */
     int n;
     int n_disk;
+    void (*shown)(void *arg);
+    void *arg;
 };
 
 /* One loop's copy of what is published. */
@@ -28,6 +30,8 @@ struct copy {
     struct publisher *publisher;
     struct image *image;
     struct shared_config *config;
+    struct image_slot *slot;
+    struct msg told; /* it was adopted; before `back` */
     struct msg back;
     int holds; /* the slot's loop counts */
 };
@@ -74,12 +78,28 @@ static void copy_back(struct msg *msg)
     copy_free(container_of(msg, struct copy, back));
 }
 
+static void copy_told(struct msg *msg)
+{
+    struct copy *c = container_of(msg, struct copy, told);
+
+    c->slot->shown = c->image->offset;
+    if (c->publisher->shown)
+        c->publisher->shown(c->publisher->arg);
+}
+
 /* ---- on the slot's loop ---- */
 
 static void copy_leave(struct copy *c)
 {
     c->back.run = copy_back;
     loop_post(c->publisher->control, &c->back);
+}
+
+static void copy_tell(struct copy *c)
+{
+    c->told.run = copy_told;
+    if (c->slot->kind == LOOP_NET)
+        loop_post(c->publisher->control, &c->told);
 }
 
 struct published *slot_hold(struct image_slot *s)
@@ -106,6 +126,7 @@ static void slot_adopt(struct msg *msg)
     ASSERT(now);
     s->now = now;
     s->adopted(s, old, now);
+    copy_tell(container_of(now, struct copy, pub));
     if (old && container_of(old, struct copy, pub)->holds == 0)
         copy_leave(container_of(old, struct copy, pub));
 }
@@ -152,6 +173,7 @@ static void slot_put(struct publisher *p, struct image_slot *slot, struct image 
     struct published *stale;
 
     c->publisher = p;
+    c->slot = slot;
     c->image = image_ref(image);
     c->config = p->config;
     c->config->refs++;
@@ -175,10 +197,28 @@ void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *l
     p->n++;
     slot->node = p->node;
     slot->loop = loop;
+    slot->kind = kind;
+    slot->shown = -1;
     slot->adopted = adopted;
     slot->adopt.run = slot_adopt;
     if (p->last)
         slot_put(p, slot, p->last);
+}
+
+int64_t publisher_shown(const struct publisher *p)
+{
+    int64_t lowest = INT64_MAX;
+
+    for (int i = p->n_disk; i < p->n; i++)
+        if (p->slots[i]->shown < lowest)
+            lowest = p->slots[i]->shown;
+    return lowest;
+}
+
+void publisher_watch(struct publisher *p, void (*shown)(void *arg), void *arg)
+{
+    p->shown = shown;
+    p->arg = arg;
 }
 
 void publisher_begin(struct publisher *p, const struct image *image)

@@ -11,6 +11,10 @@ struct publisher *publisher_new(struct node *node, struct loop *control, struct 
 /* Gets the newest image at once if one was published before. kind: of the loop, for DISK loops are told before NET loops. */
 void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop, enum loop_kind kind,
                     void (*adopted)(struct image_slot *, const struct published *, const struct published *));
+/* What every NET loop shows by now: the lowest offset of the images that they have adopted. */
+int64_t publisher_shown(const struct publisher *p);
+/* `shown` runs whenever a NET loop has adopted an image. */
+void publisher_watch(struct publisher *p, void (*shown)(void *arg), void *arg);
 /* Before anything is published: publisher_config() has the settings under the image that was loaded. */
 void publisher_begin(struct publisher *p, const struct image *image);
 /* Nothing if it is the last one. true: with other settings than before. */

@@ -58,7 +58,9 @@ struct request {
     bool silent;          /* ended by request_skip() */
     struct uuid id;       /* which it keeps when it is sent again (Envelope); zero: none yet */
     int32_t time_left_ms; /* which is left to it as the broker counts that sent it; 0: it doesn't say */
-    bool not_controller;  /* the controller was asked, and is another node's */
+    int64_t
+        shown_from; /* what its answer tells was done is in images of this offset and later ones; 0: nothing was */
+    bool not_controller; /* the controller was asked, and is another node's */
     bool
         abandoned; /* and this node stops: a broker's client gets no answer, so that it asks another broker */
 };

@@ -273,6 +273,7 @@ bool ctl_cancel(struct controller *c, struct ctl_request *r)
 static void hold(struct controller *c, struct ctl_request *r, int64_t last)
 {
     r->after = last;
+    r->changed = c->written > 0 || c->out.retold;
     list_add(&c->held, &r->link);
 }
 
@@ -336,6 +337,7 @@ static void decide_next(struct controller *c, int64_t now_ms)
     c->at = c->written = 0;
     c->deciding = r->decide;
     r->err = request_done_before(newest(c), r);
+    c->out.retold = !r->err;
     if (!r->err)
         c->deciding = request_retell(r);
     else if (r->err == E_NOENT)

@@ -81,6 +81,7 @@ struct ctl_out {
     int cost;    /* of this step beside its records, in records */
     void *state; /* of a decision in steps, from `arena`: it is called again while it says `more` */
     bool more;
+    bool retold; /* the answer tells of what was done when the request came before */
     /* Said in the first step: all that it writes counts together or not at all, and may be more than a batch; what it
      * is for. (Where weir.version doesn't have transactions yet, it goes in pieces all the same.) */
     const char *together;
@@ -124,6 +125,8 @@ struct ctl_request {
     void (*done)(struct ctl_request *r, enum err err);
     enum err err;  /* the controller's: what `done` will be told */
     int64_t after; /* the controller's: offset that has to commit first */
+    bool
+        changed; /* … the answer tells of what was done, now or when it came before: images from `after` on show it */
 };
 
 /* A batch on its way. Its bytes are one record batch with base offset and epoch filled in. */

@@ -329,6 +329,7 @@ static struct api_error create_topic(const struct image *tip, const new_topic *t
                             .end = (int)before->partitions.count,
                             .factor = image_partition(before, 0)->n_replicas};
         tell_topic(tip, o, configs, n, &s, result);
+        o->retold = true;
         return API_OK;
     }
     if (!e.err)

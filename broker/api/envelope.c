@@ -46,6 +46,7 @@ static void answered(struct request *r, const struct request *inner, enum err er
         err = E_NOT_CONTROLLER;
     out->error_code = err_wire(err);
     out->response_data = err ? SLICE_NULL : answer;
+    out->shown_from = err ? 0 : inner->shown_from;
     request_reply(r);
 }
 

@@ -149,6 +149,7 @@ static enum err envelope_read(struct uplink_call *up)
         return err_of_wire(out->error_code);
     if (proto_response_body(api, call->version, out->response_data, call->arena, call->out))
         return E_UNKNOWN_SERVER_ERROR;
+    call->shown_from = out->shown_from;
     return E_OK;
 }
 

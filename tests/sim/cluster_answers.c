@@ -5,6 +5,8 @@
 #include "whole.h"
 #include <stdio.h>
 
+static const int64_t SHOWN_NS = 1000000000;
+
 /* ---- codes ---- */
 
 bool asker_went_well(struct asker *a, int16_t code)
@@ -27,6 +29,22 @@ void asker_unknown(struct asker *a, int16_t code, enum err also)
 }
 
 /* ---- what was to be done ---- */
+
+/* Who was told by a broker that something was done finds it there from then on, whoever asks: this client, and those who have
+ * a connection to it by now and no answer due that may be older. (A broker that hears of nothing new answers after a while all
+ * the same.) */
+static void shows_from(struct asker *a, int64_t from)
+{
+    if (a->direct || loop_now(a->c->loop) - a->ask.asked >= SHOWN_NS)
+        return;
+    for (int i = 0; i < ASKERS; i++) {
+        struct asker *x = &a->c->askers[i];
+
+        if (x->broker == a->broker && x->wire.open && (x == a || !x->ask.wire) && x->knows < from)
+            x->knows = from;
+    }
+    a->c->tally.shown++;
+}
 
 static const struct truth_topic *own_topic(struct asker *a)
 {
@@ -69,6 +87,7 @@ static void created(struct asker *a)
     o->is = OWN_SURE;
     o->id = out->topics.v[0].topic_id;
     is_there(a);
+    shows_from(a, own_topic(a)->made);
     a->c->tally.made++;
     if (a->c->to_goal)
         a->to_ask &= ~(1u << a->broker);
@@ -111,6 +130,7 @@ static void deleted(struct asker *a)
         a->c->tally.gone_checks += code == err_wire(E_UNKNOWN_TOPIC_OR_PARTITION);
     } else if (code == 0) {
         is_gone(a);
+        shows_from(a, own_topic(a) ? own_topic(a)->gone : 0);
         a->c->tally.deleted++;
         a->owned[a->at].is = OWN_GONE;
     }
@@ -133,6 +153,7 @@ static void grown(struct asker *a)
     o->growing = false;
     o->parts++;
     is_there(a);
+    shows_from(a, own_topic(a)->parts_from[o->parts - 1]);
     a->c->tally.grown++;
 }
 

@@ -3,6 +3,7 @@
  *
  * Always: what was answered as done is in the committed log, and stays: a topic that was made is there for whoever has the
  *         controller asked (making it again is refused), one that was deleted isn't;
+ *         who was told so by a broker finds it in the Metadata of that broker from then on, on any connection;
  *         Metadata is the state of one offset of the committed log, and on one connection never an older one;
  *         nobody hears NOT_CONTROLLER from a broker; some ask controllers, of whom one does what it is asked.
  * Loop:   one NET loop of the clients' machine, which never fails. A lie ends the process. */
@@ -13,7 +14,7 @@ struct cclients;
 
 struct cclients_tally {
     uint64_t dials, asked, unanswered, late, refused;
-    uint64_t made, deleted, grown, settings;
+    uint64_t made, deleted, grown, settings, shown;
     uint64_t elections, moves, levels, removals, isrs, stale_beats, not_controller;
     uint64_t metadata, stale, made_checks, gone_checks, clusters, described;
 };

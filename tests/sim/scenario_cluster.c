@@ -220,6 +220,7 @@ static void tell(const struct world *w)
     tally_add(TALLY_cluster_not_the_controller, t->not_controller);
     tally_add(TALLY_cluster_metadata_judged, t->metadata);
     tally_add(TALLY_cluster_metadata_stale, t->stale);
+    tally_add(TALLY_cluster_changes_to_be_shown, t->shown);
     tally_add(TALLY_cluster_made_stays_made, t->made_checks);
     tally_add(TALLY_cluster_gone_stays_gone, t->gone_checks);
 }

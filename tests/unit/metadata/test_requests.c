@@ -13,21 +13,29 @@ static void another_leads(struct cluster *c)
     ctl_lead(c->w.c, ctl_image(c->w.c)->epoch + 1, ctl_image(c->w.c)->offset + 1);
 }
 
-/* Asks by an id; the response, and *err. */
-static void *ask_err(struct cluster *c, int16_t key, int16_t version, ctl_decide_fn decide,
-                     enum ctl_again again, struct uuid id, const void *in, enum err *err)
+/* Asks by an id; the response, with what else is known of it in *call. */
+static void *ask_call(struct cluster *c, int16_t key, int16_t version, ctl_decide_fn decide,
+                      enum ctl_again again, struct uuid id, const void *in, struct ctl_call *call)
 {
     const struct proto_api *api = proto_api(key);
     void *out = proto_new(api->response, &c->w.arena, 1);
-    struct ctl_call call;
 
-    ctl_world_submit(&c->w, &call, decide, in, out, version);
-    call.r.id = id;
-    call.r.api = api;
-    call.r.again = again;
-    call.r.keep_ms = KEEP_MS;
+    ctl_world_submit(&c->w, call, decide, in, out, version);
+    call->r.id = id;
+    call->r.api = api;
+    call->r.again = again;
+    call->r.keep_ms = KEEP_MS;
     cluster_settle(c);
-    CHECK(call.done == 1);
+    CHECK(call->done == 1);
+    return out;
+}
+
+static void *ask_err(struct cluster *c, int16_t key, int16_t version, ctl_decide_fn decide,
+                     enum ctl_again again, struct uuid id, const void *in, enum err *err)
+{
+    struct ctl_call call;
+    void *out = ask_call(c, key, version, decide, again, id, in, &call);
+
     *err = call.err;
     return out;
 }
@@ -223,6 +231,32 @@ TEST_EACH(requests, what_comes_again_is_answered_as_the_first_time, DEEDS)
     CHECK(strstr((char *)again.p, code) != NULL);
     bytes_drop(&first);
     bytes_drop(&again);
+    cluster_stop(&c);
+}
+
+/* An answer says whether it tells of a change, and from which offset on images show that: when it was done, and by whichever
+ * leader when it comes again; an answer by another id, where nothing is left to do, tells of none. */
+TEST_EACH(requests, what_comes_again_tells_of_the_same_change, DEEDS)
+{
+    struct cluster c;
+    struct ctl_call call;
+    int64_t done;
+    void *in;
+
+    begin(&c);
+    in = proto_new(proto_api(row->key)->request, &c.w.arena, 1);
+    row->make(&c.w.arena, in);
+    (void)ask_call(&c, row->key, row->version, row->decide, row->again, FIRST, in, &call);
+    CHECK(call.r.changed);
+    done = ctl_image(c.w.c)->offset;
+    CHECK_EQ(call.r.after, done);
+    for (int i = 0; i < 2; i++) {
+        another_leads(&c);
+        (void)ask_call(&c, row->key, row->version, row->decide, row->again, FIRST, in, &call);
+        CHECK(call.r.changed && call.r.after >= done);
+    }
+    (void)ask_call(&c, row->key, row->version, row->decide, row->again, OTHER, in, &call);
+    CHECK_EQ(call.r.changed, ctl_image(c.w.c)->offset > done);
     cluster_stop(&c);
 }
 

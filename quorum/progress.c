@@ -1,4 +1,5 @@
-/* How far each voter has come, as its answers to appends tell the leader: for those who ask how the quorum does. */
+/* How far each voter has come, as its answers to appends tell the leader: for those who ask how the quorum does, and
+ * so that they hear of commits. */
 #include "quorum/raft_internal.h"
 
 void progress_begin(struct quorum *q)
@@ -6,6 +7,7 @@ void progress_begin(struct quorum *q)
     for (int i = 0; i < q->voters.n; i++) {
         q->view.progress[i].end = q->view.progress[i].heard_ms = q->view.progress[i].caught_up_ms = -1;
         q->peers[i].ours_then = INT64_MAX;
+        q->peers[i].taken = q->peers[i].told = 0;
     }
 }
 
@@ -19,6 +21,7 @@ void progress_answer(struct quorum *q, int voter, bool taken, raft_index last)
 
     if (taken && last + 1 >= q->book.first && last < entry_book_next(&q->book)) {
         p->end = entry_book_offset(&q->book, last + 1);
+        peer->taken = last;
         if (p->end >= ours)
             p->caught_up_ms = now;
         else if (p->end >= peer->ours_then && p->heard_ms > p->caught_up_ms)
@@ -26,4 +29,29 @@ void progress_answer(struct quorum *q, int voter, bool taken, raft_index last)
     }
     peer->ours_then = ours;
     p->heard_ms = now;
+}
+
+/* The library tells a commit with the next append, or heartbeat. Where no append is under way that is far off, and clients of
+ * the brokers there wait for it (broker/control_shown.c): so who has it all is told by a heartbeat of its own. */
+void progress_commits(struct quorum *q)
+{
+    raft_index at = q->raft.commit_index;
+    const struct entry_row *row = entry_book_row(&q->book, at);
+
+    if (raft_state(&q->raft) != RAFT_LEADER || !q->barrier_done || !row || at < raft_last_index(&q->raft))
+        return;
+    for (int i = 0; i < q->voters.n; i++) {
+        struct raft_peer *peer = &q->peers[i];
+        struct raft_message m = {.type = RAFT_IO_APPEND_ENTRIES,
+                                 .server_id = (raft_id)q->voters.v[i].server_id,
+                                 .append_entries = {.term = q->raft.current_term,
+                                                    .prev_log_index = at,
+                                                    .prev_log_term = (raft_term)row->epoch,
+                                                    .leader_commit = at}};
+
+        if (q->voters.v[i].server_id == q->server_id || peer->taken < at || peer->told >= at)
+            continue;
+        peer->told = at;
+        (void)raft_msg_send(q, &m);
+    }
 }

@@ -114,6 +114,8 @@ void quorum_observe(struct quorum *q)
     q->view.epoch = (int32_t)q->raft.current_term;
     quorum_snapshot_look(q);
     member_step(q);
+    if (q->phase == QUORUM_RUNNING)
+        progress_commits(q);
 }
 
 /* ---- the disk ends it ---- */

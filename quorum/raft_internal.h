@@ -81,6 +81,8 @@ struct raft_peer {
     struct raft_append_entries_result held;
     int64_t ours_then; /* where this node's log ended at its last answer */
     int64_t heard;     /* when it last answered this leader */
+    raft_index taken;  /* it has this leader's log up to there, as it said … */
+    raft_index told;   /* … and was told that this much has committed */
     struct uuid hello; /* the directory that its node speaks from; zero: it didn't say */
     bool dead, refused;
     bool tight; /* its disk has no room, as its last answer said */
@@ -303,6 +305,7 @@ void quorum_snapshot_last(struct quorum *q); /* before a stop */
 void progress_begin(struct quorum *q); /* this node leads now */
 /* A voter took an append, up to that entry, or refused one. */
 void progress_answer(struct quorum *q, int voter, bool taken, raft_index last);
+void progress_commits(struct quorum *q); /* tells voters what they have that has committed */
 
 /* ---- raft_io.c ---- */
 void raft_enter(struct quorum *q);

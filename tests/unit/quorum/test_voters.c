@@ -428,7 +428,7 @@ TEST(voters, an_empty_disk_is_not_an_unnoted_one)
     w.mute = true;
     for (int i = 1; i <= 3; i++)
         vworld_start(&w, i);
-    CHECK_OK(vworld_change(&w, QUORUM_UPGRADE, 1, 1, NULL));
+    CHECK_OK(vworld_change(&w, QUORUM_UPGRADE, 1, 3, NULL));
     vworld_write(&w, 10);
     node = vworld_leader(&w)->id % 3 + 1;
     vworld_crash(&w, node, SIM_POWER);

@@ -32,6 +32,8 @@ SHAPES = {"combined": ["broker,controller"] * NODES, "apart": ["controller"] * N
           "alone": ["broker,controller"]}
 KILLS = 6
 ASKED_AGAIN = 10
+READS = re.compile(r"describe|list")
+HEARD_S = 10
 
 # name, class, arguments. AT is replaced three times where it stands: a broker, the active controller, another one. ALL is the
 # number of brokers, MORE one more.
@@ -213,6 +215,17 @@ def told_by(cluster, cls, args):
     return done.returncode, text
 
 
+def told_both(clusters, cls, args):
+    """What a tool says of each cluster. Which broker it asks is its client's draw, and a broker may hear of a change after another
+    one has answered for it, in Kafka as here: so what only reads is asked again of both, for a while, until they agree."""
+    end = time.monotonic() + HEARD_S
+    while True:
+        told = [told_by(c, cls, a) for c, a in zip(clusters, args)]
+        if told[0] == told[1] or not READS.search(args[0]) or time.monotonic() > end:
+            return told
+        time.sleep(0.1)
+
+
 def judge(tally, shape, name, theirs, ours):
     bad = None
     if theirs != ours:
@@ -281,7 +294,7 @@ def steps(tally, table, theirs, ours):
     places = theirs.places(), ours.places()
     for name, cls, args in table:
         for place in places[0] if re.search(r"\bAT\b", args) else ["a broker"]:
-            told = [told_by(c, cls, c.tell(at[place], args)) for c, at in zip((theirs, ours), places)]
+            told = told_both((theirs, ours), cls, [c.tell(at[place], args) for c, at in zip((theirs, ours), places)])
             judge(tally, ours.shape, f"{name}, {place}", *told)
 
 

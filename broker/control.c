@@ -99,6 +99,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     struct control *c = heap_alloc(node->heap, sizeof(*c));
     const struct config *cfg = settings->config;
     const struct overseer_ops oversight = {.submit = on_submit, .arg = c};
+    const struct presence_ops present = {.gone = control_gone, .arg = c};
     c->node = node;
     c->loop = settings->loop;
     c->settings = *settings;
@@ -118,7 +119,7 @@ struct control *control_start(struct node *node, const struct control_settings *
     publisher_watch(c->publisher, on_shown, c);
     node->leader_apis = leader_apis_new(node, c->loop);
     c->uplink = uplink_new(node, c->loop);
-    c->presence = presence_new(node, c->loop);
+    c->presence = presence_new(node, c->loop, &present);
     c->overseer = overseer_new(node, c->loop, &oversight);
     control_life_first(c);
     if (config_controls(cfg) && config_bool(cfg, C_controller_quorum_auto_join_enable))

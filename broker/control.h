@@ -81,7 +81,8 @@ struct control_ops {
     void (*loaded)(void *arg,
                    const struct image *image); /* what the log led to, before anything is published */
     void (*leader)(void *arg, bool self);      /* another node leads now, or this one; or none */
-    /* So many voters' processes have ended that nobody can come to lead; or no more. */
+    /* So many voters' processes have ended that nobody can come to lead; or no more. A broker alone knows it by its own
+     * dials (link/presence.h). */
     void (*deserted)(void *arg, bool is);
     void (*published)(void *arg, const struct image *image); /* to every loop: lent for the call */
     void (*configured)(void *arg,

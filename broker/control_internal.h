@@ -82,10 +82,11 @@ struct control {
     struct overseer *overseer;
     struct presence *presence;
     struct msg uplink_ended, overseer_ended, presence_ended;
-    int n_ended;                   /* of these three */
-    struct msg *calls_ended;       /* who waits for all */
-    struct follow *follow;         /* NULL: nothing was asked of it in this life: this node votes */
-    int32_t dead[RAFT_LINK_PEERS]; /* whose processes have ended, as raft_link_ops says */
+    int n_ended;             /* of these three */
+    struct msg *calls_ended; /* who waits for all */
+    struct follow *follow;   /* NULL: nothing was asked of it in this life: this node votes */
+    int32_t dead
+        [RAFT_LINK_PEERS]; /* whose processes have ended, as raft_link_ops says; without a link, presence_ops */
     int n_dead;
     bool deserted; /* told so */
     int n_voters;  /* of the newest configuration */
@@ -149,7 +150,8 @@ bool control_rest(struct control *c, enum err err);
 void control_well(struct control *c); /* it has loaded */
 /* So many voters are dead that nobody can come to lead, or no more: says so. */
 void control_desert(struct control *c);
-void control_follow(struct control *c); /* there is a struct follow from now on */
+void control_gone(void *arg, int32_t node, bool is); /* presence_ops.gone */
+void control_follow(struct control *c);              /* there is a struct follow from now on */
 
 /* ---- control_afar.c ---- */
 void afar_begin(struct control *c);

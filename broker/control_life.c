@@ -72,15 +72,32 @@ void control_desert(struct control *c)
     c->ops.deserted(c->ops.arg, deserted);
 }
 
+static void dead_note(struct control *c, int32_t node, bool is)
+{
+    if (is && !is_dead(c, node)) {
+        ASSERT(c->n_dead < RAFT_LINK_PEERS);
+        c->dead[c->n_dead++] = node;
+    }
+    for (int i = 0; i < c->n_dead && !is; i++)
+        if (c->dead[i] == node)
+            c->dead[i--] = c->dead[--c->n_dead];
+    control_desert(c);
+}
+
+/* A link to the voters knows it better. */
+void control_gone(void *arg, int32_t node, bool is)
+{
+    struct control *c = arg;
+
+    if (!c->node->raft_link)
+        dead_note(c, node, is);
+}
+
 static void on_dead(void *arg, int32_t node)
 {
     struct control *c = arg;
 
-    if (!is_dead(c, node)) {
-        ASSERT(c->n_dead < RAFT_LINK_PEERS);
-        c->dead[c->n_dead++] = node;
-    }
-    control_desert(c);
+    dead_note(c, node, true);
     if (c->quorum)
         quorum_dead(c->quorum, node);
 }
@@ -89,10 +106,7 @@ static void on_alive(void *arg, int32_t node)
 {
     struct control *c = arg;
 
-    for (int i = 0; i < c->n_dead; i++)
-        if (c->dead[i] == node)
-            c->dead[i--] = c->dead[--c->n_dead];
-    control_desert(c);
+    dead_note(c, node, false);
     if (c->quorum)
         quorum_alive(c->quorum, node);
 }

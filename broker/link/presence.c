@@ -1,6 +1,7 @@
 #include "presence.h"
 #include "base/check.h"
 #include "broker/link/dial.h"
+#include "broker/link/raft_link.h"
 #include "broker/link/uplink.h"
 #include "broker/net/client.h"
 #include "proto_gen.h"
@@ -8,6 +9,7 @@
 
 #define MS INT64_C(1000000)
 enum { CALL_MS = 2000 };
+_Static_assert((int)PRESENCE_PLACES <= (int)RAFT_LINK_PEERS, "who is told gone is remembered there");
 
 /* One of those who are told; net[0]'s. */
 struct place {
@@ -22,11 +24,13 @@ struct place {
     int64_t told; /* the epoch that was sent on its connection; -1: none */
     bool asking, resting;
     bool wanted; /* it votes */
+    bool gone;   /* told so */
 };
 
 struct presence {
     struct node *node;
     struct loop *control;
+    struct presence_ops ops;
     /* ---- control loop ---- */
     struct net_loop *net; /* NULL: not open yet */
     int32_t voters[QUORUM_VOTERS_MAX];
@@ -42,6 +46,38 @@ struct presence {
     int n_clients;
     bool ending;
 };
+
+/* ---- what is told ---- */
+
+struct presence_told {
+    struct msg msg;
+    struct presence *presence;
+    int32_t node;
+    bool gone;
+};
+
+static void told(struct msg *msg)
+{
+    struct presence_told *t = container_of(msg, struct presence_told, msg);
+    struct presence *p = t->presence;
+
+    if (!p->ended)
+        p->ops.gone(p->ops.arg, t->node, t->gone);
+    heap_free(p->node->heap, t);
+}
+
+static void tell(struct place *at, bool gone)
+{
+    struct presence_told *t;
+
+    if (at->gone == gone)
+        return;
+    at->gone = gone;
+    t = heap_alloc(at->presence->node->heap, sizeof(*t));
+    *t = (struct presence_told){
+        .msg = {.run = told}, .presence = at->presence, .node = at->node, .gone = gone};
+    loop_post(at->presence->control, &t->msg);
+}
 
 /* ---- one place ---- */
 
@@ -83,9 +119,12 @@ static void beaten(struct client_call *call)
         return;
     if (call->err) {
         at->told = -1;
+        if (at->wanted && call->err == E_REFUSED)
+            tell(at, true);
         rest(at);
         return;
     }
+    tell(at, false);
     at->rest_ms = PRESENCE_REST_MS;
     at->told = at->in.broker_epoch;
     look(at);
@@ -195,6 +234,8 @@ static void news_run(struct msg *msg)
         at->wanted = votes(news, at->node);
         if (at->client && !at->wanted)
             client_hang_up(at->client, at->node);
+        if (!at->wanted)
+            tell(at, false);
         look(at);
     }
     heap_free(p->node->heap, news);
@@ -237,12 +278,13 @@ void presence_epoch(struct presence *p, int64_t epoch)
 
 /* ---- beginning and end ---- */
 
-struct presence *presence_new(struct node *node, struct loop *control)
+struct presence *presence_new(struct node *node, struct loop *control, const struct presence_ops *ops)
 {
     struct presence *p = heap_alloc(node->heap, sizeof(*p));
 
     p->node = node;
     p->control = control;
+    p->ops = *ops;
     p->epoch = p->now = -1;
     return p;
 }

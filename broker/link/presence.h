@@ -11,7 +11,9 @@
  * Who:    the voters of the newest configuration, the active controller among them: nothing changes hands when it does. Where
  *         they listen: uplink_place().
  * Says:   CurrentMetadataOffset -1, so where it is decided it lets nobody in; the answer is for nobody.
- * Loop:   the control loop calls. Connections live on net[0]; names are looked up on the reader's loop.
+ * Tells:  when a voter's port has refused, and when it took a call again: no process of its is there, for what is dialled is
+ *         what it said of itself, or the settings. One that doesn't vote any more is told as one that is there.
+ * Loop:   the control loop calls, and is told. Connections live on net[0]; names are looked up on the reader's loop.
  * Memory: one connection and one request for each voter; at most PRESENCE_PLACES in a process's life. */
 #pragma once
 #include "broker/node.h"
@@ -21,7 +23,12 @@ enum { PRESENCE_REST_MS = 100, PRESENCE_REST_MAX_MS = 2000, PRESENCE_PLACES = 32
 
 struct presence;
 
-struct presence *presence_new(struct node *node, struct loop *control);
+struct presence_ops {
+    void (*gone)(void *arg, int32_t node, bool is);
+    void *arg;
+};
+
+struct presence *presence_new(struct node *node, struct loop *control, const struct presence_ops *ops);
 /* Nothing is dialled before. */
 void presence_open(struct presence *p, struct net_loop *net);
 void presence_voters(struct presence *p, const int32_t *nodes, int n);

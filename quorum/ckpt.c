@@ -100,7 +100,7 @@ static void reader_open(struct ckpt_reader *r, struct heap *h, struct file *file
 
 static struct slice reader_rest(const struct ckpt_reader *r)
 {
-    return slice_of(r->buf.p + r->used, r->buf.len - r->used);
+    return r->buf.p ? slice_of(r->buf.p + r->used, r->buf.len - r->used) : SLICE_NULL;
 }
 
 /* More bytes behind those that are left. E_EOF: there are none. */

@@ -5,29 +5,20 @@
  *     input   a byte of flags, then edits: file 1, how 1 (128: cut there; else its low bits: so many bytes), offset 2, bytes
  *
  * FUZZ_CANARY: a reader of producers' snapshots that believes their count. */
+#include "files.h"
 #include "fuzz.h"
 #include "log/checkpoint.h"
 #include "log/log.h"
 #include "quorum/quorum_state.h"
-#include "tests/sim/sim.h"
 #include <stdlib.h>
 
-enum { NODE = 1, FILES_MAX = 32, BATCHES = 14, EDIT_HEAD = 4, EDIT_MAX = 31 };
+enum { NODE = 1, BATCHES = 14 };
 enum { CLEAN = 1, SAME_BOOT = 2, MEND = 4, NO_POINT = 8 };
 #define DIR "/d"
 #define LOG "t-0"
 
-struct stored {
-    char path[96];
-    uint8_t *p;
-    size_t len;
-};
-
 struct disk_fuzz {
-    struct sim *s;
     struct io *io;
-    struct stored *files;
-    int *n_files;
     uint8_t flags;
     bool making;
 };
@@ -184,70 +175,21 @@ static void run(struct loop *loop, void *arg)
 
 /* ---- the files before the edits ---- */
 
-static void keep(void *arg, const char *path, bool is_dir, int64_t size)
-{
-    struct disk_fuzz *f = arg;
-    struct stored *to = &f->files[*f->n_files];
-    size_t got;
-
-    if (is_dir)
-        return;
-    ASSERT(*f->n_files < FILES_MAX && strlen(path) < sizeof(to->path));
-    strcpy(to->path, path);
-    to->p = malloc((size_t)size + 1);
-    to->len = (size_t)size;
-    ASSERT(sim_file_read(f->s, NODE, path, 0, to->p, to->len, &got) == E_OK && got == to->len);
-    (*f->n_files)++;
-}
-
 static const struct stored *whole(int *n)
 {
-    static struct stored files[FILES_MAX];
-    static int n_files;
+    static struct stored_files all;
 
-    if (n_files == 0) {
-        struct disk_fuzz f = {
-            .s = sim_new(1), .files = files, .n_files = &n_files, .making = true, .flags = CLEAN};
-        f.io = sim_node(f.s, NODE);
-        ASSERT(sim_call(f.s, f.io, LOOP_DISK, run, &f));
-        sim_files(f.s, NODE, "/", keep, &f);
-        sim_drop(f.s);
-    }
-    *n = n_files;
-    return files;
-}
+    if (all.n == 0) {
+        struct disk_fuzz f = {.making = true, .flags = CLEAN};
+        struct sim *s = sim_new(1);
 
-static void edit(uint8_t **p, size_t *len, uint8_t how, size_t at, const uint8_t *bytes, size_t n)
-{
-    if (how & 128) {
-        *len = at < *len ? at : *len;
-        return;
+        f.io = sim_node(s, NODE);
+        ASSERT(sim_call(s, f.io, LOOP_DISK, run, &f));
+        stored_keep(&all, s, NODE);
+        sim_drop(s);
     }
-    if (at > *len)
-        at = *len;
-    if (at + n > *len) {
-        *p = realloc(*p, at + n + 1);
-        *len = at + n;
-    }
-    memcpy(*p + at, bytes, n);
-}
-
-/* What becomes of file i; the caller frees it. */
-static uint8_t *edited(const struct stored *from, int i, int n_files, struct slice edits, size_t *len)
-{
-    uint8_t *p = malloc(from->len + 1);
-
-    memcpy(p, from->p, from->len);
-    *len = from->len;
-    while (edits.len >= EDIT_HEAD) {
-        size_t n = edits.p[1] & EDIT_MAX;
-        if (n > edits.len - EDIT_HEAD)
-            n = edits.len - EDIT_HEAD;
-        if (edits.p[0] % n_files == i)
-            edit(&p, len, edits.p[1], get_be16(edits.p + 2), edits.p + EDIT_HEAD, n);
-        edits = slice_of(edits.p + EDIT_HEAD + n, edits.len - EDIT_HEAD - n);
-    }
-    return p;
+    *n = all.n;
+    return all.v;
 }
 
 #ifdef FUZZ_CANARY
@@ -274,24 +216,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct disk_fuzz f = {0};
     const struct stored *files;
+    struct sim *sim;
     int n;
 
     if (len < 1)
         return 0;
     files = whole(&n);
-    f.s = sim_new(1);
+    sim = sim_new(1);
     f.flags = data[0];
-    f.io = sim_node(f.s, NODE);
+    f.io = sim_node(sim, NODE);
     for (int i = 0; i < n; i++) {
         size_t size;
-        uint8_t *p = edited(&files[i], i, n, slice_of(data + 1, len - 1), &size);
+        uint8_t *p = stored_edited(files, i, n, slice_of(data + 1, len - 1), &size);
         if ((data[0] & MEND) && strstr(files[i].path, ".log"))
             fuzz_batches_mend(p, size, 4);
         believe(files[i].path, p, size);
-        ASSERT(sim_file_put(f.s, NODE, files[i].path, p, size) == E_OK);
+        ASSERT(sim_file_put(sim, NODE, files[i].path, p, size) == E_OK);
         free(p);
     }
-    ASSERT(sim_call(f.s, f.io, LOOP_DISK, run, &f));
-    sim_drop(f.s);
+    ASSERT(sim_call(sim, f.io, LOOP_DISK, run, &f));
+    sim_drop(sim);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t len, size_t max, unsigned seed)
+{
+    return max > 0 && seed % 4 == 0 ? stored_fresh(data, max, seed) : LLVMFuzzerMutate(data, len, max);
 }

@@ -147,6 +147,7 @@ real: real-build ## kill -9, full and dying disks, signals, hostile clients, for
 asan: test ## the tests with AddressSanitizer: all of them
 tsan: ## threads for real, with ThreadSanitizer: no report, no suppression
 	@$(MAKE) --no-print-directory V=tsan build/tsan/unit_uv build/tsan/weir
+	@$(MAKE) --no-print-directory V=asan build/asan/wire_gen
 	build/tsan/unit_uv
 	tests/real/run.py --tsan
 

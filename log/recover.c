@@ -288,9 +288,12 @@ static enum err end_find(struct log *log)
         err = segment_walk_open(&w, s, row.at, HEADS_AHEAD);
     if (err)
         return err;
-    while (!(err = segment_walk_head(&w, &v)))
+    while (!(err = segment_walk_head(&w, &v)) && v.base_offset >= s->last_end &&
+           v.last_offset - s->base <= INT32_MAX)
         s->last_end = v.last_offset + 1;
     segment_walk_close(&w);
+    if (!err)
+        err = E_CORRUPT_MESSAGE;
     log->end = s->last_end;
     return err == E_EOF ? E_OK : err;
 }

@@ -260,6 +260,31 @@ TEST(log_disk, a_damaged_length_is_an_error)
     run_end(r);
 }
 
+static void start_shorter(struct run *r)
+{
+    CHECK_OK(world_start(&r->w, r->io));
+    CHECK_EQ(log_end(r->w.log), IDEMPOTENT - 1);
+    CHECK_OK(world_stop(&r->w));
+}
+
+/* After a clean stop, a last batch whose offset can't be in its segment has rotted: the segment is scanned, and ends before it. */
+TEST(log_disk, a_damaged_last_offset_is_no_end)
+{
+    const char *segment = WORLD_DIR "/" WORLD_LOG "/00000000000000000000.log";
+    static const uint8_t places[] = {3, 7}; /* 2^32 more; before the one in front of it */
+    int64_t at[IDEMPOTENT];
+
+    for (size_t i = 0; i < sizeof(places); i++) {
+        struct run *r = run_new(1);
+
+        r->calls = at;
+        run_step(r, make_idempotent);
+        CHECK_OK(sim_file_flip(r->sim, 1, segment, at[IDEMPOTENT - 1] + places[i], 1));
+        run_step(r, start_shorter);
+        run_end(r);
+    }
+}
+
 static void start_again(struct run *r)
 {
     CHECK_OK(world_start(&r->w, r->io));

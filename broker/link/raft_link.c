@@ -10,7 +10,9 @@
  *    heard last. A place that others tell is no evidence.
  * 3. One that doesn't vote, and has no connection here, is dialled all the same, seldom: it may not know where this one is.
  * 4. A peer is of one directory at a time: another one is believed when it says hello and nothing connects the old one any
- *    more, or answers where the old one did. What a connection of the old one still brings isn't taken.
+ *    more, or answers where the old one did, which is asked at once then. A connection here by which nothing has come for
+ *    three probes connects nobody: its machine may have lost its power. What a connection of the old one still brings isn't
+ *    taken.
  * 5. A hello from another process of the same directory ends the connections of the one before, whose machine may have lost its
  *    power: they count no more, and what they still bring isn't taken.
  * 6. Every message that raft_link_send() took comes back to the control loop once, and is counted out there. */
@@ -20,7 +22,7 @@
 #include <strings.h>
 
 #define MS INT64_C(1000000)
-enum { RETRY_MAX_MS = 1000, REFUSED_MS = 5000, SELDOM_MS = 3000, PIECE_MS = 30000 };
+enum { RETRY_MAX_MS = 1000, REFUSED_MS = 5000, PIECE_MS = 30000 };
 
 static int64_t setting_ms(const struct raft_link *l, enum config_id id)
 {
@@ -175,7 +177,7 @@ static void hello_done(struct client_call *call)
     if (call->err) {
         evidence(p);
         p->tries++;
-        rest(p, p->wanted || p->n_in > 0 ? p->wait_ns / MS : SELDOM_MS);
+        rest(p, p->wanted || p->n_in > 0 ? p->wait_ns / MS : LINK_PROBE_MS);
         p->wait_ns = p->wait_ns * 2 < RETRY_MAX_MS * MS ? p->wait_ns * 2 : RETRY_MAX_MS * MS;
         return;
     }
@@ -194,7 +196,7 @@ static void hello_done(struct client_call *call)
     tell(p, EVENT_UP);
     link_answer_note(l, out, SLICE_NULL);
     link_inquire(l);
-    again_in(p, SELDOM_MS);
+    again_in(p, LINK_PROBE_MS);
 }
 
 /* Nothing may be there to say to one that doesn't vote: by this its end is seen. */
@@ -210,7 +212,7 @@ static void probed(struct client_call *call)
         return;
     }
     link_answer_note(p->link, call->out, SLICE_NULL);
-    again_in(p, SELDOM_MS);
+    again_in(p, LINK_PROBE_MS);
 }
 
 /* Who ends it again and again as soon as it is there isn't asked all the time. */
@@ -262,6 +264,16 @@ void link_reach(struct link_peer *p)
         return;
     p->state = LINK_HELLO;
     hello_send(p, hello_done);
+}
+
+void link_doubt(struct link_peer *p)
+{
+    if (p->asking || p->link->ending)
+        return;
+    if (p->state == LINK_UP)
+        hello_send(p, probed);
+    else
+        link_reach(p);
 }
 
 void link_heard(struct link_peer *p, const struct uuid *directory_id)

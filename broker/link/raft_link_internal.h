@@ -22,6 +22,7 @@ struct link_place {
 };
 
 /* What is known of one other controller. A connection to it is UP when its hello was accepted. */
+enum { LINK_PROBE_MS = 3000 }; /* so often a peer that is UP is asked, whoever else is seldom */
 enum link_state { LINK_RESTS, LINK_HELLO, LINK_UP };
 
 struct link_peer {
@@ -116,6 +117,8 @@ void link_book_drop(struct raft_link *l);
 
 /* ---- raft_link.c: net[0] ---- */
 void link_reach(struct link_peer *p); /* if it rests, and there is a reason to */
+/* Another directory says that it is this peer: is the one that it is known by still there? */
+void link_doubt(struct link_peer *p);
 /* The peer has said hello here, or a connection by which it had has ended. */
 void link_heard(struct link_peer *p, const struct uuid *directory_id);
 void link_left(struct link_peer *p);

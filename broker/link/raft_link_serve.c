@@ -24,8 +24,12 @@ struct link_in {
     struct link_peer *peer;
     struct list link; /* peer.ins */
     struct uuid directory_id;
-    bool old; /* its process is gone: it doesn't count */
+    int64_t heard_ns; /* what came last */
+    bool old;         /* its process is gone: it doesn't count */
 };
+
+/* Whoever lives asks at least every LINK_PROBE_MS. */
+enum { SILENT_MS = 3 * LINK_PROBE_MS };
 
 static void link_in_cut(struct conn_tie *tie)
 {
@@ -78,6 +82,23 @@ static enum err identity_check(struct request *r, const char **why)
     return E_OK;
 }
 
+/* From the directory that it is known by. Of a machine that lost its power connections stay open here, but nothing comes by
+ * them. */
+static bool connected(const struct link_peer *p)
+{
+    int64_t now = loop_now(p->link->net);
+
+    if (p->state == LINK_UP)
+        return true;
+    list_each (it, &p->ins) {
+        const struct link_in *in = container_of(it, struct link_in, link);
+
+        if (!in->old && now - in->heard_ns < SILENT_MS * INT64_C(1000000))
+            return true;
+    }
+    return false;
+}
+
 /* The peer that it is; NULL: this node itself, asking. */
 static enum err peer_check(struct request *r, struct link_peer **peer, const char **why)
 {
@@ -96,7 +117,8 @@ static enum err peer_check(struct request *r, struct link_peer **peer, const cha
         *why = arena_printf(&r->arena, "%d other controllers are known already", RAFT_LINK_PEERS);
         return E_INVALID_REQUEST;
     }
-    if (p->known && !uuid_eq(p->directory_id, in->directory_id) && (p->n_in > 0 || p->state == LINK_UP)) {
+    if (p->known && !uuid_eq(p->directory_id, in->directory_id) && connected(p)) {
+        link_doubt(p);
         uuid_text(in->directory_id, a);
         uuid_text(p->directory_id, b);
         *why =
@@ -142,19 +164,22 @@ static void incarnation_take(struct link_peer *p, const struct uuid *incarnation
 static void hello_take(struct request *r, struct link_peer *p)
 {
     const struct RaftHelloRequest *said = r->in;
-    struct link_in *in;
+    struct link_in *in = r->conn ? link_in_of(r) : NULL;
 
     (void)link_place_note(p, PLACE_SAID, said->host.len ? said->host : peer_host(r), said->port);
     if (only_asks(r)) {
         link_reach(p);
         return;
     }
-    if (!r->conn || link_in_of(r))
+    if (in)
+        in->heard_ns = loop_now(p->link->net);
+    if (!r->conn || in)
         return;
     in = heap_alloc(p->link->node->heap, sizeof(*in));
     in->tie.cut = link_in_cut;
     in->peer = p;
     in->directory_id = said->directory_id;
+    in->heard_ns = loop_now(p->link->net);
     incarnation_take(p, &said->incarnation_id);
     list_add(&p->ins, &in->link);
     request_tie(r, &in->tie);
@@ -243,7 +268,7 @@ static void in_came(struct msg *msg)
 void raft_message(struct request *r)
 {
     struct RaftResponse *out = r->out;
-    const struct link_in *tie = link_in_of(r);
+    struct link_in *tie = link_in_of(r);
     struct raft_in *in;
 
     if (!tie || tie->old || !allowed(r) || !uuid_eq(tie->directory_id, tie->peer->directory_id)) {
@@ -251,6 +276,7 @@ void raft_message(struct request *r)
         request_reply(r);
         return;
     }
+    tie->heard_ns = loop_now(tie->peer->link->net);
     in = arena_alloc(&r->arena, sizeof(*in));
     in->r = r;
     in->peer = tie->peer;

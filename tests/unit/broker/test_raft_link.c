@@ -381,6 +381,25 @@ TEST(raft_link, a_controller_is_of_one_directory)
     stranger_drop(&s);
 }
 
+/* The power of a controller's machine fails, and its node comes back with another disk: what is left of the old connection
+ * holds it up only as long as the old process may be there. */
+TEST(raft_link, halves_of_connections_keep_no_directory)
+{
+    struct stranger s;
+    struct hello other = good;
+
+    stranger_init(&s, 3);
+    other.directory++;
+    CHECK_EQ(says_hello(&s, &good), 0);
+    sim_crash(s.sim, STRANGER, SIM_POWER);
+    stranger_comes(&s);
+    CHECK_EQ(says_hello(&s, &other), err_wire(E_INVALID_VOTER_KEY));
+    (void)sim_run(s.sim, NULL, NULL, 11000 * A_MS);
+    CHECK_EQ(says_hello(&s, &other), 0);
+    CHECK_EQ(says_hello(&s, &good), err_wire(E_INVALID_VOTER_KEY));
+    stranger_drop(&s);
+}
+
 /* Any controller of the cluster may say hello, voter or not; but there is a bound to how many. */
 TEST(raft_link, controllers_are_known_up_to_a_bound)
 {

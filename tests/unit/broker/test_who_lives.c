@@ -134,6 +134,32 @@ TEST(who_lives, halves_of_connections_keep_no_leader)
     }
 }
 
+static bool second_linked(void *arg)
+{
+    const struct lives *t = arg;
+
+    return t->v[2]->io && trace_count(io_trace(t->v[2]->io), TR_raft_link_up) == VOTING - 1;
+}
+
+/* A voter whose machine lost its power comes back at once with an empty disk: what is left of the old connections doesn't hold
+ * it up, for nothing answers by them where it listens. Its broker waits for the old one's session, as in Kafka. */
+TEST(who_lives, halves_of_connections_keep_no_disk)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        struct lives t;
+
+        lives_init(&t, seed);
+        CHECK(agree(&t));
+        (void)sim_run(t.sim, NULL, NULL, 3000 * A_MS);
+        whole_crash(t.v[2], SIM_POWER);
+        whole_new_disk(t.v[2]);
+        whole_start(t.v[2]);
+        CHECK(sim_run(t.sim, second_linked, &t, 700 * A_MS));
+        CHECK(agree(&t));
+        lives_drop(&t);
+    }
+}
+
 /* A broker that dies together with the active controller is fenced by the next one as it begins to lead: its connections there
  * have closed, and its port refuses; nobody's silence is waited for. So is the broker in the process of the old leader. It holds
  * also of a controller that was away when these brokers registered. */

@@ -23,7 +23,11 @@ void observer_heard(struct observer *o, const struct quorum_fetched *f)
 {
     if (f->epoch < o->epoch)
         return;
-    if (f->leader >= 0 && (f->epoch > o->epoch || o->leader < 0))
+    if (f->leader < 0) {
+        o->leader = -1;
+        return;
+    }
+    if (f->epoch > o->epoch || o->leader < 0)
         o->goal = f->committed;
     o->leader = f->leader;
     o->epoch = f->epoch;

@@ -10,7 +10,7 @@ struct observer {
     int64_t end;        /* the first offset that isn't on this node's disk */
     int32_t last_epoch; /* of the batch before it; -1: none */
     int32_t leader;     /* as voters told; -1: nobody */
-    int32_t epoch;      /* the newest one told */
+    int32_t epoch;      /* the newest one of which a leader was told; -1: none */
     int64_t goal;       /* what had committed when this leader was first told of */
 };
 
@@ -24,7 +24,9 @@ enum observed {
 
 void observer_init(struct observer *o, int64_t end, int32_t last_epoch);
 enum observed observer_judge(const struct observer *o, const struct quorum_fetched *f);
-/* Takes over what it says of the leader, unless somebody told of a newer epoch before. */
+/* Takes over what it says of the leader, unless somebody told of the leader of a newer epoch before. An epoch without a leader
+ * is no news of an epoch: a voter that was removed and doesn't know it may stand again and again, and be far ahead of the
+ * epoch in which the others go on. */
 void observer_heard(struct observer *o, const struct quorum_fetched *f);
 void observer_reached(struct observer *o, int64_t end, int32_t last_epoch);
 /* All that the leader had committed when it was first heard of is here, and its barrier with it. */

@@ -1,6 +1,7 @@
 /* What a node outside the quorum promises: the same records in the same order as the voters', from its own copy at once,
  * and never a state that is older than what it has acted on. */
 #include "base/trace.h"
+#include "quorum/observer.h"
 #include "tests/unit/quorum/observer_world.h"
 #include <stdlib.h>
 
@@ -35,6 +36,22 @@ TEST(observer, an_empty_one_follows_from_the_first_batch)
     CHECK_EQ(v.epoch, voters.epoch);
     CHECK(v.n_voters == 1 && v.voters[0] == WORLD_NODE_ID);
     oworld_drop(&w);
+}
+
+/* A voter that was removed without hearing of it stands alone in ever newer epochs: who was told of those by it follows the
+ * leader of the epoch that there is. */
+TEST(observer, an_epoch_without_a_leader_is_no_news)
+{
+    struct observer o;
+
+    observer_init(&o, 100, 11);
+    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 3, .leader = 3, .epoch = 11});
+    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 1, .leader = -1, .epoch = 16});
+    CHECK(o.leader == -1 && o.epoch == 11);
+    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 3, .leader = 3, .epoch = 12});
+    CHECK(o.leader == 3 && o.epoch == 12);
+    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 2, .leader = 2, .epoch = 11});
+    CHECK(o.leader == 3 && o.epoch == 12);
 }
 
 /* The copy has the very bytes of the voters' log. */

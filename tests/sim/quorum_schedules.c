@@ -133,17 +133,16 @@ static bool it_follows(void *arg)
     return x->n->leader == x->leader;
 }
 
-/* The first word of `c` gets to `f` and none after it; whether it was in time. */
-static bool first_word(struct qworld *w, int c, int f, int64_t stall_ends)
+/* The first word of `c` gets to `f` and none after it. */
+static void first_word(struct qworld *w, int c, int f)
 {
     struct turned x = {&w->nodes[f], c};
-    bool waits = sim_below(w->s, 2); /* its epoch has to be stored by the disk that is silent */
 
-    if (!waits)
-        sim_disk_stall(w->s, f, 0); /* what has begun isn't over yet */
+    if (sim_below(w->s, 2))
+        sim_disk_stall(w->s, f,
+                       0); /* what has begun isn't over yet; else its epoch waits for that disk, too */
     (void)sim_run(w->s, it_follows, &x, (int64_t)w->nodes[c].settings.heartbeat_ms * MS * 8 / 10);
     sim_partition(w->s, c, f, true);
-    return sim_now(w->s) < stall_ends && (waits || it_follows(&x));
 }
 
 /* A write that ends when its epoch is over: of a leader whose entries reach that one alone, which hears it until the others
@@ -170,7 +169,8 @@ static void old_write(struct qworld *w)
     for (d = 1; d == a || d == f || d == c;)
         d++;
     cut_between(w, c, e);
-    tally_add(TALLY_quorum_old_writes, first_word(w, c, f, ends));
+    first_word(w, c, f);
+    tally_add(TALLY_quorum_old_writes, 1);
     x.n = &w->nodes[c];
     (void)sim_run(w->s, it_leads, &x, ends - sim_now(w->s) + 300 * MS);
     cut_off(w, c, d);
@@ -252,7 +252,7 @@ static void two_heirs(struct qworld *w)
         qmoves_yield(&w->nodes[a]);
         if (sim_run(w->s, another_stands, &x, 2 * election_ns(w)))
             votes_twice(w, a, heir, x.seen->candidate);
-        tally_add(TALLY_quorum_two_heirs, x.seen->stood > x.stood + 1);
+        tally_add(TALLY_quorum_two_heirs, x.seen->stood > x.stood);
         sim_heal(w->s);
     }
     w->cluster.quiet = false;
@@ -495,17 +495,50 @@ static void second_voter(struct qworld *w)
     run_up_to(w, 3000);
 }
 
+static bool is_told_of_two(void *arg)
+{
+    const struct qnode *n = arg;
+
+    return !n->io || !sim_up(n->sim, n->node) || !n->quorum || quorum_view(n->quorum).n_voters == 2;
+}
+
+/* One of three voters is removed, and the other one that follows has heard of it, but not written it yet, when the leader is gone:
+ * the removed one's vote doesn't help it any more. */
+static void late_removal(struct qworld *w)
+{
+    const struct qvoters *v = qbook_voters(w->cluster.book);
+    int a, f = 1, gone = 1;
+
+    w->cluster.still = true;
+    a = healthy_leader(w);
+    if (a > 0 && sim_run(w->s, at_peace, w, PEACE_NS) && qmoves_over(&w->cluster) && qvoters_voting(v) == 3 &&
+        w->nodes[a].leads) {
+        while (f == a || !qvoters_votes(v, f))
+            f++;
+        while (gone == a || gone == f || !qvoters_votes(v, gone))
+            gone++;
+        sim_disk_stall(w->s, f, sim_now(w->s) + 6 * election_ns(w));
+        qmoves_wish(&w->cluster, QCHANGE_REMOVE, gone, &w->nodes[gone].settings.directory_id);
+        (void)sim_run(w->s, is_told_of_two, &w->nodes[f], 2 * election_ns(w));
+        tally_add(TALLY_quorum_late_removals, is_told_of_two(&w->nodes[f]));
+        sim_disk_stall(w->s, f, 0); /* what has begun isn't over yet */
+        qfault_either(w, a);
+        (void)sim_run(w->s, NULL, NULL, 7 * election_ns(w));
+    }
+    w->cluster.still = false;
+    qfault_heal(w);
+}
+
 /* What takes five voters who stay. */
 static void any_of_five(struct qworld *w)
 {
-    uint64_t which = sim_below(w->s, 5);
-
-    if (which == 0)
-        old_write(w);
-    else if (which == 1 && !w->fixed)
-        two_heirs(w);
-    else
+    if (sim_below(w->s, 2)) {
         figure_8(w);
+        return;
+    }
+    old_write(w);
+    if (!w->fixed)
+        two_heirs(w);
 }
 
 void qschedule_any(struct qworld *w)
@@ -516,6 +549,8 @@ void qschedule_any(struct qworld *w)
         second_voter(w);
     else if (!w->cluster.moves && w->cluster.n == 5 && sim_below(w->s, 4))
         any_of_five(w);
+    else if (w->cluster.moves && qvoters_voting(v) == 3 && qvoters_version(v) > 0 && sim_below(w->s, 4) == 0)
+        late_removal(w);
     else if ((w->cluster.moves || (w->fixed && w->cluster.n >= 3)) && sim_below(w->s, 2))
         lost_disk(w);
     else if (w->cluster.n >= 3 && sim_below(w->s, 4) == 0)

@@ -5,7 +5,9 @@
  *  2. What it takes is on no disk here: the next life of the quorum waits until its copy has it too (quorum_settings.told).
  *     So from the moment at which that life begins, no more is taken; who leads is told on.
  *  3. Where the log before what it has is gone, it takes a voter's snapshot, whole (control_afar_image.c). Another history it
- *     leaves to the next life. */
+ *     leaves to the next life.
+ *  4. At a start, while nothing was told yet, nothing is told before all is here that a leader had committed when it was first
+ *     heard of (quorum/observer.h), as of a quorum. */
 #include "broker/control_internal.h"
 #include "metadata/batches.h"
 
@@ -25,6 +27,10 @@ static void tell(struct control *c)
 {
     struct afar *a = &c->afar;
 
+    if (!c->loaded && !c->quorum && observer_caught_up(&a->seen))
+        control_loaded(c);
+    if (!c->loaded)
+        return;
     if (a->told_leader == a->seen.leader && a->told_epoch == a->seen.epoch)
         return;
     a->told_leader = c->view.leader = a->seen.leader;
@@ -32,6 +38,23 @@ static void tell(struct control *c)
     if (a->seen.leader >= 0)
         TRACE(c->node->io, quorum_follows, a->seen.leader, a->seen.epoch);
     uplink_leader(c->uplink, a->seen.leader == c->node->id ? -1 : a->seen.leader);
+}
+
+static void take_voters(struct control *c, const struct voters *v)
+{
+    c->view.n_voters = v->n;
+    c->view.kraft_version = v->kraft_version;
+    for (int i = 0; i < v->n; i++)
+        c->view.voters[i] = v->v[i].node;
+    control_voters(c);
+}
+
+/* What came is the newest image. */
+static void moved(struct control *c)
+{
+    if (c->loaded)
+        control_moved(c);
+    tell(c);
 }
 
 /* false: nothing of it continues what is known here. */
@@ -47,6 +70,10 @@ static bool take(struct control *c, struct slice rest)
     while (!batches_read(rest, &a, &b, &used) && b.base_offset == seen->end &&
            b.last_offset >= b.base_offset && b.epoch >= seen->last_epoch &&
            !ctl_follow(c->ctl, slice_of(rest.p, used))) {
+        struct voters voters;
+
+        if (voters_in(&b) && !voters_read(&b, &a, &voters))
+            take_voters(c, &voters);
         observer_reached(seen, b.last_offset + 1, b.epoch);
         rest = slice_of(rest.p + used, rest.len - used);
         arena_reset(&a);
@@ -54,7 +81,7 @@ static bool take(struct control *c, struct slice rest)
     arena_drop(&a);
     if (seen->end == began)
         return false;
-    control_moved(c);
+    moved(c);
     return true;
 }
 
@@ -64,12 +91,14 @@ void afar_again(struct control *c)
         timer_set(c->loop, &c->afar.again, loop_now(c->loop) + AGAIN_MS * INT64_C(1000000));
 }
 
-void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image)
+void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image,
+                    const struct voters *voters)
 {
     observer_reached(&c->afar.seen, id.offset, id.epoch);
     ctl_load(c->ctl, image);
     TRACE(c->node->io, quorum_installed, (long long)id.offset, id.epoch);
-    control_moved(c);
+    take_voters(c, voters);
+    moved(c);
     control_turn(c);
     ask(c);
 }

@@ -17,7 +17,6 @@ static void decode(struct msg *msg)
 {
     struct control *c = container_of(msg, struct control, afar.image.msg);
     struct afar_image *in = &c->afar.image;
-    struct voters voters;
     enum err err;
 
     if (!in->begun) {
@@ -27,7 +26,7 @@ static void decode(struct msg *msg)
     in->begun = true;
     in->last |= ckpt_stream_take(&in->stream, in->piece) != E_OK;
     if (in->last) {
-        err = ckpt_stream_end(&in->stream, &in->image, &voters);
+        err = ckpt_stream_end(&in->stream, &in->image, &in->voters);
         in->err = in->err ? in->err : err;
         grave_empty(&in->grave);
     }
@@ -63,7 +62,7 @@ static void over(struct control *c)
     if (!in->wanted) {
         afar_ended(c);
     } else if (takes) {
-        afar_installed(c, in->id, image);
+        afar_installed(c, in->id, image, &in->voters);
     } else {
         if (err)
             TRACE(c->node->io, quorum_install_failed, (long long)in->id.offset, err_text(err));

@@ -38,6 +38,7 @@ struct afar_image {
     struct ckpt_stream stream;
     struct grave grave; /* that loop's */
     struct image *image;
+    struct voters voters;
     enum err err;
 };
 
@@ -137,6 +138,8 @@ void shown_end(struct control *c);  /* all of them */
 
 /* ---- control_quorum.c ---- */
 void control_propose(void *arg, struct ctl_batch *b);
+void control_loaded(struct control *c);            /* the controller's image is the first one that is told */
+void control_voters(struct control *c);            /* control_quorum() says others than before */
 extern const struct quorum_ops control_quorum_ops; /* but for arg */
 void control_unlead(
     struct control *c); /* it doesn't lead, and knows of nobody but who led before it heard that */
@@ -158,7 +161,9 @@ void afar_begin(struct control *c);
 void afar_end(struct control *c, struct msg *ended); /* it runs; what is on its way ends before `ended` */
 void afar_ended(struct control *c);                  /* is it? */
 void afar_again(struct control *c);                  /* asks once more, a little later */
-void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image); /* takes it over */
+/* Takes the image over. */
+void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image,
+                    const struct voters *voters);
 
 /* ---- control_afar_image.c ---- */
 void afar_image_begin(struct control *c, int32_t node, struct quorum_checkpoint id);

@@ -11,8 +11,10 @@
  *     leader had committed, and never when it lacks what an earlier life has told (quorum_settings.told).
  *  4. A disk that fails ends the controller of this node and nothing else. While it rests the metadata is followed from afar,
  *     in memory (control_afar.c), so that the broker hears what it has to do and where its session is kept. The next life
- *     believes of the files what was synced (quorum_mark). At the first start, before anything was served, it is an error
- *     like any other; what is damaged stops the node at any time.
+ *     believes of the files what was synced (quorum_mark). At a start, before anything was served, too: then the broker begins
+ *     with what it hears from afar, and a controller alone waits for its disk. What is damaged stops the node at any time,
+ *     and so does, at a start, a log of which nobody can tell what is on disk (quorum_view.for_good); who follows from afar by then
+ *     goes on so.
  *  5. Its messages to voters end with it; one that led has said who is to lead next (quorum/stand.c).
  *  6. A disk that hangs below a leader is one that failed, once another voter has stored what it hasn't; its ENDS takes until
  *     the disk answers, and what follows from afar begins at once. Below a follower it is only told. */
@@ -301,10 +303,11 @@ void control_role(struct control *c)
 
 /* ---- a disk that failed ---- */
 
-static bool may_come_back(enum err err)
+/* At the first start a person must mend what isn't there, isn't ours, or is in use. */
+static bool may_come_back(const struct control *c, enum err err)
 {
-    return err == E_IO || err == E_FULL || err == E_KAFKA_STORAGE_ERROR || err == E_NOENT ||
-           err == E_ACCESS || err == E_BUSY || err == E_EOF;
+    return err == E_IO || err == E_FULL || err == E_KAFKA_STORAGE_ERROR ||
+           (c->loaded && (err == E_NOENT || err == E_ACCESS || err == E_BUSY || err == E_EOF));
 }
 
 static void rest_over(struct timer *timer)
@@ -315,13 +318,26 @@ static void rest_over(struct timer *timer)
     life_next(c);
 }
 
+/* It served already: the broker goes on with what it hears. */
+static bool rest_for_good(struct control *c)
+{
+    if (c->loaded) {
+        TRACE(c->node->io, control_rests_for_good);
+        c->resting = true;
+        control_role(c);
+    }
+    return c->loaded;
+}
+
 bool control_rest(struct control *c, enum err err)
 {
     int64_t now = loop_now(c->loop);
     bool first = c->rest_s == 0 || c->well_ns > 0;
 
-    if (!c->loaded || !may_come_back(err))
+    if (!may_come_back(c, err))
         return false;
+    if (quorum_view(c->quorum).for_good)
+        return rest_for_good(c);
     if (c->rest_s == 0 || (c->well_ns > 0 && now - c->well_ns > WELL_S * INT64_C(1000000000)))
         c->rest_s = 1;
     else

@@ -47,22 +47,27 @@ static void on_installed(void *arg, struct image *image)
     control_turn(c);
 }
 
+void control_loaded(struct control *c)
+{
+    c->loaded = true;
+    control_saw(c);
+    publisher_begin(c->publisher, ctl_image(c->ctl));
+    c->ops.loaded(c->ops.arg, ctl_image(c->ctl));
+}
+
 /* Again, in a later life of the quorum: an image like any other that comes from a leader. */
 static void on_loaded(void *arg, struct image *image)
 {
     struct control *c = arg;
 
+    control_well(c);
     if (c->loaded) {
         ASSERT(image->offset >= ctl_tip(c->ctl)->offset);
-        control_well(c);
         on_installed(c, image);
         return;
     }
-    c->loaded = true;
     ctl_load(c->ctl, image);
-    control_saw(c);
-    publisher_begin(c->publisher, ctl_image(c->ctl));
-    c->ops.loaded(c->ops.arg, ctl_image(c->ctl));
+    control_loaded(c);
 }
 
 static void lead_over(struct control *c)
@@ -209,14 +214,10 @@ static void on_fetch(void *arg, int64_t offset, int32_t epoch)
     follow_fetch(c->follow, offset, epoch);
 }
 
-static void on_voters(void *arg)
+void control_voters(struct control *c)
 {
-    struct control *c = arg;
-    struct quorum_view v;
+    const struct quorum_view v = control_quorum(c);
 
-    if (!c->quorum)
-        return;
-    v = quorum_view(c->quorum);
     c->n_voters = v.n_voters;
     presence_voters(c->presence, v.voters, v.n_voters);
     control_desert(c);
@@ -224,6 +225,14 @@ static void on_voters(void *arg)
     atomic_store(&c->node->kraft_version, (int16_t)v.kraft_version);
     if (c->node->raft_link)
         raft_link_voters(c->node->raft_link, v.voters, v.n_voters);
+}
+
+static void on_voters(void *arg)
+{
+    struct control *c = arg;
+
+    if (c->quorum)
+        control_voters(c);
 }
 
 static void on_role(void *arg, bool member)

@@ -139,8 +139,11 @@ enum err log_dir_running(struct io *io, const char *dir, const struct log_dir_pa
     boot_text(io, boot);
     if (err && err != E_NOENT)
         return err;
-    if (!past->same_boot)
-        return whole_file_replace(io, dir, BOOT_FILE, SLICE(boot)); /* syncs the names in the directory too */
+    if (!past->same_boot) {
+        err = whole_file_replace(io, dir, BOOT_FILE, SLICE(boot)); /* syncs the names in the directory too */
+        if (err != E_FULL)
+            return err; /* without room another boot's id stays: the next start reads more than it needs to */
+    }
     return dir_sync(io, dir); /* no marker here doesn't mean that its removal is durable */
 }
 

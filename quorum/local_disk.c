@@ -160,8 +160,19 @@ static enum err open_log(struct local_disk *d)
     if (!err && log_end(d->log) < d->synced)
         return local_disk_failed(d, E_KAFKA_STORAGE_ERROR,
                                  "looking for the end of the metadata log, which was synced");
-    if (!err)
-        d->synced = log_end(d->log);
+    if (err)
+        return err;
+    d->synced = log_end(d->log);
+    d->known = true;
+    return E_OK;
+}
+
+/* What an earlier process wrote and never synced, the kernel may have given up in there: the next look would find it, and not
+ * on disk. What finds no room is written nowhere. */
+static enum err open_failed(struct local_disk *d, enum err err)
+{
+    err = local_disk_failed(d, err, "opening the metadata log");
+    d->unsure = err && !opened_before(d) && d->why != E_FULL;
     return err;
 }
 
@@ -314,7 +325,7 @@ static enum err load_steps(struct local_disk *d, const struct voters *first, str
         local_disk_failed(d, log_reserve_look(d->io, d->settings->dir, &d->tight),
                           "looking at the reserve") ||
         local_disk_failed(d, load_checkpoint(d, image), "loading a checkpoint") ||
-        local_disk_failed(d, open_log(d), "opening the metadata log"))
+        open_failed(d, open_log(d)))
         return d->err;
     if (log_end(d->log) > 0)
         return E_OK;

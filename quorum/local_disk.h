@@ -25,7 +25,9 @@ struct local_disk {
     int32_t epoch;    /* in which this start leads */
     int64_t snapshot; /* offset of the newest; -1: none */
     int32_t snapshot_epoch;
-    int64_t synced;   /* the end of what is surely on disk, also after a failure */
+    int64_t synced;   /* the end of what is surely on disk, also after a failure; */
+    bool known;       /* … it was, in this start */
+    bool unsure;      /* nobody can tell what is */
     int64_t replayed; /* bytes of the log that it doesn't hold, found at the start */
     struct ckpt_writer writer;
     bool writing;

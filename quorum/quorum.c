@@ -159,7 +159,15 @@ static void fail(struct quorum *q, enum err err, enum err why, const char *what)
 
 void quorum_fail(struct quorum *q)
 {
+    q->view.for_good |= q->disk.unsure;
     fail(q, q->disk.err, q->disk.why, q->disk.what);
+}
+
+/* Before anybody was told anything: the others may have more to tell. */
+void quorum_crowded(struct quorum *q)
+{
+    if (q->phase == QUORUM_RUNNING && !q->loaded && !alone(q))
+        fail(q, E_FULL, E_FULL, "waiting for room for the metadata log");
 }
 
 /* What it had begun isn't waited for: the disk may be silent for long. */
@@ -196,7 +204,6 @@ static void opened_run(struct msg *msg)
     q->draft = false;
     q->image = q->opened_image;
     q->opened_image = NULL;
-    q->was_open = true;
     if (q->stopped) {
         quorum_drained(q);
         return;
@@ -351,7 +358,7 @@ static void mark_keep(const struct quorum *q)
 {
     struct quorum_mark *m = q->settings.mark;
 
-    if (!m || !q->was_open)
+    if (!m || !q->disk.known)
         return;
     m->known = true;
     m->end = q->disk.synced;

@@ -15,8 +15,8 @@
  *         was acknowledged, no vote given.
  * Full:   a reserve is given up for entries, and `room` says so. When that is used up too, a leader gives way to a voter
  *         that has stored what it couldn't. Else entries wait, in order, until the disk has room again; a snapshot is put
- *         off. A new term or vote can't wait: without room for that file it fails. At the start, before `leader`, and after quorum_end_waits()
- *         a disk without any room fails like any other error. */
+ *         off. A new term or vote can't wait: without room for that file it fails. At the start, before `loaded`, where others
+ *         vote too, and after quorum_end_waits() a disk without any room fails like any other error. */
 #pragma once
 #include "base/io.h"
 #include "log/log.h"
@@ -261,6 +261,7 @@ struct quorum_view {
     bool observes;   /* this node isn't among them, and follows */
     bool removed;    /* because it was taken out, and hasn't been added since */
     enum err failed; /* E_OK: well */
+    bool for_good;   /* … not well, and this process must not start it again on these files */
 };
 struct quorum_view quorum_view(const struct quorum *q);
 

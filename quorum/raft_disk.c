@@ -144,6 +144,7 @@ static void crowded_run(struct msg *msg)
         return;
     stand_disk_answered(q); /* that it is full */
     member_give_way(q);
+    quorum_crowded(q);
     msg->run = crowded_back;
     loop_post(q->loop, msg);
 }

@@ -239,7 +239,6 @@ struct quorum {
     /* the end */
     struct msg *stopped;
     bool stopping;
-    bool was_open;    /* the files, in this start */
     bool waits_ended; /* `end_waits` is posted */
     int refusals;     /* entries on their way back */
     struct msg leave, gone;
@@ -286,6 +285,7 @@ void quorum_tell_lost(struct quorum *q); /* this node led */
 int32_t quorum_leads(struct quorum *q);  /* who leads, as the broker may know it; -1: nobody */
 void quorum_fail(struct quorum *q);
 void quorum_hung(struct quorum *q);    /* this leader's disk doesn't answer: as if it had failed */
+void quorum_crowded(struct quorum *q); /* an entry finds no room: a start ends, if others can be asked meanwhile */
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_leave(struct quorum *q);   /* this server was removed: it does nothing any more, but to stop */
 void quorum_abandon(struct quorum *q); /* leadership is given away: what is in flight is nobody's */

@@ -23,7 +23,7 @@ static int32_t leader_now(struct quorum *q, bool *self)
     if (q->phase != QUORUM_RUNNING)
         return -1;
     if (raft_state(&q->raft) == RAFT_LEADER) {
-        *self = q->barrier_done && q->applied >= q->barrier && !q->transferring;
+        *self = q->barrier_done && q->applied >= q->barrier && !q->transferring && replay_over(q);
         return *self ? q->settings.node_id : -1;
     }
     if (raft_state(&q->raft) == RAFT_FOLLOWER && q->target_term == q->raft.current_term)
@@ -106,6 +106,7 @@ void quorum_observe(struct quorum *q)
     if (q->raft.log.offset >= q->book.first && q->raft.log.offset <= q->applied)
         entry_book_forget(&q->book, q->raft.log.offset);
     q->view.end = entry_book_end(&q->book);
+    replay_returned(q);
     leader = leader_now(q, &self);
     tell_loaded(q, leader, self);
     tell_leader(q, leader, self);
@@ -410,7 +411,7 @@ void quorum_drained(struct quorum *q)
     if (q->held || q->ops_out > 0 || !raft_install_idle(q) || q->sent_posted || q->get_posted ||
         q->confirm_posted || q->leave_posted || q->replay.posted || q->refusals > 0 || q->changes_posted > 0)
         return;
-    if (q->loaded && !q->view.failed && q->since_snapshot >= STOP_BYTES) {
+    if (q->loaded && !q->view.failed && !q->replay.dropped && q->since_snapshot >= STOP_BYTES) {
         quorum_snapshot_last(q);
         if (q->held)
             return;

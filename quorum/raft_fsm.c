@@ -37,6 +37,8 @@ static int fsm_snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsign
     quorum_applied_to(q, q->raft.last_applied);
     row = entry_book_row(&q->book, q->raft.last_applied);
     ASSERT(row && q->loaded && !q->held);
+    if (!replay_over(q))
+        return RAFT_BUSY;
     q->held = q->ops.hold(q->ops.arg);
     if (!q->held)
         return RAFT_BUSY; /* asks again when it applies the next entry */
@@ -158,10 +160,8 @@ static void batch_applied(struct quorum *q, const struct entry_row *row, struct 
     q->since_snapshot += (int64_t)batch.len;
     if (q->told_self && raft_state(&q->raft) != RAFT_LEADER)
         quorum_tell_lost(q);
-    if (!q->loaded)
-        replay_note(q, batch);
-    else if (!submitted)
-        q->ops.committed(q->ops.arg, batch);
+    if (!submitted)
+        replay_pass(q, batch);
 }
 
 static bool submitted(const struct quorum *q, raft_index index)
@@ -202,6 +202,7 @@ void quorum_restore(struct quorum *q, struct image *image)
 {
     q->view.committed = image->offset + 1;
     if (q->loaded) {
+        ASSERT(replay_over(q));
         q->ops.installed(q->ops.arg, image);
         return;
     }

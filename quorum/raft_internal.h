@@ -8,7 +8,7 @@
  *     raft_rules.c   nine rules without which libraft 0.15.0 isn't safe
  *     raft_msg.c     raft's messages to bytes and back
  *     raft_disk.c    the quorum's DISK loop: appends, cuts, snapshots, in order
- *     replay.c       what commits before `loaded`, in steps
+ *     replay.c       what commits, in steps
  *     raft_install.c a snapshot from the leader: pieces, check, restore
  *     entry_book.c   entries and offsets
  *     observe.c      a node outside: no library, the same files
@@ -113,6 +113,8 @@ struct replay {
     size_t n, at, room;
     struct msg step;
     bool posted;
+    bool dropped;  /* some were, at the end */
+    size_t passed; /* bytes, in this call of the library */
 };
 
 enum quorum_phase { QUORUM_OPENING, QUORUM_RUNNING, QUORUM_CLOSING, QUORUM_CLOSED };
@@ -330,8 +332,9 @@ int raft_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *req, raft
 struct raft_snapshot *raft_snapshot_of(struct ckpt_id id, const struct voters *voters);
 
 /* ---- replay.c ---- */
-void replay_note(struct quorum *q, struct slice batch); /* lent until it is taken or dropped */
-bool replay_over(const struct quorum *q);
+void replay_pass(struct quorum *q, struct slice batch); /* lent until it is taken or dropped */
+void replay_returned(struct quorum *q);                 /* the library has */
+bool replay_over(const struct quorum *q);               /* the image has all that was applied */
 void replay_drop(struct quorum *q);
 
 /* ---- raft_rules.c ---- */

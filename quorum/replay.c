@@ -1,24 +1,43 @@
-/* What commits before `loaded` goes into an image of this node's own. After a start that is all that lies behind the
- * checkpoint, and the library applies it in one call: here it is noted, and taken in steps.
+/* What the library applies in one call may be long: all that lies behind the checkpoint after a start, or 1 MB that a leader sent
+ * in one message. It is noted here and taken in steps, in order: before `loaded` into an image of this node's own, after it
+ * by ops.committed(). A little is passed on at once.
  *
  * 1. The batches stay where they are, in raft's log and in the book: neither gives up one that has committed before a
- *    snapshot was taken, which takes `loaded`, or installed, which waits until nothing is noted.
- * 2. `loaded` isn't told while anything is noted. */
+ *    snapshot was taken, which takes that nothing is noted, or installed, which waits until nothing is.
+ * 2. Neither `loaded` is told while anything is noted, nor that this node leads; while it leads, nothing is noted.
+ * 3. What is noted when the quorum ends is dropped: the next start reads it from the log. Then it keeps no last snapshot, for
+ *    the broker's image isn't what the library has applied. */
 #include "quorum/raft_internal.h"
 
-enum { STEP_BYTES = 1 << 16, NOTES_FIRST = 256 };
+enum {
+    STEP_BYTES = 1 << 16, /* into an image that nobody sees */
+    PASS_BYTES = 1 << 14, /* … or that is published after each batch, one of which may be longer */
+    NOTES_FIRST = 256
+};
+
+static void take(struct quorum *q, struct slice batch)
+{
+    if (q->loaded)
+        q->ops.committed(q->ops.arg, batch);
+    else
+        quorum_take(q, batch);
+}
 
 static void step_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, replay.step);
     struct replay *r = &q->replay;
-    size_t done = 0;
+    size_t done = 0, most = q->loaded ? PASS_BYTES : STEP_BYTES;
 
     r->posted = false;
-    if (q->phase != QUORUM_RUNNING)
+    if (q->phase != QUORUM_RUNNING) {
+        r->dropped = true;
         replay_drop(q);
-    for (; r->at < r->n && done < STEP_BYTES; done += r->v[r->at++].len)
-        quorum_take(q, r->v[r->at]);
+        quorum_drained(q);
+        return;
+    }
+    for (; r->at < r->n && done < most; done += r->v[r->at++].len)
+        take(q, r->v[r->at]);
     if (r->at < r->n) {
         r->posted = true;
         loop_post(q->control, &r->step);
@@ -30,7 +49,7 @@ static void step_run(struct msg *msg)
     quorum_drained(q);
 }
 
-void replay_note(struct quorum *q, struct slice batch)
+static void note(struct quorum *q, struct slice batch)
 {
     struct replay *r = &q->replay;
 
@@ -44,6 +63,24 @@ void replay_note(struct quorum *q, struct slice batch)
     r->posted = true;
     r->step.run = step_run;
     loop_post(q->control, &r->step);
+}
+
+void replay_pass(struct quorum *q, struct slice batch)
+{
+    struct replay *r = &q->replay;
+
+    ASSERT(!q->told_self || replay_over(q));
+    if (q->told_self || (q->loaded && replay_over(q) && r->passed < PASS_BYTES)) {
+        r->passed += batch.len;
+        take(q, batch);
+    } else {
+        note(q, batch);
+    }
+}
+
+void replay_returned(struct quorum *q)
+{
+    q->replay.passed = 0;
 }
 
 bool replay_over(const struct quorum *q)

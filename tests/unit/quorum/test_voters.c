@@ -604,3 +604,37 @@ TEST(voters, one_that_is_not_told_yet_votes)
     CHECK_EQ(vworld_voters(&w), 1 << 1 | 1 << 2);
     vworld_drop(&w);
 }
+
+/* ---- much at once ---- */
+
+enum { MUCH = 800, STEP = 1 << 14, ONE = 1000 /* of these batches none is longer */ };
+
+/* What a follower missed comes in few messages, or in the very one that makes it leader: it is told in steps, in order, and
+ * nobody is told to lead before. */
+TEST(voters, much_is_told_in_steps)
+{
+    for (uint64_t seed = 60; seed < 66; seed++) {
+        struct vworld w;
+        int away, leads;
+
+        vworld_init(&w, 3, seed);
+        vworld_write(&w, 20);
+        leads = vworld_leader(&w)->id;
+        away = leads % 3 + 1;
+        w.cut[away] = true;
+        for (int n = 0; n < MUCH; n += 100)
+            vworld_write(&w, 100);
+        w.nodes[away].told_max = 0;
+        w.cut[away] = false;
+        vworld_carry(&w, (int64_t)sim_below(w.sim, 100000000));
+        if (seed % 2) { /* one that is on its way may have to lead */
+            vworld_stop(&w, leads);
+            vworld_write(&w, 20);
+            vworld_start(&w, leads);
+        }
+        vworld_write(&w, 20);
+        vworld_agree(&w);
+        CHECK(w.nodes[away].told_max > 0 && w.nodes[away].told_max < STEP + ONE);
+        vworld_drop(&w);
+    }
+}

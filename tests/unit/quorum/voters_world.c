@@ -141,6 +141,12 @@ static void on_committed(void *arg, struct slice batch)
     arena_drop(&a);
 }
 
+static void on_followed(void *arg, struct slice batch)
+{
+    vnode_told(arg, batch.len);
+    on_committed(arg, batch);
+}
+
 static void on_installed(void *arg, struct image *image)
 {
     struct vnode *n = arg;
@@ -245,7 +251,7 @@ static void start_run(struct loop *loop, void *arg)
     const struct quorum_ops ops = {.loaded = on_loaded,
                                    .leader = on_leader,
                                    .skipped = on_skipped,
-                                   .committed = on_committed,
+                                   .committed = on_followed,
                                    .installed = on_installed,
                                    .hold = on_hold,
                                    .released = on_released,
@@ -258,6 +264,7 @@ static void start_run(struct loop *loop, void *arg)
                                    .arg = n};
 
     grave_init(&n->grave, io_heap(n->io));
+    n->control = loop;
     n->quorum = quorum_start(n->io, loop, &n->grave, &n->settings, &ops);
 }
 

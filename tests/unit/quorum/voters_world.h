@@ -29,6 +29,10 @@ struct vnode {
     struct quorum *quorum;
     struct grave grave;
     struct image *committed;
+    struct loop *control;
+    int64_t told_ns; /* the callback in which the last batch was told that came from another, */
+    size_t told;     /* … bytes in it, */
+    size_t told_max; /* … and in the longest */
     struct ventry flight[VWORLD_FLIGHT];
     int in_flight, held;
     bool leads;
@@ -47,6 +51,17 @@ struct vnode {
     struct msg stopped;
     bool is_stopped;
 };
+
+/* A batch of another was told. Time passes between callbacks, not in one. */
+static inline void vnode_told(struct vnode *n, size_t len)
+{
+    int64_t now = loop_now(n->control);
+
+    n->told = now == n->told_ns ? n->told + len : len;
+    n->told_ns = now;
+    if (n->told > n->told_max)
+        n->told_max = n->told;
+}
 
 struct vworld {
     struct sim *sim;

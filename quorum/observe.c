@@ -14,7 +14,7 @@
  *     earlier life of this process has told. */
 #include "quorum/raft_internal.h"
 
-enum { AGAIN_MS = 500 };
+enum { AGAIN_MS = 500, STEP_BYTES = 1 << 14 /* told in one callback, or a batch that is longer */ };
 
 static void ask(struct quorum *q)
 {
@@ -105,15 +105,34 @@ static void apply(struct quorum *q, struct slice batch, struct arena *a)
         quorum_take(q, batch);
 }
 
+/* Some of what is on disk now, in a callback of its own; as long as there is more, the disk isn't asked for anything else. */
+static void append_step(struct msg *msg)
+{
+    struct disk_op *op = container_of(msg, struct disk_op, msg);
+    struct quorum *q = op->quorum;
+
+    q->ops_out--;
+    observe_append_done(q, op);
+    quorum_drained(q);
+}
+
 void observe_append_done(struct quorum *q, struct disk_op *op)
 {
+    size_t done = 0;
+
     if (op->err || q->phase != QUORUM_RUNNING) { /* `fail` is on its way, or the end is */
         raft_disk_op_free(op);
         return;
     }
-    for (int i = 0; i < op->n; i++) {
-        apply(q, op->v[i], &op->own);
+    for (; op->told < op->n && done < STEP_BYTES; done += op->v[op->told++].len) {
+        apply(q, op->v[op->told], &op->own);
         arena_reset(&op->own);
+    }
+    if (op->told < op->n) {
+        q->ops_out++;
+        op->msg.run = append_step;
+        loop_post(q->control, &op->msg);
+        return;
     }
     raft_disk_op_free(op);
     tell(q);

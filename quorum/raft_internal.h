@@ -66,6 +66,7 @@ struct disk_op {
     raft_index last;            /* index of the last entry */
     struct slice *v;            /* its batches: of data, in raft's memory, which stays until the callback */
     int n, done;                /* batches, and how many are in the log */
+    int told;                   /* … and told, of an observer's */
     bool has_voters;            /* a configuration of the leader's is among them */
     struct arena own;           /* barriers and configurations, copied */
     struct slice bytes;         /* of an observer's append: all its batches */
@@ -286,8 +287,9 @@ void quorum_observe(struct quorum *q);   /* after each return of the library */
 void quorum_tell_lost(struct quorum *q); /* this node led */
 int32_t quorum_leads(struct quorum *q);  /* who leads, as the broker may know it; -1: nobody */
 void quorum_fail(struct quorum *q);
-void quorum_hung(struct quorum *q);    /* this leader's disk doesn't answer: as if it had failed */
-void quorum_crowded(struct quorum *q); /* an entry finds no room: a start ends, if others can be asked meanwhile */
+void quorum_hung(struct quorum *q); /* this leader's disk doesn't answer: as if it had failed */
+void quorum_crowded(
+    struct quorum *q); /* an entry finds no room: a start ends, if others can be asked meanwhile */
 void quorum_drained(struct quorum *q); /* the disk loop has nothing of ours any more */
 void quorum_leave(struct quorum *q);   /* this server was removed: it does nothing any more, but to stop */
 void quorum_abandon(struct quorum *q); /* leadership is given away: what is in flight is nobody's */

@@ -607,10 +607,10 @@ TEST(voters, one_that_is_not_told_yet_votes)
 
 /* ---- much at once ---- */
 
-enum { MUCH = 800, STEP = 1 << 14, ONE = 1000 /* of these batches none is longer */ };
+enum { OUTSIDE = 4, MUCH = 800, STEP = 1 << 14, ONE = 1000 /* of these batches none is longer */ };
 
 /* What a follower missed comes in few messages, or in the very one that makes it leader: it is told in steps, in order, and
- * nobody is told to lead before. */
+ * nobody is told to lead before. A node outside is told its answers so, too. */
 TEST(voters, much_is_told_in_steps)
 {
     for (uint64_t seed = 60; seed < 66; seed++) {
@@ -618,14 +618,19 @@ TEST(voters, much_is_told_in_steps)
         int away, leads;
 
         vworld_init(&w, 3, seed);
+        for (int i = 1; i <= OUTSIDE; i++)
+            w.nodes[i].settings.segment_bytes = 1 << 20; /* an answer is of one */
+        vworld_start(&w, OUTSIDE);
+        vworld_restart_all(&w);
         vworld_write(&w, 20);
+        vworld_agree(&w);
         leads = vworld_leader(&w)->id;
         away = leads % 3 + 1;
-        w.cut[away] = true;
+        w.cut[away] = w.cut[OUTSIDE] = true;
         for (int n = 0; n < MUCH; n += 100)
             vworld_write(&w, 100);
-        w.nodes[away].told_max = 0;
-        w.cut[away] = false;
+        w.nodes[away].told_max = w.nodes[OUTSIDE].told_max = 0;
+        w.cut[away] = w.cut[OUTSIDE] = false;
         vworld_carry(&w, (int64_t)sim_below(w.sim, 100000000));
         if (seed % 2) { /* one that is on its way may have to lead */
             vworld_stop(&w, leads);
@@ -635,6 +640,7 @@ TEST(voters, much_is_told_in_steps)
         vworld_write(&w, 20);
         vworld_agree(&w);
         CHECK(w.nodes[away].told_max > 0 && w.nodes[away].told_max < STEP + ONE);
+        CHECK(w.nodes[OUTSIDE].told_max > STEP && w.nodes[OUTSIDE].told_max < STEP + ONE);
         vworld_drop(&w);
     }
 }

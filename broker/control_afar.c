@@ -1,7 +1,7 @@
 /* The metadata log of the others, followed in memory while this node's own copy rests (control_life.c): its broker goes on with
  * the newest image, and hears who leads.
  *
- *  1. It begins where what was published ends, and takes only what continues that.
+ *  1. It begins where what was published ends, and takes only what continues that, a long answer in steps.
  *  2. What it takes is on no disk here: the next life of the quorum waits until its copy has it too (quorum_settings.told).
  *     So from the moment at which that life begins, no more is taken; who leads is told on.
  *  3. Where the log before what it has is gone, it takes a voter's snapshot, whole (control_afar_image.c). Another history it
@@ -11,7 +11,7 @@
 #include "broker/control_internal.h"
 #include "metadata/batches.h"
 
-enum { AGAIN_MS = 500 };
+enum { AGAIN_MS = 500, STEP_BYTES = 1 << 14 /* or a batch that is longer */ };
 
 static void ask(struct control *c)
 {
@@ -57,31 +57,20 @@ static void moved(struct control *c)
     tell(c);
 }
 
-/* false: nothing of it continues what is known here. */
-static bool take(struct control *c, struct slice rest)
+/* The batch at the front; false: it doesn't continue what is known here. */
+static bool take_one(struct control *c, struct slice rest, struct arena *a, size_t *used)
 {
     struct observer *seen = &c->afar.seen;
-    int64_t began = seen->end;
     struct batch_content b;
-    struct arena a;
-    size_t used;
+    struct voters voters;
 
-    arena_init(&a, c->node->heap, SIZE_MAX);
-    while (!batches_read(rest, &a, &b, &used) && b.base_offset == seen->end &&
-           b.last_offset >= b.base_offset && b.epoch >= seen->last_epoch &&
-           !ctl_follow(c->ctl, slice_of(rest.p, used))) {
-        struct voters voters;
-
-        if (voters_in(&b) && !voters_read(&b, &a, &voters))
-            take_voters(c, &voters);
-        observer_reached(seen, b.last_offset + 1, b.epoch);
-        rest = slice_of(rest.p + used, rest.len - used);
-        arena_reset(&a);
-    }
-    arena_drop(&a);
-    if (seen->end == began)
+    arena_reset(a);
+    if (batches_read(rest, a, &b, used) || b.base_offset != seen->end || b.last_offset < b.base_offset ||
+        b.epoch < seen->last_epoch || ctl_follow(c->ctl, slice_of(rest.p, *used)))
         return false;
-    moved(c);
+    if (voters_in(&b) && !voters_read(&b, a, &voters))
+        take_voters(c, &voters);
+    observer_reached(seen, b.last_offset + 1, b.epoch);
     return true;
 }
 
@@ -89,6 +78,56 @@ void afar_again(struct control *c)
 {
     if (c->afar.follow)
         timer_set(c->loop, &c->afar.again, loop_now(c->loop) + AGAIN_MS * INT64_C(1000000));
+}
+
+static void batches_over(struct control *c)
+{
+    struct afar *a = &c->afar;
+
+    heap_free(c->node->heap, a->batches.p);
+    a->batches = SLICE_NULL;
+    if (!a->follow)
+        afar_ended(c);
+    else if (a->taken > 0)
+        ask(c);
+    else
+        afar_again(c);
+}
+
+/* Some of an answer in a callback; more of it in the next. */
+static void batches_step(struct control *c)
+{
+    struct afar *a = &c->afar;
+    size_t from = a->taken, used;
+    struct arena arena;
+    bool more = true;
+
+    arena_init(&arena, c->node->heap, SIZE_MAX);
+    while (a->follow && !c->quorum && a->taken - from < STEP_BYTES &&
+           (more = take_one(c, slice_of(a->batches.p + a->taken, a->batches.len - a->taken), &arena, &used)))
+        a->taken += used;
+    arena_drop(&arena);
+    if (a->taken > from)
+        moved(c);
+    if (more && a->follow && !c->quorum)
+        loop_post(c->loop, &a->step);
+    else
+        batches_over(c);
+}
+
+static void step_run(struct msg *msg)
+{
+    batches_step(container_of(msg, struct control, afar.step));
+}
+
+static void batches_came(struct control *c, struct slice batches)
+{
+    struct afar *a = &c->afar;
+
+    a->batches = heap_copy(c->node->heap, batches);
+    a->taken = 0;
+    a->step.run = step_run;
+    batches_step(c);
 }
 
 void afar_installed(struct control *c, struct quorum_checkpoint id, struct image *image,
@@ -117,7 +156,9 @@ static void on_fetched(void *arg, const struct quorum_fetched *f)
     }
     if (what == OBSERVED_SNAPSHOT && !c->quorum)
         afar_image_begin(c, f->node, f->snapshot);
-    else if (what == OBSERVED_NEWS || (what == OBSERVED_BATCHES && !c->quorum && take(c, f->batches)))
+    else if (what == OBSERVED_BATCHES && !c->quorum)
+        batches_came(c, f->batches);
+    else if (what == OBSERVED_NEWS)
         ask(c);
     else
         afar_again(c);
@@ -145,7 +186,7 @@ void afar_ended(struct control *c)
     struct afar *a = &c->afar;
     struct loop *decodes = a->image.loop;
 
-    if (!a->silent || a->image.busy)
+    if (!a->silent || a->image.busy || a->batches.p)
         return;
     a->silent = false;
     a->image.loop = NULL;

@@ -48,6 +48,9 @@ struct afar {
     struct observer seen;
     struct timer again;
     int32_t told_leader, told_epoch;
+    struct slice batches; /* of the last answer, owned; NULL: they are done, */
+    size_t taken;         /* … as far as this is */
+    struct msg step;
     struct afar_image image;
     struct msg unfollowed; /* nobody is asked any more */
     bool silent;           /* … it says */

@@ -387,3 +387,45 @@ TEST(life_rests, ends_in_the_midst_of_a_snapshot)
         life_drop(&w);
     }
 }
+
+static bool in_the_midst(void *arg)
+{
+    const struct afar *a = &((const struct control *)arg)->afar;
+
+    return a->batches.p && a->taken > 0;
+}
+
+/* A long answer goes into the image in steps, in order, and whatever happens between them is well. */
+TEST(life_rests, a_long_answer_is_taken_in_steps)
+{
+    for (uint64_t seed = 95; seed < 98; seed++) {
+        struct life w;
+        struct control *c;
+        int i;
+
+        life_init(&w, seed);
+        i = (life_leader(&w) + 1) % N;
+        c = w.v[i]->node->control;
+        breaks(&w, i);
+        part(&w, i, true);
+        for (int n = 0; n < 150; n++) {
+            life_create_begin(&w, (i + 1) % N);
+            life_created(&w, (i + 1) % N, 10000);
+        }
+        part(&w, i, false);
+        CHECK(sim_run(w.sim, in_the_midst, c, 10000 * A_MS));
+        if (seed % 3 == 0) {
+            whole_stop(w.v[i]);
+            CHECK(sim_run(w.sim, whole_over, w.v[i], 30000 * A_MS));
+            CHECK_OK(w.v[i]->why);
+            sim_disk_break(w.sim, i + 1, NULL);
+            whole_start(w.v[i]);
+            CHECK(sim_run(w.sim, whole_ready, w.v[i], 20000 * A_MS));
+        } else if (seed % 3 == 1) {
+            sim_disk_break(w.sim, i + 1, NULL);
+        }
+        CHECK(sim_run(w.sim, all_have_it, &w, 40000 * A_MS));
+        sim_disk_break(w.sim, i + 1, NULL);
+        life_drop(&w);
+    }
+}

@@ -49,7 +49,8 @@ ALL = {
                                           apart.controller_killed, apart.away, apart.rotten, apart.waits)},
     **{f"quorum-{c.__name__.replace('_', '-')}": c for c in (
         quorum.form, quorum.kill_leader, quorum.kill_majority, quorum.pause_leader, quorum.pause_follower,
-        quorum.restart_all, quorum.recover_one, quorum.strangers, quorum.disk_breaks)},
+        quorum.restart_all, quorum.recover_one, quorum.strangers, quorum.disk_breaks,
+        quorum.disk_full_at_start)},
     **{c.__name__.replace('_', '-'): c for c in (emptied.emptied, emptied.emptied_both)},
     "voters-come-and-go": voters.come_and_go,
     **{f"brokers-{c.__name__}": c for c in (brokers.forward, brokers.fences)},

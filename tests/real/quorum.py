@@ -11,9 +11,10 @@ from contextlib import ExitStack
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import disk
 import wire
 from node import Node, free_port
-from room import Image
+from room import Image, Tmpfs
 
 CLUSTER = "realquorumrealquorumrg"
 ELECTION_MS = 1000  # more than a busy machine holds up a process; who is killed is replaced sooner all the same
@@ -351,6 +352,36 @@ def disk_breaks(directory, build="opt"):
         q.caught_up()
         q.stop()
         return "a topic came about " + " and ".join(f"{t * 1000:.0f} ms" for t in took) + " after a disk died"
+
+
+def disk_full_at_start(directory, build="opt"):
+    """One voter of three starts while there is no room for its metadata, not even its reserve: its broker serves with what it hears
+    from the others, and the node votes again when there is room, all by itself."""
+    with Tmpfs(os.path.join(directory, "small"), 8) as small, Quorum(
+            directory, build, settings={1: [f"metadata.log.dir={small.path}/meta"]}) as q:
+        full = q.voters[0]
+        create(ready(q.leader()), "before")
+        q.caught_up()
+        full.kill()
+        missed = {f"missed{n}" for n in range(60)}  # more than a block that is begun has room for
+        for name in missed:
+            create(q.leader(), name)
+        os.remove(os.path.join(small.path, "meta", "weir-reserve"))
+        disk.fill_up(os.path.join(small.path, "others"))
+        full.start()
+        until("its broker has the news", 20, lambda: missed <= topics(ready(full)))
+        assert "RESTS" in full.said(), full.said()
+        client = AdminClient({"bootstrap.servers": full.bootstrap, "log_level": 0, "error_cb": lambda e: None})
+        client.create_topics([NewTopic("by-it", 1, 1)])["by-it"].result(20)
+        assert full.alive() and q.leader() is not full
+        os.remove(os.path.join(small.path, "others"))
+        until("it is back", 40, lambda: "takes part in the quorum" in full.said())
+        q.caught_up()
+        q.voters[1].kill()  # its vote is needed now
+        create(q.leader(), "after")
+        q.voters[1].start()
+        q.caught_up()
+        q.stop()
 
 
 def hello(cluster=CLUSTER, node=2, voter=1, directory=b"\7" * 16):

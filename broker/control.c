@@ -46,6 +46,8 @@ void control_saw(struct control *c)
 {
     image_say(&c->say, ctl_image(c->ctl));
     overseer_image(c->overseer, ctl_image(c->ctl));
+    if (c->quorum && image_feature(ctl_image(c->ctl), FEATURE_KRAFT) > 0)
+        quorum_raise(c->quorum);
 }
 
 void control_moved(struct control *c)

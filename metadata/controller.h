@@ -195,9 +195,8 @@ void decide_incremental_alter_configs(const struct image *tip, const void *in, v
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 struct UpdateFeaturesRequest;
 struct UpdateFeaturesResponse;
-/* What was decided so asks for a higher kraft.version than `now`: that is left to do, by the quorum. */
-bool features_kraft(int now, const struct UpdateFeaturesRequest *req,
-                    const struct UpdateFeaturesResponse *resp);
+/* What was decided so names a kraft.version: it isn't done before the quorum has that, too. */
+bool features_kraft(const struct UpdateFeaturesRequest *req, const struct UpdateFeaturesResponse *resp);
 void decide_allocate_producer_ids(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_unregister_broker(const struct image *tip, const void *in, void *out, struct ctl_out *o);
 void decide_controller_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);

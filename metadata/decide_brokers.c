@@ -73,8 +73,8 @@ static enum err check_features(const struct image *tip, const struct BrokerRegis
         if (level < b->min_supported_version || level > b->max_supported_version)
             return E_UNSUPPORTED_VERSION;
     }
-    while ((f = image_features_next(&w)))
-        if (!feature_of(req, f->name))
+    while ((f = image_features_next(&w))) /* kraft.version is the voters' alone */
+        if (!feature_of(req, f->name) && !slice_eq(f->name, SLICE(FEATURE_KRAFT)))
             return E_UNSUPPORTED_VERSION;
     return E_OK;
 }

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 /* UpdateFeatures: all features of a request, or none. What a level brought stays as long as that level: a downgrade that
- * would lose something is refused and says what. kraft.version is checked here with the others, but the quorum does it
- * (features_kraft): after their records have committed. */
+ * would lose something is refused and says what. kraft.version is the quorum's to keep, but what was decided of it is a record
+ * like the others', in one batch with them: from then on the quorum raises it, whoever leads (quorum_raise()). */
 
 enum { UPGRADE = 1, SAFE_DOWNGRADE = 2, UNSAFE_DOWNGRADE = 3 };
 
@@ -256,6 +256,15 @@ static void forget_requests(struct ctl_out *o)
     memset(&r->last, 0xff, sizeof(r->last));
 }
 
+/* The quorum may begin with a kraft.version that no record says, and comes to one that was decided a little later. */
+static int level_now(const struct image *tip, struct slice name, const struct ctl_out *o)
+{
+    int level = image_feature_slice(tip, name);
+
+    return slice_eq(name, SLICE(FEATURE_KRAFT)) && o->rules->kraft_version > level ? o->rules->kraft_version
+                                                                                   : level;
+}
+
 /* First what must be so before the levels change, as many batches as it takes; then all levels in one. */
 static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequest *req, struct ctl_out *o)
 {
@@ -270,28 +279,22 @@ static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequ
     for (int i = 0; i < req->feature_updates.n; i++) {
         const struct UpdateFeaturesRequest_FeatureUpdateKey *u = &req->feature_updates.v[i];
 
-        if (slice_eq(u->feature, SLICE(FEATURE_KRAFT))) /* features_kraft() */
+        if (slice_eq(u->feature, SLICE(FEATURE_KRAFT)) &&
+            u->max_version_level <= level_now(tip, u->feature, o)) /* the quorum began so */
             continue;
         ctl_emit(o, RECORD_FEATURE, n++ > 0)->feature =
             (struct record_feature){.name = u->feature, .level = u->max_version_level};
     }
 }
 
-bool features_kraft(int now, const struct UpdateFeaturesRequest *req,
-                    const struct UpdateFeaturesResponse *resp)
+bool features_kraft(const struct UpdateFeaturesRequest *req, const struct UpdateFeaturesResponse *resp)
 {
     if (req->validate_only || resp->error_code)
         return false;
     for (int i = 0; i < req->feature_updates.n; i++)
         if (slice_eq(req->feature_updates.v[i].feature, SLICE(FEATURE_KRAFT)))
-            return req->feature_updates.v[i].max_version_level > now;
+            return req->feature_updates.v[i].max_version_level > 0;
     return false;
-}
-
-/* kraft.version is the quorum's to keep. */
-static int level_now(const struct image *tip, struct slice name, const struct ctl_out *o)
-{
-    return slice_eq(name, SLICE(FEATURE_KRAFT)) ? o->rules->kraft_version : image_feature_slice(tip, name);
 }
 
 static struct api_error check_update(const struct image *tip, const struct UpdateFeaturesRequest *req,

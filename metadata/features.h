@@ -7,8 +7,10 @@
  *     3   BEGIN_TRANSACTION, END_TRANSACTION, ABORT_TRANSACTION: what a batch can't hold counts as a whole
  *     4   REQUEST_DONE, REQUESTS_FORGET: what comes again is answered as before (requests.h)
  *
- * kraft.version is the quorum's: whether its voters come and go. It is no record of the image, but of the quorum's own
- * (quorum/voters.h); ctl_rules tells decisions what it is.
+ * kraft.version is the quorum's: whether its voters come and go. What holds is in the quorum's own records (quorum/voters.h), and
+ * ctl_rules tells decisions what that is. A FEATURE record of it says that it was decided: together with the other levels of its
+ * request, or none. Whoever leads then has the quorum raise it, so it holds a moment later, whatever becomes of the one who
+ * decided. A quorum that began with it has no such record.
  *
  * A new record or field: a level more, a line here, a reason in features_lost() (decide_features.c). */
 #pragma once

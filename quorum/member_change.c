@@ -145,11 +145,13 @@ static enum err change_check(struct quorum *q, struct quorum_change *c)
 
     if (q->phase != QUORUM_RUNNING || q->observes || !q->told_self)
         return E_NOT_CONTROLLER;
-    if ((c->kind == QUORUM_UPGRADE) != (q->voters.kraft_version == 0)) {
+    busy |= !member_settled(q);
+    if (!(busy && c->kind == QUORUM_UPGRADE) &&
+        (c->kind == QUORUM_UPGRADE) != (q->voters.kraft_version == 0)) {
         snprintf(c->why, sizeof(c->why), "kraft.version is %d", q->voters.kraft_version);
         return E_UNSUPPORTED_VERSION;
     }
-    if (busy || !member_settled(q)) {
+    if (busy) {
         snprintf(c->why, sizeof(c->why), "another change of the voters is under way");
         return E_REQUEST_TIMED_OUT;
     }
@@ -222,9 +224,17 @@ void member_room(struct quorum *q)
     give_way(q, to);
 }
 
-static bool change_begin(struct quorum *q, struct quorum_change *c)
+static bool upgrade(struct quorum *q)
 {
     struct voters v = q->voters;
+
+    v.kraft_version = 1;
+    v.awaited = 0;
+    return rewrite(q, &v);
+}
+
+static bool change_begin(struct quorum *q, struct quorum_change *c)
+{
     int32_t to;
 
     q->change = c;
@@ -243,9 +253,7 @@ static bool change_begin(struct quorum *q, struct quorum_change *c)
         transfer_begin(q, to);
         return true;
     case QUORUM_UPGRADE:
-        v.kraft_version = 1;
-        v.awaited = 0;
-        return rewrite(q, &v);
+        return upgrade(q);
     }
     return false;
 }
@@ -266,6 +274,11 @@ static void change_run(struct msg *msg)
     if (!change_begin(q, c))
         change_end(q, E_REQUEST_TIMED_OUT);
     quorum_observe(q);
+}
+
+void quorum_raise(struct quorum *q)
+{
+    q->raises = true;
 }
 
 void quorum_change(struct quorum *q, struct quorum_change *c)
@@ -309,8 +322,9 @@ static void tidy(struct quorum *q)
         (void)change_to(q, CHANGE_BACK);
         return;
     }
-    if (!directories_note(q))
-        heal_look(q);
+    if (directories_note(q) || (q->raises && q->voters.kraft_version == 0 && upgrade(q)))
+        return;
+    heal_look(q);
 }
 
 static void step_next(struct quorum *q)

@@ -210,7 +210,7 @@ void quorum_snapshot(struct quorum *q);
  *     E_DUPLICATE_VOTER        the node is a voter already, under this directory or another
  *     E_VOTER_NOT_FOUND        no such voter in that directory
  *     E_INVALID_REQUEST        it would lose the majority, or there is no room; `why` says it in words
- *     E_UNSUPPORTED_VERSION    kraft.version is 0 (or, to upgrade, isn't)
+ *     E_UNSUPPORTED_VERSION    kraft.version is 0 (or, to upgrade, isn't, and that has committed)
  *
  * An added directory is caught up before it votes. It must run, following (settings.joins); it is told by ops.role. Who was
  * removed learns it from the leader; who was removed while it was down asks those that it takes for voters when it comes back, and each
@@ -239,6 +239,9 @@ struct quorum_change {
     void (*done)(struct quorum_change *c, enum err err);
 };
 void quorum_change(struct quorum *q, struct quorum_change *c);
+/* What has committed says that kraft.version is to be 1: from now on this node raises it when it leads, as soon as no other
+ * change of the voters is under way. Where it is 1 already nothing happens. May be called in callbacks. */
+void quorum_raise(struct quorum *q);
 
 struct quorum_view {
     int32_t leader; /* -1: unknown */

@@ -152,6 +152,7 @@ struct quorum {
     /* a change of voters */
     struct quorum_change *change; /* NULL: none, or one of the leader's own */
     enum change_step change_step;
+    bool raises; /* kraft.version, when it leads */
     struct raft_change change_req;
     bool change_over; /* its callback came, with */
     int change_status;

@@ -68,17 +68,19 @@ static void tell_features(struct request *r, struct ApiVersionsResponse *out)
     if (!image)
         return;
     kraft = atomic_load(&r->net->node->kraft_version);
-    n = kraft > 0;
+    n = 1;
     for (struct image_features it = image_features_all(image); image_features_next(&it);)
         n++;
     PROTO_ARRAY_NEW(&r->arena, ApiVersionsResponse_FinalizedFeatureKey, out->finalized_features, n);
     n = 0;
     for (struct image_features it = image_features_all(image); (f = image_features_next(&it));)
-        out->finalized_features.v[n++] = (struct ApiVersionsResponse_FinalizedFeatureKey){
-            .name = f->name, .min_version_level = f->level, .max_version_level = f->level};
+        if (!slice_eq(f->name, SLICE(FEATURE_KRAFT))) /* the quorum says when it holds */
+            out->finalized_features.v[n++] = (struct ApiVersionsResponse_FinalizedFeatureKey){
+                .name = f->name, .min_version_level = f->level, .max_version_level = f->level};
     if (kraft > 0)
-        out->finalized_features.v[n] = (struct ApiVersionsResponse_FinalizedFeatureKey){
+        out->finalized_features.v[n++] = (struct ApiVersionsResponse_FinalizedFeatureKey){
             .name = SLICE(FEATURE_KRAFT), .min_version_level = kraft, .max_version_level = kraft};
+    out->finalized_features.n = n;
     out->finalized_features_epoch = image->offset;
 }
 

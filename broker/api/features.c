@@ -1,14 +1,19 @@
-/* UpdateFeatures. Levels are records that the controller decides (metadata/decide_features.c), but for kraft.version, which is
- * the quorum's own: it is raised when the records of the same request have committed. Where that can't be done now, the answer
- * says so and the other levels stay; asked again, only it is left. */
+/* UpdateFeatures. Levels are records that the controller decides (metadata/decide_features.c), all of a request in one batch: they
+ * commit together, or none does. kraft.version is the quorum's own: its record says that it is to be raised, and from then on
+ * each leader sees to that (quorum_raise()), also one that comes after who decided. The answer waits until it has been:
+ * REQUEST_TIMED_OUT if that takes longer than the request may, because another change of the voters is under way; then it is
+ * raised all the same. */
 #include "broker/api/cluster.h"
 #include "broker/api/handlers.h"
 #include "broker/control.h"
 #include "proto_gen.h"
 
+enum { RAISE_AGAIN_MS = 5, NS_A_MS = 1000000 };
+
 struct features_call {
     struct control_call call;
     struct quorum_change change;
+    struct timer again;
 };
 
 static void features_failed(struct request *r, enum err err)
@@ -31,9 +36,14 @@ static void upgraded(struct quorum_change *change, enum err err)
 {
     struct features_call *f = container_of(change, struct features_call, change);
     struct UpdateFeaturesResponse *out = f->call.out;
+    struct loop *loop = control_loop(f->call.node->control);
 
-    if (err == E_UNSUPPORTED_VERSION) /* somebody else was faster */
+    if (err == E_UNSUPPORTED_VERSION) /* the quorum was faster, or began so */
         err = E_OK;
+    if (err == E_REQUEST_TIMED_OUT && loop_now(loop) < f->call.deadline) {
+        timer_set(loop, &f->again, loop_now(loop) + (int64_t)RAISE_AGAIN_MS * NS_A_MS);
+        return;
+    }
     if (err && err != E_NOT_CONTROLLER) {
         out->error_code = err_wire(err);
         out->error_message = arena_copy(f->call.arena, SLICE(change->why[0] ? change->why : err_text(err)));
@@ -45,15 +55,24 @@ static void upgraded(struct quorum_change *change, enum err err)
 
 static bool upgrade_wanted(const struct control_call *call)
 {
-    return features_kraft(control_quorum(call->node->control).kraft_version, call->in, call->out);
+    return features_kraft(call->in, call->out);
+}
+
+static void upgrade_again(struct timer *timer)
+{
+    struct features_call *f = container_of(timer, struct features_call, again);
+
+    f->change = (struct quorum_change){.kind = QUORUM_UPGRADE, .node = f->call.node->id, .done = upgraded};
+    control_change(f->call.node->control, &f->change);
 }
 
 static void upgrade_here(struct control_call *call)
 {
     struct features_call *f = container_of(call, struct features_call, call);
 
-    f->change = (struct quorum_change){.kind = QUORUM_UPGRADE, .node = call->node->id, .done = upgraded};
-    control_change(call->node->control, &f->change);
+    f->again = (struct timer){.fire = upgrade_again};
+    list_init(&f->again.link);
+    upgrade_again(&f->again);
 }
 
 void update_features(struct request *r)

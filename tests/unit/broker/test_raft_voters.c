@@ -390,6 +390,64 @@ TEST(raft_voters, fixed_voters_stay)
     voting_drop(&w);
 }
 
+/* ---- kraft.version, with other features in one request ---- */
+
+static const struct UpdateFeaturesRequest *levels_in(struct voting *w)
+{
+    struct UpdateFeaturesRequest *in = wire_in(&w->ask, API_UpdateFeatures);
+
+    in->timeout_ms = 10000;
+    PROTO_ARRAY_NEW(&w->ask.arena, UpdateFeaturesRequest_FeatureUpdateKey, in->feature_updates, 2);
+    in->feature_updates.v[0].feature = SLICE(FEATURE_KRAFT);
+    in->feature_updates.v[1].feature = SLICE(FEATURE_ELR);
+    in->feature_updates.v[0].max_version_level = in->feature_updates.v[1].max_version_level = 1;
+    in->feature_updates.v[0].upgrade_type = in->feature_updates.v[1].upgrade_type = 1;
+    return in;
+}
+
+static bool kraft_raised(const struct voting *w)
+{
+    return control_quorum(w->v[0]->node->control).kraft_version > 0;
+}
+
+static bool elr_raised(const struct voting *w)
+{
+    return image_feature(control_image(w->v[0]->node->control), FEATURE_ELR) > 0;
+}
+
+static bool both_or_none(void *arg)
+{
+    return kraft_raised(arg) == elr_raised(arg);
+}
+
+/* Whenever the controller that raises it dies, both levels hold soon after its restart, or neither does. */
+TEST(raft_voters, levels_rise_together)
+{
+    int none = 0, both = 0;
+
+    for (int at = 0; at < 200 && !both; at++) {
+        struct voting w;
+
+        voting_init(&w, 40, "controller.quorum.voters=1@10.0.0.1:9093");
+        start(&w, 1);
+        dial(&w, 1, WHOLE_PORT);
+        w.answered = false;
+        w.in = levels_in(&w);
+        CHECK(sim_call(w.sim, w.client, LOOP_NET, ask_run, &w));
+        (void)sim_run(w.sim, NULL, NULL, at * A_MS / 10);
+        CHECK(!w.answered || (kraft_raised(&w) && elr_raised(&w)));
+        both += w.answered;
+        none += !elr_raised(&w) && !kraft_raised(&w);
+        whole_crash(w.v[0], SIM_POWER);
+        start(&w, 1);
+        CHECK(sim_run(w.sim, both_or_none, &w, 1000 * A_MS));
+        (void)sim_run(w.sim, NULL, NULL, 1000 * A_MS);
+        CHECK(both_or_none(&w) && (!both || kraft_raised(&w)));
+        voting_drop(&w);
+    }
+    CHECK(none > 0 && both > 0);
+}
+
 /* A voter that can't catch up is waited for as long as the request says, not as long as the quorum would. */
 TEST(raft_voters, a_request_ends_with_its_time)
 {

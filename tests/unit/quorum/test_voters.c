@@ -417,6 +417,29 @@ TEST(voters, a_fixed_quorum_is_upgraded)
     vworld_drop(&w);
 }
 
+/* Once it is decided that kraft.version is to be raised, whoever leads does it, though nobody asks any more. */
+TEST(voters, who_leads_raises_what_was_decided)
+{
+    struct vworld w;
+    int64_t until;
+
+    vworld_init_fixed(&w, 3, 16);
+    for (int i = 1; i <= 3; i++)
+        vworld_start(&w, i);
+    vworld_write(&w, 10);
+    for (int i = 1; i <= 3; i++)
+        quorum_raise(w.nodes[i].quorum);
+    vworld_write(&w, 10);
+    vworld_agree(&w);
+    until = 100;
+    while (quorum_view(vworld_leader(&w)->quorum).kraft_version == 0 && until-- > 0)
+        vworld_write(&w, 1);
+    CHECK_EQ(quorum_view(vworld_leader(&w)->quorum).kraft_version, 1);
+    CHECK_EQ(vworld_change(&w, QUORUM_UPGRADE, 1, 1, NULL), E_UNSUPPORTED_VERSION);
+    vworld_agree(&w);
+    vworld_drop(&w);
+}
+
 /* A first voter whose disk is lost before its directory was noted is named by its node alone: its empty disk follows, and isn't
  * taken for the one before. */
 TEST(voters, an_empty_disk_is_not_an_unnoted_one)

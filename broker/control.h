@@ -2,6 +2,9 @@
  * Loop:   control_request() and control_call() on a NET loop; `done` comes back there. The rest on the control loop.
  * Else:   where another node leads, or comes to, what clients and this broker ask goes there (link/forward.h), until the
  *         time of the request is over: clients of any broker may ask for anything and see no election.
+ * Lacks:  what a client asks in a version that the active controller hasn't got ends with E_UNSUPPORTED_VERSION, in the answer of
+ *         its own API: at once where this node knows, else when that controller says so. (Kafka's broker closes the client's
+ *         connection then, so that it asks for the versions again.)
  * Ends:   a request that can't be answered in its time, because a full disk holds up the log, ends with
  *         E_REQUEST_TIMED_OUT: so what waits here is bounded by what is admitted, and ends even if the disk stays full.
  *         Clients of a broker that stops get no answer but the end of their connection: that one is asked elsewhere.
@@ -57,7 +60,7 @@ struct control_call {
     bool (*wants)(const struct control_call *c); /* is there such a thing to do? NULL: always */
     bool held;                                   /* needs room on a disk that has none */
     int64_t shown_from;                          /* as struct request's, whoever has decided it */
-    enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER */
+    enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER; E_UNSUPPORTED_VERSION */
     void (*done)(struct control_call *c);
     void *arg;
 };

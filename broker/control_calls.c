@@ -256,7 +256,13 @@ void control_call(struct control_call *c)
             c->timeout_ms = c->request->time_left_ms;
     }
     c->msg.run = call_arrived;
-    loop_post(c->node->control->loop, &c->msg);
+    if (forward_shared(c)) {
+        loop_post(c->node->control->loop, &c->msg);
+        return;
+    }
+    c->err = E_UNSUPPORTED_VERSION;
+    c->msg.run = call_back;
+    loop_post(c->back, &c->msg);
 }
 
 struct control_call control_call_of(struct request *r, ctl_decide_fn decide, const void *in,

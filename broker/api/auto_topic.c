@@ -119,6 +119,8 @@ static void decided(struct control_call *c)
 
 void auto_topics_go(struct auto_topics *a, void (*done)(struct request *r))
 {
+    int16_t min = 0, max = CREATE_TOPICS_VERSION;
+
     a->done = done;
     a->ask.timeout_ms = WAIT_MS;
     if (a->ask.topics.n == 0) {
@@ -128,6 +130,8 @@ void auto_topics_go(struct auto_topics *a, void (*done)(struct request *r))
     a->call = control_call_of(a->r, decide_create_topics, &a->ask, decided, a);
     a->call.out = &a->answer;
     a->call.version = CREATE_TOPICS_VERSION;
+    if (leader_apis_share(&a->r->net->controller, API_CreateTopics, &min, &max))
+        a->call.version = max;
     a->call.timeout_ms = WAIT_MS; /* the asker has its answer whatever comes of it */
     control_call(&a->call);
 }

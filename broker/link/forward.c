@@ -79,6 +79,15 @@ bool forward_may(const struct control_call *call)
     return row->asker != CLIENTS;
 }
 
+bool forward_shared(const struct control_call *call)
+{
+    const struct forward_row *row = row_of(call->decide);
+    int16_t min = call->version, max = call->version;
+
+    return !call->request || !forward_may(call) ||
+           leader_apis_share(&call->request->net->controller, row->api_key, &min, &max);
+}
+
 const struct proto_api *forward_kept(const struct control_call *call, enum ctl_again *again)
 {
     const struct forward_row *row = row_of(call->decide);

@@ -1,5 +1,5 @@
 /* The versions of forwarded APIs that the active controller has: ApiVersions announces on clients' listeners those that this
- * node shares with it (api/api_versions.c), so no client sends what would be refused where it is decided.
+ * node shares with it (api/api_versions.c), and takes no others (forward_shared): those are UNSUPPORTED_VERSION at once.
  *
  *   net[0]: a connection of uplink or presence is ready ──came──► control loop: a book of controllers ◄──leads── who leads
  *                                                                    │

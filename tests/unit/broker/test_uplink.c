@@ -331,7 +331,7 @@ TEST(uplink, an_end_ends_all)
 struct told {
     struct heap *heap;
     struct arena arena;
-    struct ApiVersionsResponse out;
+    void *out;
 };
 
 static void copy_run(struct loop *loop, void *arg)
@@ -346,11 +346,11 @@ static void forget_run(struct loop *loop, void *arg)
     c->w->loops[0].controller = (struct api_ranges){.known = false};
 }
 
-/* What a broker with a loop as the climber's tells its clients: the world's node is that one for a while. */
-static void ask_versions(struct climber *c, struct told *t)
+/* What a broker with a loop as the climber's answers its clients: the world's node is that one for a while. */
+static void *ask_as(struct climber *c, struct told *t, int16_t key, int16_t version, const void *in)
 {
     void (*versions)(struct request * r) = c->w->versions;
-    struct ApiVersionsRequest in;
+    const struct proto_api *api = proto_api(key);
     struct bytes b;
     struct raw *r;
 
@@ -360,34 +360,43 @@ static void ask_versions(struct climber *c, struct told *t)
     t->heap = heap_new(false);
     arena_init(&t->arena, t->heap, SIZE_MAX);
     bytes_init(&b, t->heap);
-    proto_defaults(&ApiVersionsRequest_type, &in);
-    in.client_software_name = in.client_software_version = SLICE("t");
     r = raw_dial(c->w, 4);
-    frame_add(&b, API_ApiVersions, 4, 1, &in);
+    frame_add(&b, key, version, 1, in);
     raw_send(r, b.p, b.len);
     bytes_drop(&b);
     nw_run(c->w, 10);
-    CHECK_OK(proto_response_body(proto_api(API_ApiVersions), 4,
+    t->out = proto_new(api->response, &t->arena, 1);
+    CHECK_OK(proto_response_body(api, version,
                                  slice_of(arena_copy(&t->arena, raw_answer(r, 0)).p, raw_answer(r, 0).len),
-                                 &t->arena, &t->out));
+                                 &t->arena, t->out));
     raw_free(r);
     CHECK(sim_call(c->w->sim, c->w->io, LOOP_NET, forget_run, c));
     c->w->versions = versions;
+    return t->out;
+}
+
+static void told_drop(struct told *t)
+{
+    arena_drop(&t->arena);
+    heap_drop(t->heap);
 }
 
 /* Is that API told, with just these versions? max -1: is it left out? */
 static bool tells(struct climber *c, int16_t key, int min, int max)
 {
     bool is = max < 0;
+    const struct ApiVersionsResponse *out;
+    struct ApiVersionsRequest in;
     struct told t;
 
-    ask_versions(c, &t);
-    CHECK(t.out.api_keys.n > 10);
-    for (int i = 0; i < t.out.api_keys.n; i++)
-        if (t.out.api_keys.v[i].api_key == key)
-            is = t.out.api_keys.v[i].min_version == min && t.out.api_keys.v[i].max_version == max;
-    arena_drop(&t.arena);
-    heap_drop(t.heap);
+    proto_defaults(&ApiVersionsRequest_type, &in);
+    in.client_software_name = in.client_software_version = SLICE("t");
+    out = ask_as(c, &t, API_ApiVersions, 4, &in);
+    CHECK(out->api_keys.n > 10);
+    for (int i = 0; i < out->api_keys.n; i++)
+        if (out->api_keys.v[i].api_key == key)
+            is = out->api_keys.v[i].min_version == min && out->api_keys.v[i].max_version == max;
+    told_drop(&t);
     return is;
 }
 
@@ -440,6 +449,39 @@ TEST(uplink, forwarded_apis_are_told_at_shared_versions)
     CHECK(tells(&c, API_DeleteTopics, 4, handler_find(API_DeleteTopics)->version_max));
     CHECK(tells(&c, API_AlterConfigs, 0, -1) && tells(&c, API_DescribeQuorum, 0, -1));
     CHECK(tells_ours(&c, API_Produce) && tells_ours(&c, API_Metadata));
+    climber_drop(&c);
+}
+
+/* What is asked in a version that the active controller hasn't got is answered so, in the answer of its own API. */
+TEST(uplink, what_the_controller_lacks_is_refused)
+{
+    const struct DescribeQuorumResponse *quorum;
+    const struct CreateTopicsResponse *created;
+    struct CreateTopicsRequest_CreatableTopic topic = {.name = SLICE("t")};
+    struct CreateTopicsRequest create;
+    struct DescribeQuorumRequest describe;
+    struct climber c;
+    struct told t;
+
+    climber_init(&c, 11, yes);
+    c.w->versions = announce_less;
+    leads(&c, LEADER);
+    called(&c);
+    proto_defaults(&CreateTopicsRequest_type, &create);
+    proto_defaults(&DescribeQuorumRequest_type, &describe);
+    create.topics.v = &topic;
+    create.topics.n = 1;
+    create.timeout_ms = 1000;
+    for (int16_t version = 6; version <= 7; version++) {
+        created = ask_as(&c, &t, API_CreateTopics, version, &create);
+        CHECK_EQ(created->topics.n, 1);
+        CHECK(slice_eq(created->topics.v[0].name, SLICE("t")));
+        CHECK_EQ(created->topics.v[0].error_code, err_wire(E_UNSUPPORTED_VERSION));
+        told_drop(&t);
+    }
+    quorum = ask_as(&c, &t, API_DescribeQuorum, 2, &describe);
+    CHECK_EQ(quorum->error_code, err_wire(E_UNSUPPORTED_VERSION));
+    told_drop(&t);
     climber_drop(&c);
 }
 

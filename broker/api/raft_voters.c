@@ -3,8 +3,10 @@
  * and the next leader is asked. On the controller's listener another node says that it doesn't lead, as in Kafka.
  *
  *     handler ─► control_call, as any decision ─► this node leads ─► here: checks ─► quorum_change ─► the answer
+ *                                                  AddRaftVoter: the new voter is asked ┘ first (raft_link_vet)
  *
- * AddRaftVoter's TimeoutMs bounds the answer, not what was begun.
+ * One that can't be asked at the place that the request names, or isn't who the request says, is refused before anything
+ * changes. AddRaftVoter's TimeoutMs bounds that and the answer, not what was begun.
  * Where a controller listens isn't the quorum's to know: what a request says of that goes to link/raft_link.h. */
 #include "broker/api/raft_voters.h"
 #include "base/check.h"
@@ -15,6 +17,8 @@
 #include "proto_gen.h"
 #include <stdio.h>
 #include <strings.h>
+
+enum { NS_A_MS = 1000000 };
 
 /* Outlives its request where that doesn't wait for the commit. */
 struct voter_change {
@@ -33,6 +37,7 @@ struct voter_call {
     int16_t *error_code;
     struct slice *error_message;
     char why[QUORUM_WHY_MAX];
+    struct raft_link_vet vet;
 };
 
 /* ---- answers ---- */
@@ -160,6 +165,48 @@ static bool is_default(const struct node *node, struct slice name)
     return name.len == strlen(is) && strncasecmp((const char *)name.p, is, name.len) == 0;
 }
 
+static void vetted(struct raft_link_vet *vet, enum err err)
+{
+    struct voter_call *v = container_of(vet, struct voter_call, vet);
+    const struct AddRaftVoterRequest *in = v->call.in;
+
+    if (err) {
+        snprintf(v->why, sizeof(v->why), "%s", vet->why);
+        decided(v, err);
+        return;
+    }
+    raft_link_place(v->call.node->raft_link, in->voter_id, vet->host, vet->port);
+    change(&v->call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
+}
+
+/* What the quorum would refuse in any case it refuses now, and nobody is asked. */
+static bool refused_anyway(const struct control_call *call)
+{
+    const struct AddRaftVoterRequest *in = call->in;
+    const struct quorum_view view = control_quorum(call->node->control);
+    bool votes = false;
+
+    for (int i = 0; i < view.n_voters; i++)
+        votes |= view.voters[i] == in->voter_id;
+    return votes || view.kraft_version == 0 || view.leader != call->node->id;
+}
+
+static void vet(struct control_call *call, const struct AddRaftVoterRequest_Listener *at)
+{
+    struct voter_call *v = container_of(call, struct voter_call, call);
+    const struct AddRaftVoterRequest *in = call->in;
+    int64_t left = (call->deadline - loop_now(control_loop(call->node->control))) / NS_A_MS;
+
+    v->vet = (struct raft_link_vet){.node = in->voter_id,
+                                    .directory_id = in->voter_directory_id,
+                                    .host = at->host,
+                                    .port = at->port,
+                                    .kraft_version = control_quorum(call->node->control).kraft_version,
+                                    .timeout_ms = left > 0 ? left : 1,
+                                    .done = vetted};
+    raft_link_vet(call->node->raft_link, &v->vet);
+}
+
 static void add_here(struct control_call *call)
 {
     struct voter_call *v = container_of(call, struct voter_call, call);
@@ -178,9 +225,10 @@ static void add_here(struct control_call *call)
         decided(v, E_INVALID_REQUEST);
         return;
     }
-    if (call->node->raft_link)
-        raft_link_place(call->node->raft_link, in->voter_id, at->host, at->port);
-    change(call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
+    if (call->node->raft_link && !refused_anyway(call))
+        vet(call, at);
+    else
+        change(call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
 }
 
 static void remove_here(struct control_call *call)

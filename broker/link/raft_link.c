@@ -567,6 +567,7 @@ struct raft_link *raft_link_start(struct node *node, struct loop *control,
     io_random(node->io, l->incarnation.b, sizeof(l->incarnation.b));
     l->own = own_listener(node);
     link_inquiry_init(l);
+    list_init(&l->vets);
     for (int i = 0; i < settings->n_voters; i++) {
         const struct config_voter *v = &settings->voters[i];
         struct link_peer *p = v->id == node->id ? NULL : link_peer_add(l, v->id);
@@ -617,6 +618,7 @@ static void stop_run(struct msg *msg)
         return;
     }
     link_inquiry_end(l);
+    link_vets_end(l);
     for (int i = 0; i < l->n; i++) {
         struct link_peer *p = l->peers[i];
 

@@ -21,7 +21,9 @@
  * Ends:   a peer whose connections have ended and whose port refuses is told dead, once until it is heard again. One that
  *         is silent, can't be reached, or accepts is not. */
 #pragma once
+#include "broker/link/dial.h"
 #include "broker/node.h"
+#include "proto_gen.h"
 #include "quorum/quorum.h"
 
 enum { RAFT_LINK_BYTES = 4 << 20, RAFT_LINK_MESSAGES = 1024, RAFT_LINK_PEERS = 32 };
@@ -55,6 +57,37 @@ struct raft_link *raft_link_start(struct node *node, struct loop *control,
 void raft_link_voters(struct raft_link *l, const int32_t *nodes, int n);
 /* Where a controller listens, as somebody says who may add voters. */
 void raft_link_place(struct raft_link *l, int32_t node, struct slice host, uint16_t port);
+/* Who is to become a voter, asked before anything of the quorum changes. On the control loop; lent, with `host`, until `done`,
+ * which never runs inside of the call:
+ *
+ *     E_OK                  a controller of this cluster listens there, that node with that directory, and knows kraft_version
+ *     E_REQUEST_TIMED_OUT   nobody could be asked, in timeout_ms at the latest: refused, silent, no such host
+ *     E_INVALID_REQUEST     another node, directory or cluster; what is no controller; another kraft.version; no address
+ *     E_NOT_CONTROLLER      the link stops
+ *
+ * `why` says it in words. */
+struct raft_link_vet {
+    int32_t node;
+    struct uuid directory_id;
+    struct slice host;
+    uint16_t port;
+    int kraft_version;
+    int64_t timeout_ms;
+    void (*done)(struct raft_link_vet *v, enum err err);
+    char why[QUORUM_WHY_MAX];
+    /* the link's */
+    struct raft_link *link;
+    struct msg msg;
+    struct list on_link;
+    struct client *client;
+    struct client_call call;
+    struct RaftHelloRequest hello;
+    struct arena arena;
+    char at[DIAL_TEXT_MAX];
+    enum err err;
+    bool kraft_known, closing;
+};
+void raft_link_vet(struct raft_link *l, struct raft_link_vet *v);
 /* On net[0]: where that controller listens, lent for this callback; false: not known. */
 bool raft_link_where(const struct raft_link *l, int32_t node, struct slice *host, uint16_t *port);
 /* On net[0]: where the others listen, as far as it is known; how many. Lent for this callback. */

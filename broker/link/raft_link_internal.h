@@ -91,6 +91,7 @@ struct raft_link {
     struct link_peer *peers[RAFT_LINK_PEERS]; /* the others; none goes before the link does */
     int n;
     struct link_inquiry inquiry;
+    struct list vets; /* struct raft_link_vet.on_link, under way */
     bool ending;
     int n_clients; /* that haven't closed yet */
     struct msg begin, stop;
@@ -114,6 +115,9 @@ void link_inquire(struct raft_link *l);
 void link_inquiry_init(struct raft_link *l);
 void link_inquiry_end(struct raft_link *l); /* its client is counted in n_clients */
 void link_book_drop(struct raft_link *l);
+
+/* ---- raft_link_vet.c: net[0] ---- */
+void link_vets_end(struct raft_link *l); /* their clients are counted in n_clients */
 
 /* ---- raft_link.c: net[0] ---- */
 void link_reach(struct link_peer *p); /* if it rests, and there is a reason to */

@@ -448,8 +448,28 @@ TEST(raft_voters, levels_rise_together)
     CHECK(none > 0 && both > 0);
 }
 
-/* A voter that can't catch up is waited for as long as the request says, not as long as the quorum would. */
-TEST(raft_voters, a_request_ends_with_its_time)
+/* ---- who can't be a voter ---- */
+
+/* The quorum's log, to which nothing was added meanwhile; no change was begun. */
+static int64_t quorum_end(const struct voting *w)
+{
+    return control_quorum(w->v[0]->node->control).end;
+}
+
+static enum err refused(struct voting *w, const struct AddRaftVoterRequest *in, const char *words)
+{
+    int64_t end = quorum_end(w);
+    const struct AddRaftVoterResponse *out = asks(w, in);
+
+    CHECK_EQ(quorum_end(w), end);
+    if (!strstr(arena_str(&w->ask.arena, out->error_message), words))
+        CHECK_STR(arena_str(&w->ask.arena, out->error_message), words);
+    return err_of_wire(out->error_code);
+}
+
+/* A voter that is silent is waited for as long as the request says, one whose port refuses not at all: either way nothing of the
+ * quorum has changed. */
+TEST(raft_voters, who_cannot_be_asked_is_refused)
 {
     struct voting w;
     struct AddRaftVoterRequest *in;
@@ -458,15 +478,51 @@ TEST(raft_voters, a_request_ends_with_its_time)
     voting_init(&w, 11, NULL);
     start(&w, 1);
     for (int by = 0; by < 2; by++) {
+        sim_partition(w.sim, 2, 1, by == 1); /* nobody runs there; what says so doesn't come through */
         dial(&w, 1, by ? WHOLE_PORT : WHOLE_CONTROL_PORT);
-        in = add_in(&w, 2); /* nobody runs there */
+        in = add_in(&w, 2);
         in->timeout_ms = 1000;
         began = sim_now(w.sim);
-        CHECK_EQ(added(&w, in), err_wire(E_REQUEST_TIMED_OUT));
-        CHECK(sim_now(w.sim) - began >= 1000 * A_MS && sim_now(w.sim) - began < 1500 * A_MS);
-        (void)sim_run(w.sim, NULL, NULL, 10000 * A_MS);
+        CHECK_EQ(refused(&w, in, "node 2 can't be asked at 10.0.0.2:9093"), E_REQUEST_TIMED_OUT);
+        CHECK((by == 0 || sim_now(w.sim) - began >= 990 * A_MS) &&
+              sim_now(w.sim) - began < (by ? 1500 : 500) * A_MS);
         CHECK(becomes(&w, 1, 1, false));
     }
+    sim_partition(w.sim, 2, 1, false);
+    in = add_in(&w, 2);
+    in->listeners.v[0].host = SLICE("nowhere.invalid");
+    CHECK_EQ(refused(&w, in, "nowhere.invalid"), E_REQUEST_TIMED_OUT);
+    in = add_in(&w, 2);
+    in->listeners.v[0].host = SLICE("");
+    CHECK_EQ(refused(&w, in, "no address"), E_INVALID_REQUEST);
+    voting_drop(&w);
+}
+
+/* Another node, another directory, or what is no controller's listener, at the place that the request names:
+ * it says which, and nothing of the quorum has changed; the right one is added then. */
+TEST(raft_voters, who_is_another_is_refused)
+{
+    struct voting w;
+    struct AddRaftVoterRequest *in;
+
+    voting_init(&w, 12, NULL);
+    start(&w, 1);
+    start(&w, 2);
+    dial(&w, 1, WHOLE_PORT);
+    in = add_in(&w, 2);
+    in->listeners.v[0].host = SLICE("10.0.0.1");
+    CHECK_EQ(refused(&w, in, "is node 1"), E_INVALID_REQUEST);
+    in = add_in(&w, 3);
+    in->listeners.v[0].host = SLICE("10.0.0.2");
+    CHECK_EQ(refused(&w, in, "is node 2"), E_INVALID_REQUEST);
+    in = add_in(&w, 2);
+    in->voter_directory_id = directory_of(3);
+    CHECK_EQ(refused(&w, in, "has directory"), E_INVALID_REQUEST);
+    in = add_in(&w, 2);
+    in->listeners.v[0].port = WHOLE_PORT;
+    CHECK_EQ(refused(&w, in, "no controller"), E_INVALID_REQUEST);
+    CHECK_EQ(added(&w, add_in(&w, 2)), 0);
+    CHECK(becomes(&w, 2, 2, false));
     voting_drop(&w);
 }
 

@@ -18,7 +18,7 @@ enum { AGAIN_MS = 500, STEP_BYTES = 1 << 14 /* told in one callback, or a batch 
 
 static void ask(struct quorum *q)
 {
-    if (q->phase != QUORUM_RUNNING || q->view.failed || q->asking)
+    if (q->phase != QUORUM_RUNNING || q->view.failed || q->asking || q->stopped)
         return;
     timer_stop(&q->again);
     q->asking = true;

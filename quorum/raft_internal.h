@@ -48,6 +48,7 @@ enum {
     APPEND_BYTES_MAX = 1 << 20, /* of one message; longer ones leave as several */
     BULK_BYTES = 1 << 16,       /* an append that long is outstanding alone */
     BULK_WAIT_MS = 2000,        /* … unless its answer stays away that long */
+    PROGRESS_PROBE = 0,         /* raft_progress.state, whose names the library keeps to itself */
     TERM_JUMP_MAX = 1 << 20,
     ENTRIES_MAX = 50000,      /* in raft's memory before a snapshot is due */
     ENTRIES_TRAILING = 5000,  /* of them stay behind one, for followers that lag */

@@ -94,9 +94,22 @@ static bool bulk_waits(struct quorum *q, const struct raft_message *m, size_t le
     return false;
 }
 
+/* As long as it isn't known where a voter's log fits, one entry asks. The library would send all that the voter might lack with
+ * each heartbeat: on a narrow way answers came so late that none was about the newest question, and the search never ended. */
+static unsigned append_entries(const struct quorum *q, const struct raft_message *m)
+{
+    int voter = voters_of_server(&q->voters, (int32_t)m->server_id);
+    unsigned n = m->append_entries.n_entries;
+    bool searched = raft_state((struct raft *)&q->raft) == RAFT_LEADER && voter >= 0 &&
+                    q->raft.leader_state.progress[voter].state == PROGRESS_PROBE;
+
+    return searched && n > 1 ? 1 : n;
+}
+
 static bool give_append(struct quorum *q, const struct raft_message *m)
 {
     const struct raft_append_entries *a = &m->append_entries;
+    const unsigned n = append_entries(q, m);
     union message out = {.append = {.term = (int64_t)a->term,
                                     .prev_index = (int64_t)a->prev_log_index,
                                     .prev_term = (int64_t)a->prev_log_term,
@@ -107,7 +120,7 @@ static bool give_append(struct quorum *q, const struct raft_message *m)
     bool taken;
     unsigned i;
 
-    for (i = 0; i < a->n_entries; i++)
+    for (i = 0; i < n; i++)
         len += entry_batch(q, &a->entries[i], index + i).len;
     if (bulk_waits(q, m, len)) { /* a heartbeat in its place */
         out.append.records = slice_of("", 0);
@@ -119,7 +132,7 @@ static bool give_append(struct quorum *q, const struct raft_message *m)
         records.len = 0;
         out.append.prev_index = (int64_t)(a->prev_log_index + i);
         out.append.prev_term = (int64_t)(i == 0 ? a->prev_log_term : a->entries[i - 1].term);
-        for (; i < a->n_entries; i++) {
+        for (; i < n; i++) {
             struct slice b = entry_batch(q, &a->entries[i], index + i);
 
             if (records.len > 0 && records.len + b.len > APPEND_BYTES_MAX)
@@ -128,7 +141,7 @@ static bool give_append(struct quorum *q, const struct raft_message *m)
         }
         out.append.records = records.len ? bytes_slice(&records) : slice_of("", 0);
         taken = give(q, m->server_id, &RaftAppend_type, &out);
-    } while (taken && i < a->n_entries);
+    } while (taken && i < n);
     bytes_drop(&records);
     return taken;
 }

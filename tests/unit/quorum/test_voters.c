@@ -667,3 +667,45 @@ TEST(voters, much_is_told_in_steps)
         vworld_drop(&w);
     }
 }
+
+/* What goes to one node, whose answers get lost but for the first, which refuses. */
+static struct {
+    int node, answers;
+    size_t bytes;
+} searched;
+
+static bool answers_of_the_searched(struct vworld *w, int from, int to, struct slice bytes)
+{
+    if (to == searched.node)
+        searched.bytes += bytes.len;
+    return from == searched.node && searched.answers++ > 0;
+}
+
+/* Where the log of a voter fits isn't known to a new leader before the voter says so: until then a heartbeat asks with one entry,
+ * not with all that it might lack, on a way that may be narrow. */
+TEST(voters, who_is_searched_gets_one_entry)
+{
+    enum { ENTRIES = 150 };
+    struct vworld w;
+    struct vnode *leader;
+
+    vworld_init(&w, 3, 1);
+    leader = vworld_leader(&w);
+    memset(&searched, 0, sizeof(searched));
+    searched.node = leader->id % 3 + 1;
+    vworld_write(&w, 1);
+    vworld_crash(&w, searched.node, SIM_PROCESS);
+    for (int i = 0; i < ENTRIES; i++)
+        vworld_write(&w, 1);
+    vworld_crash(&w, leader->id, SIM_PROCESS);
+    vworld_start(&w, leader->id);
+    leader = vworld_leader(&w);
+    w.loses = answers_of_the_searched;
+    vworld_start(&w, searched.node);
+    vworld_carry(&w, 300000000);
+    CHECK(searched.bytes > 0 && searched.bytes < 3000);
+    w.loses = NULL;
+    vworld_write(&w, 1);
+    CHECK(vworld_leader(&w) == leader);
+    vworld_drop(&w);
+}

@@ -40,12 +40,23 @@ static void tell(struct control *c)
     uplink_leader(c->uplink, a->seen.leader == c->node->id ? -1 : a->seen.leader);
 }
 
+static bool votes(const struct control *c, int32_t node)
+{
+    bool found = false;
+
+    for (int i = 0; i < c->view.n_voters; i++)
+        found |= c->view.voters[i] == node;
+    return found;
+}
+
 static void take_voters(struct control *c, const struct voters *v)
 {
     c->view.n_voters = v->n;
     c->view.kraft_version = v->kraft_version;
     for (int i = 0; i < v->n; i++)
         c->view.voters[i] = v->v[i].node;
+    if (c->afar.seen.by >= 0 && !votes(c, c->afar.seen.by))
+        observer_doubt(&c->afar.seen);
     control_voters(c);
 }
 
@@ -151,7 +162,7 @@ static void on_fetched(void *arg, const struct quorum_fetched *f)
     if (!a->follow)
         return;
     if (what != OBSERVED_STALE && what != OBSERVED_DIVERGED) {
-        observer_heard(&a->seen, f);
+        observer_heard(&a->seen, f, votes(c, f->node));
         tell(c);
     }
     if (what == OBSERVED_SNAPSHOT && !c->quorum)
@@ -173,7 +184,7 @@ void afar_begin(struct control *c)
     if (a->follow || !follow_may(c->node))
         return;
     observer_init(&a->seen, image->offset + 1, image->epoch > 0 ? image->epoch : -1);
-    a->seen.epoch = c->view.epoch;
+    a->seen.epoch = a->seen.led = c->view.epoch;
     a->told_leader = -1; /* uplink.h has the one before until there is news */
     a->told_epoch = c->view.epoch;
     a->again.fire = again_fired;

@@ -80,6 +80,18 @@ static void tell(struct quorum *q)
     q->ops.leader(q->ops.arg, o->leader, o->epoch, false, -1);
 }
 
+static bool votes(const struct quorum *q, int32_t node)
+{
+    return voters_of_node(&q->voters, node) >= 0;
+}
+
+static void follow_voters(struct quorum *q)
+{
+    if (q->seen.by >= 0 && !votes(q, q->seen.by))
+        observer_doubt(&q->seen);
+    member_follow(q);
+}
+
 static void apply(struct quorum *q, struct slice batch, struct arena *a)
 {
     struct batch_content c;
@@ -94,7 +106,7 @@ static void apply(struct quorum *q, struct slice batch, struct arena *a)
         err = voters_read(&c, a, &voters);
         ASSERT(!err);
         member_restore(q, &voters, q->applied);
-        member_follow(q);
+        follow_voters(q);
     }
     observer_reached(&q->seen, c.last_offset + 1, c.epoch);
     q->view.committed = q->view.end = q->seen.end;
@@ -213,7 +225,7 @@ void quorum_fetched(struct quorum *q, const struct quorum_fetched *f)
     q->asking = false;
     what = observer_judge(&q->seen, f);
     if (what != OBSERVED_STALE && what != OBSERVED_DIVERGED)
-        observer_heard(&q->seen, f);
+        observer_heard(&q->seen, f, votes(q, f->node));
     switch (what) {
     case OBSERVED_STALE:
         observe_again(q);
@@ -245,7 +257,7 @@ void observe_installed(struct quorum *q, struct ckpt_id id, struct image *image)
     observer_reached(&q->seen, id.offset, id.epoch);
     q->view.committed = q->view.end = q->view.log_start = id.offset;
     quorum_restore(q, image);
-    member_follow(q);
+    follow_voters(q);
     tell(q);
     ask(q);
 }

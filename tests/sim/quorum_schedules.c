@@ -404,8 +404,8 @@ static bool at_peace(void *arg)
     return true;
 }
 
-/* Without another one than the voter that is lost, two would be left, and that one of them: to be refused, as soon as it is known
- * that it doesn't answer. */
+/* Without another one than the voter that is lost, two would be left, and that one of them: to be refused, once it is known that
+ * it doesn't answer, which takes as long as what it said before is still on its way. */
 static void wish_too_much(struct qworld *w, int lost)
 {
     const struct qvoters *v = qbook_voters(w->cluster.book);
@@ -413,7 +413,7 @@ static void wish_too_much(struct qworld *w, int lost)
 
     while (i == lost || !qvoters_votes(v, i))
         i++;
-    (void)sim_run(w->s, NULL, NULL, 3 * election_ns(w));
+    (void)sim_run(w->s, NULL, NULL, SOON_NS + 3 * election_ns(w));
     qmoves_wish(&w->cluster, QCHANGE_REMOVE, i, &w->nodes[i].settings.directory_id);
     w->cluster.wishes[w->cluster.n_wishes - 1].led = true; /* its answer may be no */
 }

@@ -38,19 +38,44 @@ TEST(observer, an_empty_one_follows_from_the_first_batch)
     oworld_drop(&w);
 }
 
-/* A voter that was removed without hearing of it stands alone in ever newer epochs: who was told of those by it follows the
- * leader of the epoch that there is. */
-TEST(observer, an_epoch_without_a_leader_is_no_news)
+static void told(struct observer *o, int32_t by, bool votes, int32_t leader, int32_t epoch)
+{
+    const struct quorum_fetched f = {.offset = o->end, .node = by, .leader = leader, .epoch = epoch};
+
+    observer_heard(o, &f, votes);
+}
+
+/* Of an older epoch nothing is believed once a voter has told of a newer one, also where nobody leads in that. */
+TEST(observer, the_newest_epoch_counts)
 {
     struct observer o;
 
     observer_init(&o, 100, 11);
-    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 3, .leader = 3, .epoch = 11});
-    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 1, .leader = -1, .epoch = 16});
+    told(&o, 3, true, 3, 11);
+    told(&o, 1, true, -1, 12);
+    CHECK(o.leader == -1 && o.epoch == 12);
+    told(&o, 2, true, 3, 11);
+    CHECK(o.leader == -1 && o.epoch == 12);
+    told(&o, 2, true, 2, 12);
+    CHECK(o.leader == 2 && o.epoch == 12 && o.by == -1);
+}
+
+/* A voter that was removed without hearing of it stands alone in ever newer epochs: who was told of those by it follows the
+ * leader of the epoch that there is as soon as it knows, and believes it no more. */
+TEST(observer, epochs_of_a_removed_voter_are_no_news)
+{
+    struct observer o;
+
+    observer_init(&o, 100, 11);
+    told(&o, 3, true, 3, 11);
+    told(&o, 1, true, -1, 16);
+    CHECK(o.epoch == 16 && o.by == 1);
+    observer_doubt(&o);
     CHECK(o.leader == -1 && o.epoch == 11);
-    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 3, .leader = 3, .epoch = 12});
-    CHECK(o.leader == 3 && o.epoch == 12);
-    observer_heard(&o, &(struct quorum_fetched){.offset = 100, .node = 2, .leader = 2, .epoch = 11});
+    told(&o, 3, true, 3, 12);
+    told(&o, 1, false, -1, 17);
+    CHECK(o.leader == -1 && o.epoch == 12);
+    told(&o, 3, true, 3, 12);
     CHECK(o.leader == 3 && o.epoch == 12);
 }
 

@@ -86,7 +86,8 @@ struct quorum_ops {
      * first time, itself or another (the reference goes over). An older state is never told: partitions that it
      * doesn't know would look like strangers. */
     void (*loaded)(void *arg, struct image *image);
-    /* Who leads. self: the barrier has committed; the next record gets next_offset. leader -1: nobody known.
+    /* Who leads. self: the barrier has committed; the next record gets next_offset. leader -1: nobody known. The epoch never
+     * falls, but where this node is outside, heard of it without a leader, and then that its teller is no voter any more.
      */
     void (*leader)(void *arg, int32_t leader, int32_t epoch, bool self, int64_t next_offset);
     /* This node leads, and the log has got a control batch: the next record gets this offset. Runs inside the call

@@ -15,7 +15,7 @@ struct row {
 
 struct voter_book {
     int64_t known, known_ever;
-    int32_t epoch, epoch_ever; /* epoch_ever: as a voter */
+    int32_t epoch, epoch_ever; /* in this life, of leaders alone if it is outside; as a voter */
 };
 
 struct qbook {
@@ -248,7 +248,8 @@ void qbook_leader(struct qbook *b, int node, int leader, int32_t epoch, bool sel
     JUDGE(epoch >= v->epoch && (observes || epoch >= v->epoch_ever), "node %d goes back from epoch %d to %d",
           node, observes ? v->epoch : v->epoch_ever, epoch);
     JUDGE(!self || leader == node, "node %d is told that it leads as %d", node, leader);
-    v->epoch = epoch;
+    if (!observes || leader > 0)
+        v->epoch = epoch;
     v->epoch_ever = observes ? v->epoch_ever : epoch;
     if (leader > 0 && !(observes && leader == node)) /* it led in another life, somebody says */
         qwire_leads(b->wire, node, leader, epoch);

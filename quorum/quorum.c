@@ -205,7 +205,8 @@ static void opened_run(struct msg *msg)
     q->draft = false;
     q->image = q->opened_image;
     q->opened_image = NULL;
-    if (q->stopped) {
+    if (q->stopped) { /* raft never ran */
+        q->phase = QUORUM_CLOSED;
         quorum_drained(q);
         return;
     }

@@ -118,3 +118,23 @@ TEST_EACH(voters_faults, a_change_outlives_them, rows)
         nth += nth < 12 ? 1 : 3;
     CHECK(nth > row->least);
 }
+
+/* A voter that is told to stop while it starts, at whatever moment, stops. */
+TEST(voters_faults, a_stop_in_the_midst_of_a_start)
+{
+    enum { STEP_NS = 10000, STEPS = 400 };
+    struct vworld w;
+    int running = 0;
+
+    vworld_init(&w, 1, 1);
+    vworld_write(&w, 3);
+    for (int i = 0; i < STEPS; i++) {
+        vworld_stop(&w, 1);
+        vworld_start(&w, 1);
+        (void)!sim_run(w.sim, NULL, NULL, (int64_t)i * STEP_NS);
+        running += w.nodes[1].committed != NULL;
+    }
+    CHECK(running > 0 && running < STEPS);
+    vworld_write(&w, 3);
+    vworld_drop(&w);
+}

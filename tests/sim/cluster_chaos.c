@@ -29,7 +29,7 @@ void cworld_crash(struct world *w, int i, enum sim_crash how)
     if (!w->nodes[i]->io)
         return;
     if (!sim_up(w->s, i)) /* what it was armed with was faster */
-        how = w->armed_power[i] ? SIM_POWER : SIM_PROCESS;
+        how = sim_crashed(w->s, i);
     else
         tally_add(how == SIM_POWER ? TALLY_cluster_crashes_of_power : TALLY_cluster_crashes_of_process, 1);
     sim_note(w->s, "node %d: crash of the %s", i, how == SIM_POWER ? "power" : "process");
@@ -98,8 +98,6 @@ static void arm(struct world *w, int i)
     static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_CRASH_POWER};
     enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
 
-    (void)cworld_down(w, i); /* what it was armed with before may have struck */
-    w->armed_power[i] = fault == SIM_CRASH_POWER;
     sim_fail_at(w->s, i, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 200), fault);
 }
 

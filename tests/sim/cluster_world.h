@@ -14,7 +14,6 @@ struct world {
     uint32_t brokers; /* as bits */
     struct whole *nodes[NODES_MAX + 1];
     bool stopping[NODES_MAX + 1];
-    bool armed_power[NODES_MAX + 1]; /* what sim_fail_at() was told to do */
     bool
         errors; /* disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for
                   * ever, where a new process finds it and can't tell */

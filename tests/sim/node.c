@@ -115,12 +115,18 @@ void sim_crash(struct sim *s, int node, enum sim_crash how)
     world_crash(s, node, how);
 }
 
+enum sim_crash sim_crashed(const struct sim *s, int node)
+{
+    return host_of(s, node)->crashed;
+}
+
 void world_crash(struct sim *s, int node, enum sim_crash how)
 {
     struct host *h = host_of(s, node);
     bool off = how == SIM_POWER && h->powered;
 
     world_event(s, "crash", node, how, h->file_calls);
+    h->crashed = how;
     if (off)
         h->powered = false; /* and so it answers nobody from here on */
     if (h->io) {

@@ -49,7 +49,7 @@ bool qfault_is_down(struct qworld *w, int i)
         return true;
     if (!sim_up(w->s, i)) {
         tally_add(TALLY_quorum_crashes_in_a_file_call, 1);
-        qfault_crash(w, i, w->armed_power[i] ? SIM_POWER : SIM_PROCESS);
+        qfault_crash(w, i, sim_crashed(w->s, i));
         return true;
     }
     if (!qnode_over(n))
@@ -113,7 +113,6 @@ static void arm(struct qworld *w, int i)
     static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_CRASH_POWER};
     enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
 
-    w->armed_power[i] = fault == SIM_CRASH_POWER;
     sim_fail_at(w->s, i, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 200), fault);
 }
 

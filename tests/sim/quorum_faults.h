@@ -12,7 +12,6 @@ struct qworld {
     bool young;                       /* logs are kept from the begin, for a story about that */
     bool fixed;                       /* … with kraft.version 0 */
     int disks;                        /* lost so far */
-    bool armed_power[QVOTERS_ROOM];   /* what sim_fail_at() was told to do */
     /* Disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for ever, where a new
      * process finds it and can't tell. */
     bool errors;

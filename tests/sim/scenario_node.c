@@ -14,7 +14,6 @@ struct world {
     struct sim *s;
     struct whole *node;
     struct clients *clients;
-    bool armed_power; /* what sim_fail_at() was told to do to the node */
     bool
         errors; /* disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for
                   * ever, where a new process finds it and can't tell */
@@ -50,7 +49,7 @@ static bool is_down(struct world *w)
         return true;
     if (!sim_up(w->s, NODE)) {
         tally_add(TALLY_node_crashes_in_a_file_call, 1);
-        crash(w, w->armed_power ? SIM_POWER : SIM_PROCESS);
+        crash(w, sim_crashed(w->s, NODE));
         return true;
     }
     if (!whole_over(w->node))
@@ -74,7 +73,6 @@ static void arm(struct world *w)
     static const enum sim_fault without[] = {SIM_CRASH_PROCESS, SIM_CRASH_POWER, SIM_CRASH_POWER};
     enum sim_fault fault = (w->errors ? with : without)[sim_below(w->s, 3)];
 
-    w->armed_power = fault == SIM_CRASH_POWER;
     sim_fail_at(w->s, NODE, 1 + (int64_t)sim_below(w->s, sim_below(w->s, 2) ? 10 : 300), fault);
 }
 

@@ -67,6 +67,9 @@ struct sim *sim_of(struct io *io);
 bool sim_up(const struct sim *s, int node);
 /* Stops the node's callbacks and drops its heap. From another node's callbacks too. */
 void sim_crash(struct sim *s, int node, enum sim_crash how);
+/* What its last crash was: one inside of a file call is of the kind that was armed when the call began, whatever was armed
+ * while it took its time. */
+enum sim_crash sim_crashed(const struct sim *s, int node);
 void sim_signal(struct sim *s, int node); /* SIGTERM: posts what io_on_stop() asked for */
 /* SIGSTOP and SIGCONT: while it is paused no callback of the node runs or goes on behind a file call, but its kernel
  * accepts connections, takes in and sends on what buffers hold, and acknowledges. Not from its own callbacks. */

@@ -22,6 +22,7 @@ struct host {
     struct io *io;     /* NULL: down */
     struct chance chance;
     bool powered;
+    enum sim_crash crashed; /* the last time */
     uint8_t boot_id[16];
     int64_t file_calls;
     int64_t fail_at; /* the number of the file call; 0: never */

@@ -275,6 +275,39 @@ TEST(sim, sweep_crashes_at_every_file_call)
     CHECK_EQ(crashes, 12);
 }
 
+struct late_call {
+    struct msg msg;
+    struct io *io;
+};
+
+static void call_late(struct msg *msg)
+{
+    (void)dir_sync(container_of(msg, struct late_call, msg)->io, "/d");
+}
+
+/* A call that a stalled disk holds up crashes as it was told when it began: what is armed meanwhile is for a later one. */
+TEST(sim, crash_is_of_the_kind_its_call_began_with)
+{
+    for (int power = 0; power < 2; power++) {
+        struct disk_test t = begin(1);
+        struct late_call c = {.msg.run = call_late};
+
+        sim_crash(t.s, 1, power ? SIM_PROCESS : SIM_POWER);
+        CHECK_EQ(sim_crashed(t.s, 1), power ? SIM_PROCESS : SIM_POWER);
+        c.io = sim_node(t.s, 1);
+        sim_disk_stall(t.s, 1, sim_now(t.s) + 500000000);
+        sim_fail_at(t.s, 1, 1, power ? SIM_CRASH_POWER : SIM_CRASH_PROCESS);
+        loop_post(loop_start(c.io, LOOP_DISK, "disk"), &c.msg);
+        (void)sim_run(t.s, NULL, NULL, 100000000);
+        CHECK(sim_up(t.s, 1));
+        sim_fail_at(t.s, 1, 1, power ? SIM_CRASH_PROCESS : SIM_CRASH_POWER);
+        (void)sim_run(t.s, NULL, NULL, 500000000);
+        CHECK(!sim_up(t.s, 1));
+        CHECK_EQ(sim_crashed(t.s, 1), power ? SIM_POWER : SIM_PROCESS);
+        sim_drop(t.s);
+    }
+}
+
 static void peek(struct loop *loop, void *arg)
 {
     struct disk_test *t = arg;

@@ -9,7 +9,8 @@
  *  1. Only what has committed comes, so everything in this log has, and nothing of it is ever cut. What contradicts it
  *     stops the node.
  *  2. A batch is told when it is on this disk: what a broker has once acted on, its next start knows.
- *  3. One question at a time: the offset that it names is the end of this log.
+ *  3. One thing at a time: a question, an answer on its way to the disk or told in steps, a snapshot that comes, or a pause.
+ *     So the offset that a question names is the end of this log, and of two answers to it one at most is taken.
  *  4. `loaded` waits until a leader's barrier is here, and all that it had committed when it was first heard of, and what an
  *     earlier life of this process has told. */
 #include "quorum/raft_internal.h"
@@ -18,9 +19,9 @@ enum { AGAIN_MS = 500, STEP_BYTES = 1 << 14 /* told in one callback, or a batch 
 
 static void ask(struct quorum *q)
 {
-    if (q->phase != QUORUM_RUNNING || q->view.failed || q->asking || q->stopped)
+    if (q->phase != QUORUM_RUNNING || q->view.failed || q->stopped)
         return;
-    timer_stop(&q->again);
+    ASSERT(!q->asking && q->ops_out == 0 && !q->install);
     q->asking = true;
     q->ops.fetch(q->ops.arg, q->seen.end, q->seen.last_epoch);
 }

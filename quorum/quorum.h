@@ -113,8 +113,8 @@ struct quorum_ops {
     /* Asks a voter for a stretch of its checkpoint (FetchSnapshot); it comes by quorum_piece(). */
     void (*ask)(void *arg, int32_t node, struct quorum_checkpoint id, int64_t at);
     /* An observer asks for what has committed from `offset` on; `epoch` is that of the batch before it, -1: none. One
-     * question at a time; quorum_fetched() answers it, when there is something to tell, sooner or later: who doesn't get
-     * an answer from one voter asks the next. NULL: this node never observes. */
+     * question at a time, and none once quorum_stop() was called; quorum_fetched() answers it, when there is something to
+     * tell, sooner or later: who doesn't get an answer from one voter asks the next. NULL: this node never observes. */
     void (*fetch)(void *arg, int64_t offset, int32_t epoch);
     /* The newest configuration is another one: quorum_view() tells it. It may not have committed, and may go again. Connections
      * follow it, both ways: a new voter is in it before it knows. NULL: nobody cares. */

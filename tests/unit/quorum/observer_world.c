@@ -13,11 +13,11 @@ static void make_run(struct loop *loop, void *arg)
     CHECK_OK(dir_sync(w->io, "."));
 }
 
-void oworld_init(struct observer_world *w, uint64_t seed)
+void oworld_init_with(struct observer_world *w, uint64_t seed, int64_t segment_bytes)
 {
     *w = (struct observer_world){.fetch_bytes = 1 << 16, .piece_bytes = 1 << 16};
     qworld_init(&w->voter, &qdoors[0], seed);
-    w->voter.settings.segment_bytes = 2000;
+    w->voter.settings.segment_bytes = segment_bytes;
     w->voter.settings.retention_bytes = 1000;
     CHECK(qworld_start(&w->voter) && qworld_up(&w->voter));
     w->settings = w->voter.settings;
@@ -27,6 +27,11 @@ void oworld_init(struct observer_world *w, uint64_t seed)
     w->settings.observes = true;
     w->io = sim_node(w->voter.sim, OBSERVER_NODE);
     CHECK(sim_call(w->voter.sim, w->io, LOOP_DISK, make_run, w));
+}
+
+void oworld_init(struct observer_world *w, uint64_t seed)
+{
+    oworld_init_with(w, seed, 2000);
 }
 
 /* ---- the broker's part ---- */
@@ -128,7 +133,7 @@ static void on_fetch(void *arg, int64_t offset, int32_t epoch)
 {
     struct observer_world *w = arg;
 
-    CHECK(!w->asked && offset >= 0);
+    CHECK(!w->asked && !w->stopping && offset >= 0);
     w->asked = true;
     w->offset = offset;
     w->last_epoch = epoch;
@@ -175,7 +180,7 @@ bool oworld_start(struct observer_world *w)
 {
     w->loaded = w->led = w->installed = w->failures = w->held = w->given_back = 0;
     w->failed = E_OK;
-    w->asked = w->wanted = w->is_stopped = false;
+    w->asked = w->wanted = w->stopping = w->is_stopped = false;
     w->committed = NULL;
     w->epoch = w->told_leader = w->told_epoch = -1;
     if (!sim_call(w->voter.sim, w->io, LOOP_DISK, start_run, w))
@@ -248,6 +253,8 @@ static void answer_run(struct loop *loop, void *arg)
     if (w->meddle)
         w->meddle(w, &a->f);
     quorum_fetched(w->quorum, &a->f);
+    if (w->twice)
+        quorum_fetched(w->quorum, &a->f);
 }
 
 /* false: nothing is to be told yet. */
@@ -331,6 +338,21 @@ bool oworld_follow(struct observer_world *w)
     return false;
 }
 
+static bool told_more(void *arg)
+{
+    const struct observer_world *w = arg;
+    return w->topics_told > w->told_before;
+}
+
+void oworld_answer_some(struct observer_world *w)
+{
+    CHECK(sim_run(w->voter.sim, something, w, BOUND_NS));
+    w->told_before = w->topics_told;
+    CHECK(carry_fetch(w));
+    CHECK(sim_run(w->voter.sim, told_more, w, BOUND_NS));
+    CHECK(w->topics_told < w->voter.promised && !w->asked);
+}
+
 /* ---- the end ---- */
 
 static bool rested(void *arg)
@@ -355,6 +377,7 @@ static void stop_run(struct loop *loop, void *arg)
     struct observer_world *w = arg;
 
     w->stopped.run = stopped_run;
+    w->stopping = true;
     quorum_stop(w->quorum, &w->stopped);
 }
 

@@ -27,22 +27,27 @@ struct observer_world {
     int64_t piece_at;
     int32_t told_leader, told_epoch; /* what answers said */
     struct msg stopped;
-    bool is_stopped;
+    bool stopping, is_stopped;
     /* what outlives crashes */
-    int topics_told;   /* most that the broker here was told of */
+    int topics_told; /* most that the broker here was told of */
+    int told_before;
     int64_t asked_max; /* highest offset asked for: it is on disk */
     size_t fetch_bytes, piece_bytes;
+    bool twice; /* each answer comes twice, one right behind the other */
     /* a hand that changes an answer; NULL: as it is */
     void (*meddle)(struct observer_world *w, struct quorum_fetched *f);
 };
 
-void oworld_init(struct observer_world *w, uint64_t seed); /* the voter leads */
-bool oworld_start(struct observer_world *w);               /* false: the node crashed */
+void oworld_init(struct observer_world *w, uint64_t seed);                             /* the voter leads */
+void oworld_init_with(struct observer_world *w, uint64_t seed, int64_t segment_bytes); /* of the voter */
+bool oworld_start(struct observer_world *w); /* false: the node crashed */
 /* Carries until the observer has all that the voter has committed and told it; false: it crashed or failed. */
 bool oworld_follow(struct observer_world *w);
 bool oworld_rest(struct observer_world *w); /* until no snapshot is under way; false: crashed */
 bool oworld_stop(struct observer_world *w);
 void oworld_begin(struct observer_world *w); /* a new process: after a crash, or a stop, which it does */
+/* All that is to be told in one answer is on its way, and some of it, but not all, was told to the broker here. */
+void oworld_answer_some(struct observer_world *w);
 void oworld_restart(struct observer_world *w);
 int oworld_topics(const struct observer_world *w);       /* those told, all of 0 … n - 1 */
 void oworld_write(struct observer_world *w, int topics); /* by the voter, committed */

@@ -466,6 +466,45 @@ TEST(observer, it_takes_no_entries)
     oworld_drop(&w);
 }
 
+struct stop_row {
+    int topics; /* in the answer that is being told */
+};
+
+static const struct stop_row stops[] = {{180}, {200}, {220}, {240}};
+
+/* It asks for nothing any more once its stop has begun, also when the last step of an answer is told after that. */
+TEST_EACH(observer, one_that_is_being_stopped_asks_nobody, stops)
+{
+    struct observer_world w;
+
+    oworld_init_with(&w, 15, 1 << 20);
+    w.fetch_bytes = 1 << 20;
+    CHECK(oworld_start(&w));
+    caught_up(&w);
+    oworld_write(&w, row->topics);
+    oworld_answer_some(&w);
+    CHECK(oworld_stop(&w));
+    oworld_drop(&w);
+}
+
+/* One question at a time, and one answer to each: a second one finds the first on its way to the disk, or told in part. */
+TEST(observer, an_answer_that_comes_twice_is_taken_once)
+{
+    struct observer_world w;
+
+    oworld_init_with(&w, 16, 1 << 20);
+    w.fetch_bytes = 1 << 20;
+    w.twice = true;
+    oworld_write(&w, 30);
+    CHECK(oworld_start(&w));
+    caught_up(&w);
+    oworld_write(&w, 600);
+    oworld_answer_some(&w);
+    caught_up(&w);
+    CHECK_EQ(trace_count(io_trace(w.io), TR_quorum_fetch_bad), 0);
+    oworld_drop(&w);
+}
+
 /* It ends while it waits for a leader, with nothing to show. */
 TEST(observer, it_stops_while_nobody_answers)
 {

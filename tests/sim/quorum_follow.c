@@ -48,6 +48,8 @@ void qfollow_ask(void *arg, int64_t offset, int32_t epoch)
 {
     struct qnode *n = arg;
 
+    if (n->stopping || n->turning) /* it may wait for those who read, and the next life asks anew */
+        return;
     ASSERT(!n->follow.asked);
     n->follow.asked = n->follow.unanswered = true;
     n->follow.offset = offset;

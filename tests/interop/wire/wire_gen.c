@@ -18,6 +18,8 @@ static void without_ours(const struct proto_type *t, void *msg)
         memset(&((struct EnvelopeRequest *)msg)->request_id, 0, sizeof(struct uuid));
         ((struct EnvelopeRequest *)msg)->time_left_ms = -1;
     }
+    if (t == &EnvelopeResponse_type)
+        ((struct EnvelopeResponse *)msg)->shown_from = 0;
     if (t == &VotersRecord_type) {
         struct VotersRecord *r = msg;
 

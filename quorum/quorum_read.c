@@ -72,6 +72,7 @@ static void read_run(struct msg *msg)
         read_checkpoint(q, r);
     else
         read_log(q, r);
+    raft_disk_read(q, r->err);
     msg->run = read_back;
     loop_post(r->back, msg);
 }

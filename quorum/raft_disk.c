@@ -83,6 +83,14 @@ static void tell_failure(struct quorum *q)
     loop_post(q->control, &q->fail);
 }
 
+void raft_disk_read(struct quorum *q, enum err err)
+{
+    if (err != E_KAFKA_STORAGE_ERROR)
+        return;
+    (void)!local_disk_failed(&q->disk, err, "reading the metadata log");
+    tell_failure(q);
+}
+
 static void room_told(void *arg, bool tight)
 {
     struct quorum *q = arg;

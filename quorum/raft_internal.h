@@ -440,6 +440,8 @@ void raft_msg_empty(struct quorum *q, int32_t node, bool asks);
 /* ---- raft_disk.c ---- */
 void raft_disk_start(struct quorum *q);
 void raft_disk_post(struct quorum *q, struct disk_op *op);
+void raft_disk_read(struct quorum *q,
+                    enum err err); /* the log was read on the DISK loop: a disk that can't ends the life */
 struct disk_op *raft_disk_op(struct quorum *q, enum disk_what what);
 void raft_disk_op_free(struct disk_op *op);
 

@@ -138,3 +138,57 @@ TEST(voters_faults, a_stop_in_the_midst_of_a_start)
     vworld_write(&w, 3);
     vworld_drop(&w);
 }
+
+struct reading {
+    struct quorum_read read;
+    struct vnode *node;
+    enum err err;
+    bool done;
+};
+
+static void read_done(struct quorum_read *r)
+{
+    struct reading *x = container_of(r, struct reading, read);
+
+    x->err = r->err;
+    x->done = true;
+    if (!r->err)
+        log_range_drop(&r->range);
+}
+
+static void read_run(struct loop *loop, void *arg)
+{
+    struct reading *x = arg;
+
+    x->read = (struct quorum_read){
+        .back = loop, .offset = 3, .last_epoch = -1, .max_bytes = 1000, .done = read_done};
+    quorum_read(x->node->quorum, &x->read);
+}
+
+static bool was_read(struct vworld *w, void *arg)
+{
+    return ((struct reading *)arg)->done;
+}
+
+/* A disk from which a follower's answer can't be read has failed, although nothing is written just now: the node doesn't go on
+ * to lead with a log that nobody can follow. */
+TEST(voters_faults, a_log_that_cannot_be_read_has_failed)
+{
+    struct reading x = {0};
+    struct vworld w;
+
+    vworld_init(&w, 1, 1);
+    vworld_write(&w, 3);
+    vworld_stop(&w, 1);
+    vworld_start(&w, 1); /* no file of it is open for reading */
+    x.node = vworld_leader(&w);
+    sim_disk_errors(w.sim, 1000000);
+    CHECK(sim_call(w.sim, x.node->io, LOOP_DISK, read_run, &x));
+    CHECK(vworld_until(&w, was_read, &x));
+    sim_disk_errors(w.sim, 0);
+    vworld_carry(&w, 1000000);
+    CHECK_EQ(x.err, E_KAFKA_STORAGE_ERROR);
+    CHECK_EQ(x.node->failed, E_KAFKA_STORAGE_ERROR);
+    vworld_crash(&w, 1, SIM_PROCESS);
+    vworld_drop(&w);
+}

@@ -7,11 +7,13 @@
  *  3. Where the log before what it has is gone, it takes a voter's snapshot, whole (control_afar_image.c). Another history it
  *     leaves to the next life.
  *  4. At a start, while nothing was told yet, nothing is told before all is here that a leader had committed when it was first
- *     heard of (quorum/observer.h), as of a quorum. */
+ *     heard of (quorum/observer.h), as of a quorum; nor before the end of this node's own log, for the process before may have
+ *     told all that lies there, and a leader that is cut off knows less. Where that end couldn't be seen, somebody must have led
+ *     for so long that it would have heard by now that it leads no more. */
 #include "broker/control_internal.h"
 #include "metadata/batches.h"
 
-enum { AGAIN_MS = 500, STEP_BYTES = 1 << 14 /* or a batch that is longer */ };
+enum { AGAIN_MS = 500, LED_MS = 3000, STEP_BYTES = 1 << 14 /* or a batch that is longer */ };
 
 static void ask(struct control *c)
 {
@@ -23,11 +25,25 @@ static void again_fired(struct timer *timer)
     ask(container_of(timer, struct control, afar.again));
 }
 
+static bool may_begin(struct control *c)
+{
+    struct afar *a = &c->afar;
+    int64_t now = loop_now(c->loop);
+
+    if (!observer_caught_up(&a->seen)) {
+        a->led_ns = 0;
+        return false;
+    }
+    if (a->led_ns == 0)
+        a->led_ns = now;
+    return c->mark.known ? a->seen.end >= c->mark.end : now - a->led_ns >= LED_MS * INT64_C(1000000);
+}
+
 static void tell(struct control *c)
 {
     struct afar *a = &c->afar;
 
-    if (!c->loaded && !c->quorum && observer_caught_up(&a->seen))
+    if (!c->loaded && !c->quorum && may_begin(c))
         control_loaded(c);
     if (!c->loaded)
         return;
@@ -187,6 +203,7 @@ void afar_begin(struct control *c)
     a->seen.epoch = a->seen.led = c->view.epoch;
     a->told_leader = -1; /* uplink.h has the one before until there is news */
     a->told_epoch = c->view.epoch;
+    a->led_ns = 0;
     a->again.fire = again_fired;
     a->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, c->node->raft_link, &ops);
     ask(c);

@@ -48,6 +48,7 @@ struct afar {
     struct observer seen;
     struct timer again;
     int32_t told_leader, told_epoch;
+    int64_t led_ns;       /* since then somebody leads, and all is here; 0: not now */
     struct slice batches; /* of the last answer, owned; NULL: they are done, */
     size_t taken;         /* … as far as this is */
     struct msg step;

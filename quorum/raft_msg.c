@@ -80,7 +80,8 @@ static struct slice entry_batch(struct quorum *q, const struct raft_entry *e, ra
     return e->type == RAFT_COMMAND ? slice_of(e->buf.base, e->buf.len) : row->batch;
 }
 
-/* A long append is alone on its way: the library sends all that a slow follower lacks at each heartbeat. */
+/* A long append to a voter that is searched is alone on its way: it is sent again with each heartbeat. What follows an append in a
+ * row isn't held back, for the library takes it as sent. */
 static bool bulk_waits(struct quorum *q, const struct raft_message *m, size_t len)
 {
     int voter = voters_of_server(&q->voters, (int32_t)m->server_id);
@@ -96,20 +97,18 @@ static bool bulk_waits(struct quorum *q, const struct raft_message *m, size_t le
 
 /* As long as it isn't known where a voter's log fits, one entry asks. The library would send all that the voter might lack with
  * each heartbeat: on a narrow way answers came so late that none was about the newest question, and the search never ended. */
-static unsigned append_entries(const struct quorum *q, const struct raft_message *m)
+static bool searched(const struct quorum *q, const struct raft_message *m)
 {
     int voter = voters_of_server(&q->voters, (int32_t)m->server_id);
-    unsigned n = m->append_entries.n_entries;
-    bool searched = raft_state((struct raft *)&q->raft) == RAFT_LEADER && voter >= 0 &&
-                    q->raft.leader_state.progress[voter].state == PROGRESS_PROBE;
 
-    return searched && n > 1 ? 1 : n;
+    return raft_state((struct raft *)&q->raft) == RAFT_LEADER && voter >= 0 &&
+           q->raft.leader_state.progress[voter].state == PROGRESS_PROBE;
 }
 
 static bool give_append(struct quorum *q, const struct raft_message *m)
 {
     const struct raft_append_entries *a = &m->append_entries;
-    const unsigned n = append_entries(q, m);
+    const unsigned n = searched(q, m) && a->n_entries > 1 ? 1 : a->n_entries;
     union message out = {.append = {.term = (int64_t)a->term,
                                     .prev_index = (int64_t)a->prev_log_index,
                                     .prev_term = (int64_t)a->prev_log_term,
@@ -122,7 +121,7 @@ static bool give_append(struct quorum *q, const struct raft_message *m)
 
     for (i = 0; i < n; i++)
         len += entry_batch(q, &a->entries[i], index + i).len;
-    if (bulk_waits(q, m, len)) { /* a heartbeat in its place */
+    if (searched(q, m) && bulk_waits(q, m, len)) { /* a heartbeat in its place */
         out.append.records = slice_of("", 0);
         return give(q, m->server_id, &RaftAppend_type, &out);
     }

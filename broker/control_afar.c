@@ -13,7 +13,7 @@
 #include "broker/control_internal.h"
 #include "metadata/batches.h"
 
-enum { AGAIN_MS = 500, LED_MS = 3000, STEP_BYTES = 1 << 14 /* or a batch that is longer */ };
+enum { AGAIN_MS = 500, LED_MS = 3000 };
 
 static void ask(struct control *c)
 {
@@ -56,22 +56,13 @@ static void tell(struct control *c)
     uplink_leader(c->uplink, a->seen.leader == c->node->id ? -1 : a->seen.leader);
 }
 
-static bool votes(const struct control *c, int32_t node)
-{
-    bool found = false;
-
-    for (int i = 0; i < c->view.n_voters; i++)
-        found |= c->view.voters[i] == node;
-    return found;
-}
-
 static void take_voters(struct control *c, const struct voters *v)
 {
     c->view.n_voters = v->n;
     c->view.kraft_version = v->kraft_version;
     for (int i = 0; i < v->n; i++)
         c->view.voters[i] = v->v[i].node;
-    if (c->afar.seen.by >= 0 && !votes(c, c->afar.seen.by))
+    if (c->afar.seen.by >= 0 && quorum_view_voter(&c->view, c->afar.seen.by) < 0)
         observer_doubt(&c->afar.seen);
     control_voters(c);
 }
@@ -130,7 +121,7 @@ static void batches_step(struct control *c)
     bool more = true;
 
     arena_init(&arena, c->node->heap, SIZE_MAX);
-    while (a->follow && !c->quorum && a->taken - from < STEP_BYTES &&
+    while (a->follow && !c->quorum && a->taken - from < QUORUM_STEP_BYTES &&
            (more = take_one(c, slice_of(a->batches.p + a->taken, a->batches.len - a->taken), &arena, &used)))
         a->taken += used;
     arena_drop(&arena);
@@ -178,7 +169,7 @@ static void on_fetched(void *arg, const struct quorum_fetched *f)
     if (!a->follow)
         return;
     if (what != OBSERVED_STALE && what != OBSERVED_DIVERGED) {
-        observer_heard(&a->seen, f, votes(c, f->node));
+        observer_heard(&a->seen, f, quorum_view_voter(&c->view, f->node) >= 0);
         tell(c);
     }
     if (what == OBSERVED_SNAPSHOT && !c->quorum)

@@ -122,9 +122,9 @@ struct control {
 /* ---- control.c ---- */
 void control_turn(struct control *c); /* soon */
 void control_submit(struct control *c, struct ctl_request *r);
-void control_saw(
-    struct control *c); /* the committed image is another one: nobody but the control loop has it yet */
-void control_moved(struct control *c); /* … and all are told */
+/* The committed image is another one: nobody but the control loop has it yet; … and all are told. */
+void control_saw(struct control *c);
+void control_moved(struct control *c);
 void control_first(struct control *c); /* this node leads: the first records, if there are none */
 
 /* ---- control_calls.c ---- */
@@ -135,8 +135,8 @@ void control_answers_post(struct control *c);      /* to all whose image has bee
 void control_call_give(struct control_call *call); /* to its loop: last touch */
 
 /* ---- control_shown.c ---- */
-bool shown_wait(
-    struct control_call *call);     /* true: its answer is given when this broker shows what it tells */
+/* true: its answer is given when this broker shows what it tells. */
+bool shown_wait(struct control_call *call);
 void shown_look(struct control *c); /* which can go now? */
 void shown_end(struct control *c);  /* all of them */
 

@@ -15,7 +15,7 @@
  *     earlier life of this process has told. */
 #include "quorum/raft_internal.h"
 
-enum { AGAIN_MS = 500, STEP_BYTES = 1 << 14 /* told in one callback, or a batch that is longer */ };
+enum { AGAIN_MS = 500 };
 
 static void ask(struct quorum *q)
 {
@@ -137,7 +137,7 @@ void observe_append_done(struct quorum *q, struct disk_op *op)
         raft_disk_op_free(op);
         return;
     }
-    for (; op->told < op->n && done < STEP_BYTES; done += op->v[op->told++].len) {
+    for (; op->told < op->n && done < QUORUM_STEP_BYTES; done += op->v[op->told++].len) {
         apply(q, op->v[op->told], &op->own);
         arena_reset(&op->own);
     }

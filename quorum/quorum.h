@@ -34,7 +34,10 @@ struct quorum_entry {
     void (*done)(struct quorum_entry *e, enum err err); /* E_OK: committed */
 };
 
-enum { QUORUM_VOTERS_MAX = 7 };
+enum {
+    QUORUM_VOTERS_MAX = 7,
+    QUORUM_STEP_BYTES = 1 << 14 /* of batches told in one callback, one of which may be longer */
+};
 
 /* What one quorum of a process knew of its files when it ended, for the next one on the same directory. Zeroed at first, and
  * kept by the caller; lent to each. What the files say is believed only as far as it agrees: a disk that comes back with
@@ -268,6 +271,14 @@ struct quorum_view {
     bool for_good;   /* … not well, and this process must not start it again on these files */
 };
 struct quorum_view quorum_view(const struct quorum *q);
+/* Where that node stands among the voters, as in `progress`; -1: it is none. */
+static inline int quorum_view_voter(const struct quorum_view *v, int32_t node)
+{
+    for (int i = 0; i < v->n_voters; i++)
+        if (v->voters[i] == node)
+            return i;
+    return -1;
+}
 
 /* A stop is near: from now on a full disk is a failure like any other, so that what waits for room ends. Once. */
 void quorum_end_waits(struct quorum *q);

@@ -46,7 +46,7 @@ enum {
     MS = 1000000,
     NOT_HEARD = 2,              /* election timeouts: it isn't there */
     APPEND_BYTES_MAX = 1 << 20, /* of one message; longer ones leave as several */
-    BULK_BYTES = 1 << 16,       /* an append that long is outstanding alone */
+    BULK_BYTES = 1 << 16,       /* an append that long to one that is searched is outstanding alone */
     BULK_WAIT_MS = 2000,        /* … unless its answer stays away that long */
     PROGRESS_PROBE = 0,         /* raft_progress.state, whose names the library keeps to itself */
     TERM_JUMP_MAX = 1 << 20,
@@ -405,9 +405,8 @@ void stand_disk_answered(struct quorum *q);
 void stand_look(struct quorum *q);  /* at each tick: does the disk answer? */
 void stand_hurry(struct quorum *q); /* this disk has failed: if it leads, it says who is to stand */
 void stand_heard(struct quorum *q, int leader, raft_term term, int32_t heir);
-void stand_asked(
-    struct quorum *q,
-    const struct raft_message *m); /* the library has had it: was it a vote for less than is here? */
+/* The library has had it: was it a vote for less than is here? */
+void stand_asked(struct quorum *q, const struct raft_message *m);
 
 /* ---- heal.c ---- */
 void heal_hello(struct quorum *q, int32_t node, const struct uuid *directory_id);
@@ -440,8 +439,8 @@ void raft_msg_empty(struct quorum *q, int32_t node, bool asks);
 /* ---- raft_disk.c ---- */
 void raft_disk_start(struct quorum *q);
 void raft_disk_post(struct quorum *q, struct disk_op *op);
-void raft_disk_read(struct quorum *q,
-                    enum err err); /* the log was read on the DISK loop: a disk that can't ends the life */
+/* The log was read, on the DISK loop: a disk that can't ends the life. */
+void raft_disk_read(struct quorum *q, enum err err);
 struct disk_op *raft_disk_op(struct quorum *q, enum disk_what what);
 void raft_disk_op_free(struct disk_op *op);
 

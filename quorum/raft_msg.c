@@ -80,14 +80,23 @@ static struct slice entry_batch(struct quorum *q, const struct raft_entry *e, ra
     return e->type == RAFT_COMMAND ? slice_of(e->buf.base, e->buf.len) : row->batch;
 }
 
-/* A long append to a voter that is searched is alone on its way: it is sent again with each heartbeat. What follows an append in a
- * row isn't held back, for the library takes it as sent. */
-static bool bulk_waits(struct quorum *q, const struct raft_message *m, size_t len)
+/* A voter of which it isn't known where its log fits, who then gets one entry at a time; -1: it isn't so. The library would send all
+ * that it might lack with each heartbeat: on a narrow way answers came so late that none was about the newest question, and the
+ * search never ended. */
+static int searched(const struct quorum *q, const struct raft_message *m)
 {
     int voter = voters_of_server(&q->voters, (int32_t)m->server_id);
+    bool leads = raft_state((struct raft *)&q->raft) == RAFT_LEADER;
+
+    return leads && voter >= 0 && q->raft.leader_state.progress[voter].state == PROGRESS_PROBE ? voter : -1;
+}
+
+/* A long one is alone on its way, for it is sent again with each heartbeat. */
+static bool bulk_waits(struct quorum *q, int voter, size_t len)
+{
     int64_t now = loop_now(q->control);
 
-    if (voter < 0 || len < BULK_BYTES)
+    if (len < BULK_BYTES)
         return false;
     if (now < q->peers[voter].bulk_until)
         return true;
@@ -95,33 +104,22 @@ static bool bulk_waits(struct quorum *q, const struct raft_message *m, size_t le
     return false;
 }
 
-/* As long as it isn't known where a voter's log fits, one entry asks. The library would send all that the voter might lack with
- * each heartbeat: on a narrow way answers came so late that none was about the newest question, and the search never ended. */
-static bool searched(const struct quorum *q, const struct raft_message *m)
-{
-    int voter = voters_of_server(&q->voters, (int32_t)m->server_id);
-
-    return raft_state((struct raft *)&q->raft) == RAFT_LEADER && voter >= 0 &&
-           q->raft.leader_state.progress[voter].state == PROGRESS_PROBE;
-}
-
 static bool give_append(struct quorum *q, const struct raft_message *m)
 {
     const struct raft_append_entries *a = &m->append_entries;
-    const unsigned n = searched(q, m) && a->n_entries > 1 ? 1 : a->n_entries;
+    const int voter = searched(q, m);
+    const unsigned n = voter >= 0 && a->n_entries > 1 ? 1 : a->n_entries;
     union message out = {.append = {.term = (int64_t)a->term,
                                     .prev_index = (int64_t)a->prev_log_index,
                                     .prev_term = (int64_t)a->prev_log_term,
                                     .commit = (int64_t)a->leader_commit}};
     raft_index index = a->prev_log_index + 1;
     struct bytes records;
-    size_t len = 0;
     bool taken;
     unsigned i;
 
-    for (i = 0; i < n; i++)
-        len += entry_batch(q, &a->entries[i], index + i).len;
-    if (searched(q, m) && bulk_waits(q, m, len)) { /* a heartbeat in its place */
+    if (voter >= 0 && n > 0 &&
+        bulk_waits(q, voter, entry_batch(q, a->entries, index).len)) { /* a heartbeat in its place */
         out.append.records = slice_of("", 0);
         return give(q, m->server_id, &RaftAppend_type, &out);
     }

@@ -11,7 +11,6 @@
 
 enum {
     STEP_BYTES = 1 << 16, /* into an image that nobody sees */
-    PASS_BYTES = 1 << 14, /* … or that is published after each batch, one of which may be longer */
     NOTES_FIRST = 256
 };
 
@@ -27,7 +26,7 @@ static void step_run(struct msg *msg)
 {
     struct quorum *q = container_of(msg, struct quorum, replay.step);
     struct replay *r = &q->replay;
-    size_t done = 0, most = q->loaded ? PASS_BYTES : STEP_BYTES;
+    size_t done = 0, most = q->loaded ? QUORUM_STEP_BYTES : STEP_BYTES;
 
     r->posted = false;
     if (q->phase != QUORUM_RUNNING) {
@@ -70,7 +69,7 @@ void replay_pass(struct quorum *q, struct slice batch)
     struct replay *r = &q->replay;
 
     ASSERT(!q->told_self || replay_over(q));
-    if (q->told_self || (q->loaded && replay_over(q) && r->passed < PASS_BYTES)) {
+    if (q->told_self || (q->loaded && replay_over(q) && r->passed < QUORUM_STEP_BYTES)) {
         r->passed += batch.len;
         take(q, batch);
     } else {

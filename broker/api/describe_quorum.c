@@ -59,10 +59,9 @@ static void tell_voters(const struct quorum_view *v, struct ctl_out *o,
 
 static bool is_voter(const struct quorum_view *v, const struct follower *x)
 {
-    for (int i = 0; i < v->n_voters; i++)
-        if (v->voters[i] == x->replica && uuid_eq(v->progress[i].directory_id, x->directory))
-            return true;
-    return false;
+    const int at = quorum_view_voter(v, x->replica);
+
+    return at >= 0 && uuid_eq(v->progress[at].directory_id, x->directory);
 }
 
 /* Those who asked this node for the log in the last minutes and don't vote by now: one that follows another voter is that

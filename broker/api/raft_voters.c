@@ -184,11 +184,9 @@ static bool refused_anyway(const struct control_call *call)
 {
     const struct AddRaftVoterRequest *in = call->in;
     const struct quorum_view view = control_quorum(call->node->control);
-    bool votes = false;
 
-    for (int i = 0; i < view.n_voters; i++)
-        votes |= view.voters[i] == in->voter_id;
-    return votes || view.kraft_version == 0 || view.leader != call->node->id;
+    return quorum_view_voter(&view, in->voter_id) >= 0 || view.kraft_version == 0 ||
+           view.leader != call->node->id;
 }
 
 static void vet(struct control_call *call, const struct AddRaftVoterRequest_Listener *at)
@@ -312,6 +310,7 @@ static const struct UpdateRaftVoterRequest_Listener *update_place(const struct r
 static enum err update_check(const struct request *r, const struct quorum_view *view)
 {
     const struct UpdateRaftVoterRequest *in = r->in;
+    const int at = quorum_view_voter(view, in->voter_id);
 
     if (in->current_leader_epoch != view->epoch)
         return in->current_leader_epoch < view->epoch ? E_FENCED_LEADER_EPOCH : E_UNKNOWN_LEADER_EPOCH;
@@ -322,11 +321,8 @@ static enum err update_check(const struct request *r, const struct quorum_view *
     if (in->kraft_version_feature.min_supported_version > view->kraft_version ||
         in->kraft_version_feature.max_supported_version < view->kraft_version)
         return E_INVALID_REQUEST;
-    for (int i = 0; i < view->n_voters; i++)
-        if (view->voters[i] == in->voter_id &&
-            uuid_eq(view->progress[i].directory_id, in->voter_directory_id))
-            return E_OK;
-    return E_VOTER_NOT_FOUND;
+    return at >= 0 && uuid_eq(view->progress[at].directory_id, in->voter_directory_id) ? E_OK
+                                                                                       : E_VOTER_NOT_FOUND;
 }
 
 /* Whoever leads is told, by whomever was asked. */

@@ -99,19 +99,11 @@ static void answer(struct followers *f, struct follower_fetch *x)
     loop_post(x->back, &x->msg); /* last touch */
 }
 
-static bool votes(const struct followers *f, const struct quorum_view *v)
-{
-    for (int i = 0; i < v->n_voters; i++)
-        if (v->voters[i] == f->node->id)
-            return true;
-    return false;
-}
-
 /* What can be said without a look at the log. */
 static enum err refusal(const struct followers *f, const struct follower_fetch *x,
                         const struct quorum_view *v)
 {
-    if (f->closed || v->failed || v->observes || (v->n_voters > 0 && !votes(f, v)))
+    if (f->closed || v->failed || v->observes || (v->n_voters > 0 && quorum_view_voter(v, f->node->id) < 0))
         return E_NOT_LEADER_OR_FOLLOWER;
     if (x->leader_epoch >= 0 && x->leader_epoch < v->epoch)
         return E_FENCED_LEADER_EPOCH;

@@ -97,7 +97,7 @@ static void look(struct timer *timer)
 {
     struct joiner *j = container_of(timer, struct joiner, timer);
     const struct quorum_view v = control_quorum(j->node->control);
-    int old = -1;
+    const int old = quorum_view_voter(&v, j->node->id);
 
     if (j->asking)
         return;
@@ -105,9 +105,6 @@ static void look(struct timer *timer)
         rest(j);
         return;
     }
-    for (int i = 0; i < v.n_voters; i++)
-        if (v.voters[i] == j->node->id)
-            old = i;
     if (old >= 0 && uuid_eq(v.progress[old].directory_id, j->directory_id)) {
         rest(j); /* it is one, or about to be */
         return;

@@ -19,18 +19,23 @@ struct leader_apis {
     bool ended;
 };
 
+static const struct api_range *range_of(const struct api_ranges *c, int16_t key)
+{
+    for (int i = 0; i < c->n; i++)
+        if (c->v[i].key == key)
+            return &c->v[i];
+    return NULL;
+}
+
 bool leader_apis_share(const struct api_ranges *c, int16_t key, int16_t *min, int16_t *max)
 {
-    if (!c->known)
-        return true;
-    for (int i = 0; i < c->n; i++) {
-        if (c->v[i].key != key)
-            continue;
-        *min = c->v[i].min > *min ? c->v[i].min : *min;
-        *max = c->v[i].max < *max ? c->v[i].max : *max;
-        return *min <= *max;
-    }
-    return false;
+    const struct api_range *has = range_of(c, key);
+
+    if (!c->known || !has)
+        return !c->known;
+    *min = has->min > *min ? has->min : *min;
+    *max = has->max < *max ? has->max : *max;
+    return *min <= *max;
 }
 
 /* ---- to the NET loops ---- */
@@ -116,14 +121,6 @@ static void came_run(struct msg *msg)
     heap_free(r->node->heap, came);
 }
 
-static bool has_key(const struct api_ranges *c, int16_t key)
-{
-    for (int i = 0; i < c->n; i++)
-        if (c->v[i].key == key)
-            return true;
-    return false;
-}
-
 void leader_apis_came(void *arg, int32_t controller, const struct ApiVersionsResponse *has)
 {
     struct leader_apis *r = arg;
@@ -137,7 +134,7 @@ void leader_apis_came(void *arg, int32_t controller, const struct ApiVersionsRes
     for (int i = 0; i < has->api_keys.n && c->n < LEADER_APIS_MAX; i++) {
         const struct ApiVersionsResponse_ApiVersion *v = &has->api_keys.v[i];
 
-        if (forward_api(v->api_key) && !has_key(c, v->api_key))
+        if (forward_api(v->api_key) && !range_of(c, v->api_key))
             c->v[c->n++] = (struct api_range){v->api_key, v->min_version, v->max_version};
     }
     loop_post(r->control, &came->msg);

@@ -28,6 +28,17 @@ static void creates(struct life *w, int i)
     life_created(w, i, 10000);
 }
 
+/* Without the next one, a topic takes the vote of this one. */
+static void votes_again(struct life *w, int i)
+{
+    struct whole *next = w->v[(i + 1) % N];
+
+    whole_crash(next, SIM_PROCESS);
+    creates(w, i);
+    whole_start(next);
+    CHECK(sim_run(w->sim, whole_ready, next, 20000 * A_MS));
+}
+
 /* One voter of three starts while its metadata log can't be read: it serves clients with what the others have told it, follows
  * them, and votes when the disk is back. The others' log is whole, or its begin is gone. */
 TEST(life_starts, a_broken_disk_of_three)
@@ -57,10 +68,7 @@ TEST(life_starts, a_broken_disk_of_three)
         CHECK(w.v[i]->ready && !w.v[i]->stopped);
         sim_disk_break(w.sim, i + 1, NULL);
         CHECK(sim_run(w.sim, life_is_back, w.v[i]->node->control, 40000 * A_MS));
-        whole_crash(w.v[(i + 1) % N], SIM_PROCESS); /* its vote is needed */
-        creates(&w, i);
-        whole_start(w.v[(i + 1) % N]);
-        CHECK(sim_run(w.sim, whole_ready, w.v[(i + 1) % N], 20000 * A_MS));
+        votes_again(&w, i);
         life_drop(&w);
     }
 }
@@ -163,10 +171,7 @@ TEST(life_starts, a_full_disk_of_three)
         no_room(w.sim, i + 1, false);
         CHECK(sim_run(w.sim, is_back, w.v[i], 40000 * A_MS));
         life_run(&w, 2000);
-        whole_crash(w.v[(i + 1) % N], SIM_PROCESS); /* its vote is needed */
-        creates(&w, i);
-        whole_start(w.v[(i + 1) % N]);
-        CHECK(sim_run(w.sim, whole_ready, w.v[(i + 1) % N], 20000 * A_MS));
+        votes_again(&w, i);
         life_drop(&w);
     }
 }

@@ -179,15 +179,13 @@ void quorum_piece(struct quorum *q, struct quorum_checkpoint id, int64_t at, int
     install_send(in, piece_run);
 }
 
-static struct install *install_new(struct quorum *q, int32_t node, struct ckpt_id id)
+static struct install *install_new(struct quorum *q, const struct install *ticket)
 {
     struct install *in = heap_alloc(q->heap, sizeof(*in));
 
+    *in = *ticket;
     q->install = in;
-    in->quorum = q;
-    in->node = node;
-    in->id = id;
-    TRACE(q->io, quorum_install, (long long)id.offset, id.epoch, node);
+    TRACE(q->io, quorum_install, (long long)in->id.offset, in->id.epoch, in->node);
     return in;
 }
 
@@ -198,32 +196,56 @@ static void install_ask(struct install *in)
     q->ops.ask(q->ops.arg, in->node, (struct quorum_checkpoint){in->id.offset, in->id.epoch}, in->at);
 }
 
+/* The library owns what it is given. */
+static bool give_ticket(struct install *in)
+{
+    struct raft_message m = {.type = RAFT_IO_INSTALL_SNAPSHOT, .server_id = (raft_id)in->server};
+    struct raft_install_snapshot *s = &m.install_snapshot;
+
+    raft_enter(in->quorum);
+    *s = (struct raft_install_snapshot){.term = in->term,
+                                        .last_index = in->last_index,
+                                        .last_term = (raft_term)in->id.epoch,
+                                        .conf_index = in->configuration_index};
+    if (raft_voters(&in->voters, &s->conf))
+        return false;
+    s->data = (struct raft_buffer){raft_malloc(sizeof(in->id)), sizeof(in->id)};
+    memcpy(s->data.base, &in->id, sizeof(in->id));
+    raft_give(in->quorum, &m);
+    return true;
+}
+
 void raft_install_begin(struct quorum *q, const struct voter *from, const struct RaftInstall *m,
                         const struct voters *voters)
 {
+    struct install ticket = {.quorum = q,
+                             .node = from->node,
+                             .server = from->server_id,
+                             .id = {m->offset, m->epoch},
+                             .term = (raft_term)m->term,
+                             .last_index = (raft_index)m->last_index,
+                             .configuration_index = (raft_index)m->configuration_index,
+                             .voters = *voters};
     struct install *in = q->install;
 
-    if (q->phase != QUORUM_RUNNING || (raft_term)m->term < q->raft.current_term ||
-        (raft_index)m->last_index <= q->applied)
+    if (q->phase != QUORUM_RUNNING || ticket.term < q->raft.current_term)
         return;
-    if (in && (in->stage == PUTTING || in->term >= (raft_term)m->term))
+    if (in && (in->stage == PUTTING || in->term >= ticket.term))
         return;
+    if (ticket.last_index <= q->applied) { /* the library says so, or its leader would wait */
+        (void)give_ticket(&ticket);
+        return;
+    }
     if (in)
         install_drop(in);
-    in = install_new(q, from->node, (struct ckpt_id){m->offset, m->epoch});
-    in->server = from->server_id;
-    in->term = (raft_term)m->term;
-    in->last_index = (raft_index)m->last_index;
-    in->configuration_index = (raft_index)m->configuration_index;
-    in->voters = *voters;
-    install_ask(in);
+    install_ask(install_new(q, &ticket));
 }
 
 bool raft_install_observe(struct quorum *q, int32_t node, struct ckpt_id id)
 {
     if (q->install || q->installs_out > 0)
         return false;
-    install_ask(install_new(q, node, id));
+    install_ask(install_new(q, &(struct install){.quorum = q, .node = node, .id = id}));
     return true;
 }
 
@@ -243,8 +265,6 @@ static void loaded(struct msg *msg)
 {
     struct install *in = container_of(msg, struct install, msg);
     struct quorum *q = in->quorum;
-    struct raft_message m = {.type = RAFT_IO_INSTALL_SNAPSHOT, .server_id = (raft_id)in->server};
-    struct raft_install_snapshot *s = &m.install_snapshot;
 
     /* The library frees its log when it hears of the snapshot, and what is noted there isn't taken yet. */
     if (!in->dropped && !in->err && q->phase == QUORUM_RUNNING && !replay_over(q)) {
@@ -257,19 +277,8 @@ static void loaded(struct msg *msg)
         install_post(in);
         return;
     }
-    raft_enter(q);
-    *s = (struct raft_install_snapshot){.term = in->term,
-                                        .last_index = in->last_index,
-                                        .last_term = (raft_term)in->id.epoch,
-                                        .conf_index = in->configuration_index};
-    if (raft_voters(&in->voters, &s->conf)) {
-        install_drop(in);
-        return;
-    }
-    s->data = (struct raft_buffer){raft_malloc(sizeof(in->id)), sizeof(in->id)};
-    memcpy(s->data.base, &in->id, sizeof(in->id));
-    raft_give(q, &m);
-    if (q->install == in && in->stage != PUTTING) /* it has all of it by now, or is busy */
+    if (!give_ticket(in) ||
+        (q->install == in && in->stage != PUTTING)) /* it has all of it by now, or is busy */
         install_drop(in);
 }
 

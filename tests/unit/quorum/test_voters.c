@@ -343,6 +343,81 @@ TEST(voters, a_new_one_begins_with_a_snapshot)
         begins_with_a_snapshot(seed);
 }
 
+/* The last offer of a snapshot (RaftInstall, 5), and the newest answer (RaftAppendResult, 4) of the one to whom it went. */
+static struct {
+    uint8_t bytes[1024];
+    size_t len;
+    int from, to;
+    struct RaftAppendResult answer;
+} offer;
+
+static bool offers(struct vworld *w, int from, int to, struct slice bytes)
+{
+    struct arena a;
+
+    if (bytes.p[0] == 5) {
+        CHECK(bytes.len <= sizeof(offer.bytes));
+        memcpy(offer.bytes, bytes.p, bytes.len);
+        offer.len = bytes.len;
+        offer.from = from;
+        offer.to = to;
+    }
+    if (bytes.p[0] == 4 && from == offer.to && to == offer.from) {
+        arena_init(&a, io_heap(w->nodes[from].io), SIZE_MAX);
+        CHECK_OK(proto_decode(&RaftAppendResult_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a,
+                              &offer.answer));
+        arena_drop(&a);
+    }
+    return false;
+}
+
+static bool has_it_all(struct vworld *w, void *arg)
+{
+    return offer.answer.last_index == *(int64_t *)arg;
+}
+
+/* A leader that offers a snapshot sends nothing else until it is answered: a voter that has all of it by now says so. */
+TEST(voters, an_old_snapshot_is_answered)
+{
+    struct RaftInstall offered;
+    struct vworld w;
+    struct arena a;
+    int away;
+
+    vworld_init(&w, 3, 11);
+    for (int i = 1; i <= 3; i++) {
+        w.nodes[i].settings.snapshot_bytes = w.nodes[i].settings.segment_bytes = 2000;
+        w.nodes[i].settings.retention_bytes = 1000;
+    }
+    vworld_restart_all(&w);
+    away = vworld_leader(&w)->id % 3 + 1;
+    vworld_crash(&w, away, SIM_PROCESS);
+    vworld_write(&w, 400);
+    for (int i = 1; i <= 3; i++) /* who has just begun has no entry in memory from before its snapshot */
+        if (i != away) {
+            vworld_crash(&w, i, SIM_PROCESS);
+            vworld_start(&w, i);
+        }
+    vworld_write(&w, 5);
+    memset(&offer, 0, sizeof(offer));
+    w.loses = offers;
+    vworld_start(&w, away);
+    vworld_agree(&w);
+    CHECK(offer.len > 0);
+    vworld_write(&w, 5);
+    vworld_agree(&w);
+    arena_init(&a, io_heap(w.nodes[away].io), SIZE_MAX);
+    CHECK_OK(proto_decode(&RaftInstall_type, 0, slice_of(offer.bytes + 2, offer.len - 2), &a, &offered));
+    arena_drop(&a);
+    CHECK(offer.answer.last_index > offered.last_index);
+    vworld_say(&w, offer.from, offer.to, slice_of(offer.bytes, offer.len));
+    CHECK(vworld_until(&w, has_it_all, &offered.last_index));
+    CHECK_EQ(offer.answer.rejected, 0);
+    vworld_write(&w, 5);
+    vworld_agree(&w);
+    vworld_drop(&w);
+}
+
 static bool is_named(struct vworld *w, void *arg)
 {
     return w->nodes[2].member;

@@ -137,8 +137,10 @@ void member_tell(struct quorum *q)
 
 bool member_settled(const struct quorum *q)
 {
-    return q->told_self && raft_state((struct raft *)&q->raft) == RAFT_LEADER &&
-           q->voters_index <= q->applied;
+    bool settled = q->told_self && raft_state((struct raft *)&q->raft) == RAFT_LEADER;
+
+    ASSERT(!settled || q->change_step != CHANGE_NONE || q->voters_index <= q->applied);
+    return settled;
 }
 
 bool member_other_disk(const struct quorum *q, int voter)

@@ -380,7 +380,9 @@ void member_tick(struct quorum *q);
 void member_end(struct quorum *q);                  /* no library from now on */
 int64_t member_patience_ns(const struct quorum *q); /* who isn't heard for so long isn't there */
 void member_tell(struct quorum *q);                 /* the broker, of a newer configuration */
-bool member_settled(const struct quorum *q); /* the newest one has committed, and this leader may say so */
+/* The barrier of this leader has committed; and, with no change under way, the newest configuration: what this term wrote is a
+ * change, what others wrote lies before the barrier. */
+bool member_settled(const struct quorum *q);
 bool member_other_disk(const struct quorum *q,
                        int voter); /* its node speaks from another directory than noted */
 /* Where this node's disk is named as a voter; -1: nowhere, or it is one of fixed voters of whom nobody knows yet from which

@@ -443,7 +443,7 @@ int oworld_topics(const struct observer_world *w)
     int n = 0;
 
     for (; (t = image_topics_next(&it)); n++) {
-        char name[16];
+        char name[20];
 
         (void)snprintf(name, sizeof(name), "topic-%06d", n);
         CHECK(slice_eq(t->name, SLICE(name)));

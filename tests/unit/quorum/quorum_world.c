@@ -175,10 +175,10 @@ bool qworld_up(struct quorum_world *w)
 
 /* ---- proposals ---- */
 
-static void topic_record(struct meta_record *r, int i, char name[16])
+static void topic_record(struct meta_record *r, int i, char name[20])
 {
     *r = (struct meta_record){.type = RECORD_TOPIC};
-    (void)snprintf(name, 16, "topic-%06d", i);
+    (void)snprintf(name, 20, "topic-%06d", i);
     r->topic.name = SLICE(name);
     memcpy(r->topic.id.b, &i, sizeof(i));
     r->topic.id.b[15] = 1;
@@ -189,7 +189,7 @@ static void submitted_done(struct quorum_entry *e, enum err err)
     struct world_entry *x = container_of(e, struct world_entry, entry);
     struct quorum_world *w = x->world;
     struct meta_record r;
-    char name[16];
+    char name[20];
 
     w->in_flight--;
     x->busy = false;
@@ -219,7 +219,7 @@ static void submit_one(struct quorum_world *w)
     struct meta_record r;
     struct bytes value;
     struct arena a;
-    char name[16];
+    char name[20];
     size_t end;
 
     while (x->busy)
@@ -370,7 +370,7 @@ void qworld_verify(struct quorum_world *w)
 
     while ((t = image_topics_next(&it))) {
         struct meta_record r;
-        char name[16];
+        char name[20];
 
         topic_record(&r, n++, name);
         CHECK(slice_eq(t->name, r.topic.name) && uuid_eq(t->id, r.topic.id));

@@ -619,7 +619,7 @@ static void submit_run(struct loop *loop, void *arg)
     struct ventry *x = n->flight;
     struct bytes value;
     struct arena a;
-    char name[16];
+    char name[20];
     size_t end;
 
     if (!n->leads)

@@ -29,6 +29,7 @@ struct voter_change {
     struct timer late; /* the request's time is over, not the change's */
     bool waits;        /* for the commit */
     bool over;
+    struct raft_link_at at; /* AddRaftVoter: where the voter listens, its host in the heap */
 };
 
 /* A request on its way. */
@@ -75,8 +76,10 @@ static void decided(struct voter_call *v, enum err err)
 
 static void change_drop(struct voter_change *c)
 {
-    if (c->over && !c->begun.run)
-        heap_free(c->node->heap, c);
+    if (!c->over || c->begun.run)
+        return;
+    heap_free(c->node->heap, c->at.host.p);
+    heap_free(c->node->heap, c);
 }
 
 static void change_answer(struct voter_change *c, enum err err)
@@ -106,19 +109,23 @@ static void change_done(struct quorum_change *change, enum err err)
     change_drop(c);
 }
 
-/* Behind the quorum's own message: what it didn't refuse at once is under way. */
+/* Behind the quorum's own message: what it didn't refuse at once is under way. Only then a place is noted, for the link knows
+ * few controllers, and none goes (RAFT_LINK_PEERS). */
 static void change_begun(struct msg *msg)
 {
     struct voter_change *c = container_of(msg, struct voter_change, begun);
+    struct raft_link *link = c->node->raft_link;
 
     c->begun.run = NULL;
+    if (c->at.port && !c->over && link)
+        raft_link_place(link, c->at.node, c->at.host, c->at.port);
     if (!c->waits && !c->over)
         change_answer(c, E_OK);
     change_drop(c);
 }
 
-static void change(struct control_call *call, enum quorum_change_kind kind, int32_t node,
-                   const struct uuid *directory_id, bool waits)
+static struct voter_change *change(struct control_call *call, enum quorum_change_kind kind, int32_t node,
+                                   const struct uuid *directory_id, bool waits)
 {
     struct voter_change *c = heap_alloc(call->node->heap, sizeof(*c));
 
@@ -135,6 +142,7 @@ static void change(struct control_call *call, enum quorum_change_kind kind, int3
     timer_set(control_loop(call->node->control), &c->late, call->deadline);
     control_change(call->node->control, &c->change);
     loop_post(control_loop(call->node->control), &c->begun);
+    return c;
 }
 
 /* ---- here, where the controller is ---- */
@@ -169,14 +177,15 @@ static void vetted(struct raft_link_vet *vet, enum err err)
 {
     struct voter_call *v = container_of(vet, struct voter_call, vet);
     const struct AddRaftVoterRequest *in = v->call.in;
+    struct voter_change *c;
 
     if (err) {
         snprintf(v->why, sizeof(v->why), "%s", vet->why);
         decided(v, err);
         return;
     }
-    raft_link_place(v->call.node->raft_link, in->voter_id, vet->host, vet->port);
-    change(&v->call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
+    c = change(&v->call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
+    c->at = (struct raft_link_at){in->voter_id, heap_copy(v->call.node->heap, vet->host), vet->port};
 }
 
 /* What the quorum would refuse in any case it refuses now, and nobody is asked. */
@@ -226,7 +235,7 @@ static void add_here(struct control_call *call)
     if (call->node->raft_link && !refused_anyway(call))
         vet(call, at);
     else
-        change(call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
+        (void)change(call, QUORUM_ADD, in->voter_id, &in->voter_directory_id, in->ack_when_committed);
 }
 
 static void remove_here(struct control_call *call)
@@ -235,7 +244,7 @@ static void remove_here(struct control_call *call)
     const struct RemoveRaftVoterRequest *in = call->in;
 
     if (is_key(in->voter_id, &in->voter_directory_id))
-        change(call, QUORUM_REMOVE, in->voter_id, &in->voter_directory_id, true);
+        (void)change(call, QUORUM_REMOVE, in->voter_id, &in->voter_directory_id, true);
     else
         decided(v, no(v, "a voter needs a node id and a directory id"));
 }

@@ -1,6 +1,7 @@
 /* Voters that come and go, by the APIs: whole nodes of which the first began the quorum alone, and a client of any broker. */
 #include "base/trace.h"
 #include "broker/control.h"
+#include "broker/link/raft_link.h"
 #include "quorum/formatted.h"
 #include "tests/check.h"
 #include "tests/sim/client_wire.h"
@@ -43,14 +44,13 @@ static void standalone(struct loop *loop, void *arg)
     CHECK_OK(formatted_write(w->client, "/data/0", "CONTROLLER", &f));
 }
 
-static void voting_init(struct voting *w, uint64_t seed, const char *extra)
+static void voting_init_at(struct voting *w, uint64_t seed, const char *servers, const char *extra)
 {
     *w = (struct voting){.sim = sim_new(seed), .extra = extra};
     for (int i = 0; i < N; i++) {
         char listeners[100];
-        const char *sets[] = {
-            "controller.quorum.voters=", "controller.quorum.bootstrap.servers=10.0.0.1:9093", listeners,
-            extra && (i == 0 || !strstr(extra, "voters=")) ? extra : "num.io.threads=2"};
+        const char *sets[] = {"controller.quorum.voters=", servers, listeners,
+                              extra && (i == 0 || !strstr(extra, "voters=")) ? extra : "num.io.threads=2"};
 
         snprintf(listeners, sizeof(listeners), "listeners=PLAINTEXT://:9092,CONTROLLER://10.0.0.%d:9093",
                  i + 1);
@@ -60,6 +60,11 @@ static void voting_init(struct voting *w, uint64_t seed, const char *extra)
     CHECK(sim_call(w->sim, w->client, LOOP_DISK, standalone, w));
     sim_exit(w->sim, 1);
     w->client = sim_node(w->sim, CLIENT);
+}
+
+static void voting_init(struct voting *w, uint64_t seed, const char *extra)
+{
+    voting_init_at(w, seed, "controller.quorum.bootstrap.servers=10.0.0.1:9093", extra);
 }
 
 static void start(struct voting *w, int id)
@@ -523,6 +528,41 @@ TEST(raft_voters, who_is_another_is_refused)
     CHECK_EQ(refused(&w, in, "no controller"), E_INVALID_REQUEST);
     CHECK_EQ(added(&w, add_in(&w, 2)), 0);
     CHECK(becomes(&w, 2, 2, false));
+    voting_drop(&w);
+}
+
+static bool is_known(const struct voting *w, int id)
+{
+    struct slice host;
+    uint16_t port;
+
+    return raft_link_where(w->v[0]->node->raft_link, id, &host, &port);
+}
+
+/* Where a new voter listens is noted when the quorum has begun with it: a request that the quorum refuses, for another change is
+ * under way, leaves nothing, though there is such a controller. The new ones can't reach the first, nor say where they are. */
+TEST(raft_voters, who_is_refused_is_not_noted)
+{
+    struct voting w;
+    struct AddRaftVoterRequest *in;
+    const struct AddRaftVoterResponse *out;
+
+    voting_init_at(&w, 14, "controller.quorum.bootstrap.servers=10.0.0.1:9999",
+                   "advertised.listeners=PLAINTEXT://10.0.0.1:9092,CONTROLLER://10.0.0.1:9999");
+    start(&w, 1);
+    whole_start(w.v[1]);
+    whole_start(w.v[2]);
+    (void)sim_run(w.sim, NULL, NULL, 1000 * A_MS);
+    CHECK(!is_known(&w, 2) && !is_known(&w, 3));
+    dial(&w, 1, WHOLE_PORT);
+    in = add_in(&w, 2);
+    in->ack_when_committed = false;
+    CHECK_EQ(added(&w, in), 0);
+    out = asks(&w, add_in(&w, 3));
+    CHECK_EQ(out->error_code, err_wire(E_REQUEST_TIMED_OUT));
+    CHECK(slice_eq(out->error_message, SLICE("another change of the voters is under way")));
+    (void)sim_run(w.sim, NULL, NULL, 100 * A_MS);
+    CHECK(is_known(&w, 2) && !is_known(&w, 3));
     voting_drop(&w);
 }
 

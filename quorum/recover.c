@@ -17,6 +17,11 @@ static enum err found(void *arg, const struct batch_content *c, struct slice byt
     return voters_in(c) ? voters_read(c, a, &d->voters) : E_OK;
 }
 
+static int32_t epoch_before(const struct local_disk *d, const struct quorum_state *state)
+{
+    return state->leader_epoch > d->epoch ? state->leader_epoch : d->epoch;
+}
+
 /* As a start does it: what doesn't replay isn't recovered. */
 static enum err look(struct local_disk *d, struct image **image, struct quorum_state *state,
                      struct recovery *out)
@@ -38,6 +43,10 @@ static enum err look(struct local_disk *d, struct image **image, struct quorum_s
                              .end = log_end(d->log),
                              .epoch = d->epoch,
                              .committed = from};
+    if (epoch_before(d, state) > RECOVER_EPOCH_MAX) {
+        out->epoch = epoch_before(d, state);
+        return local_disk_failed(d, E_UNKNOWN_LEADER_EPOCH, "looking for an epoch that is left");
+    }
     out->votes = voters_of_directory(&d->voters, d->settings->node_id, &d->settings->directory_id) >= 0;
     if (out->votes && voters_voting(&d->voters) == 1 && d->voters.n == 1)
         return local_disk_failed(d, E_INVALID_REQUEST, "looking for other voters");
@@ -108,7 +117,7 @@ static enum err rewrite(struct local_disk *d, const struct quorum_state *before,
     now.leader_id = now.voted_id = -1;
     now.voted_directory_id = (struct uuid){{0}};
     now.removed_index = 0;
-    now.leader_epoch = (before->leader_epoch > d->epoch ? before->leader_epoch : d->epoch) + RECOVER_EPOCHS;
+    now.leader_epoch = epoch_before(d, before) + RECOVER_EPOCHS;
     if (local_disk_failed(d, state_keep(d), "keeping quorum-state as " BEFORE) ||
         local_disk_failed(d, quorum_state_write(d->io, d->path, &now), "writing quorum-state") ||
         local_disk_failed(d, append(d, &v, now.leader_epoch), "writing the configuration"))

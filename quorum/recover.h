@@ -18,7 +18,10 @@
 #include "quorum/quorum.h"
 #include "quorum/voters.h"
 
-enum { RECOVER_EPOCHS = 1000 }; /* as many elections as nobody holds by then */
+enum {
+    RECOVER_EPOCHS = 1000,                                /* as many elections as nobody holds by then */
+    RECOVER_EPOCH_MAX = INT32_MAX - 1000 * RECOVER_EPOCHS /* what comes after must have epochs left, too */
+};
 
 struct recovery {
     struct voters voters;   /* as the log says before */
@@ -31,5 +34,6 @@ struct recovery {
 };
 
 /* settings: dir, node_id, directory_id and the log's own. write false: look only. E_INVALID_REQUEST: this node is the only voter
- * already; E_NOENT: there is no log; E_CORRUPT_MESSAGE and others: damaged, a line of the trace says file and position. */
+ * already; E_UNKNOWN_LEADER_EPOCH: its epoch lies beyond RECOVER_EPOCH_MAX, of which `epoch` tells; E_NOENT: there is no log;
+ * E_CORRUPT_MESSAGE and others: damaged, a line of the trace says file and position. */
 enum err recover(struct io *io, const struct quorum_settings *settings, bool write, struct recovery *out);

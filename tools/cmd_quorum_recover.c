@@ -121,6 +121,11 @@ static void recover_locked(struct tool *t, const struct config *c, const struct 
 
     if (err == E_INVALID_REQUEST)
         tool_fail(t, "node %d is the only voter already: nothing is to be recovered", meta->node_id);
+    else if (err == E_UNKNOWN_LEADER_EPOCH)
+        tool_fail(t,
+                  "%s: the epoch is %d already: a quorum can be recovered up to epoch %d, since epochs end "
+                  "at %d",
+                  settings.dir, r.epoch, RECOVER_EPOCH_MAX, INT32_MAX);
     else if (err == E_NOENT)
         tool_fail(t, "%s: there is no metadata log", settings.dir);
     else if (err)

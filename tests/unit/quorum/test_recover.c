@@ -151,6 +151,46 @@ TEST(recover, refuses_a_damaged_log)
     vworld_drop(&w);
 }
 
+static void state_replace(struct loop *loop, void *arg)
+{
+    struct recovering *x = arg;
+    struct quorum_state s;
+
+    (void)loop;
+    CHECK_OK(quorum_state_read(x->node->io, LOG, &s));
+    s.leader_epoch = x->r.epoch;
+    CHECK_OK(quorum_state_write(x->node->io, LOG, &s));
+}
+
+/* Epochs end at 2^31: near that a quorum isn't recovered, nor said to be recoverable, and nothing is written; up to the last epoch
+ * that leaves some it is. */
+TEST(recover, an_epoch_near_its_end_is_refused)
+{
+    static const int32_t over[] = {INT32_MAX, INT32_MAX - 1, RECOVER_EPOCH_MAX + 1};
+    struct vworld w;
+    struct recovering x;
+
+    survivor(&w, 6);
+    for (int i = 0; i <= 3; i++) {
+        x = (struct recovering){.node = &w.nodes[1]};
+        x.r.epoch = i < 3 ? over[i] : RECOVER_EPOCH_MAX;
+        x.node->io = sim_node(w.sim, 1);
+        CHECK(sim_call(w.sim, x.node->io, LOOP_DISK, state_replace, &x));
+        vworld_crash(&w, 1, SIM_POWER);
+        for (int write = 0; write < 2; write++) {
+            x = run(&w, 1, write);
+            CHECK_EQ(x.err, i < 3 ? E_UNKNOWN_LEADER_EPOCH : E_OK);
+            CHECK(i == 3 || x.r.epoch == over[i]);
+            CHECK_EQ(sim_file_size(w.sim, 1, LOG "/quorum-state.before-recover") > 0, i == 3 && write);
+        }
+    }
+    CHECK_EQ(x.r.epoch, RECOVER_EPOCH_MAX + RECOVER_EPOCHS);
+    vworld_start(&w, 1);
+    CHECK(vworld_leader(&w) == &w.nodes[1]);
+    vworld_write(&w, 5);
+    vworld_drop(&w);
+}
+
 /* Where the power fails at any file call, the survivor is what it was or is recovered, and recovering goes on from there. */
 TEST(recover, may_be_interrupted_anywhere)
 {

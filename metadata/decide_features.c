@@ -1,3 +1,4 @@
+#include "base/map.h"
 #include "metadata/change.h"
 #include "proto_gen.h"
 #include <stdarg.h>
@@ -291,10 +292,34 @@ bool features_kraft(const struct UpdateFeaturesRequest *req, const struct Update
 {
     if (req->validate_only || resp->error_code)
         return false;
-    for (int i = 0; i < req->feature_updates.n; i++)
+    for (int i = req->feature_updates.n - 1; i >= 0; i--)
         if (slice_eq(req->feature_updates.v[i].feature, SLICE(FEATURE_KRAFT)))
             return req->feature_updates.v[i].max_version_level > 0;
     return false;
+}
+
+/* Each feature once; of one that is named more often the last counts. So the levels of a request, which go in one batch, are few:
+ * as many as there are features. */
+static struct UpdateFeaturesRequest each_once(const struct UpdateFeaturesRequest *req, struct ctl_out *o)
+{
+    struct UpdateFeaturesRequest out = *req;
+    struct map seen; /* name → its place in out */
+    int n = 0;
+
+    PROTO_ARRAY_NEW(o->work, UpdateFeaturesRequest_FeatureUpdateKey, out.feature_updates,
+                    req->feature_updates.n);
+    map_init(&seen, o->work->heap, ctl_random(o));
+    for (int i = 0; i < req->feature_updates.n; i++) {
+        const struct UpdateFeaturesRequest_FeatureUpdateKey *u = &req->feature_updates.v[i];
+        struct UpdateFeaturesRequest_FeatureUpdateKey *at = map_get(&seen, u->feature);
+
+        if (!at)
+            (void)map_put(&seen, u->feature, at = &out.feature_updates.v[n++]);
+        *at = *u;
+    }
+    map_drop(&seen);
+    out.feature_updates.n = n;
+    return out;
 }
 
 static struct api_error check_update(const struct image *tip, const struct UpdateFeaturesRequest *req,
@@ -324,7 +349,7 @@ static struct api_error check_update(const struct image *tip, const struct Updat
 
 void decide_update_features(const struct image *tip, const void *in, void *out, struct ctl_out *o)
 {
-    const struct UpdateFeaturesRequest *req = in;
+    const struct UpdateFeaturesRequest once = each_once(in, o), *req = &once;
     struct UpdateFeaturesResponse *resp = out;
     struct api_error e = API_OK;
 

@@ -126,6 +126,28 @@ TEST(features, all_or_none)
     cluster_stop(&c);
 }
 
+/* Of a feature that a request names more than once the last level counts, and it is one record: what goes together in one batch
+ * doesn't grow with the request. */
+TEST(features, a_name_said_often_counts_once)
+{
+    enum { N = 2 * CTL_BATCH_MAX };
+    struct update often[N];
+    struct cluster c;
+    int64_t offset;
+
+    cluster_start(&c);
+    cluster_join(&c, 1, NULL);
+    offset = ctl_image(c.w.c)->offset;
+    for (int i = 0; i < N; i++)
+        often[i] = i % 2 ? (struct update){FEATURE_ELR, 1, UPGRADE}
+                         : (struct update){FEATURE_METADATA, i < N - 2 ? 99 : 30, UPGRADE};
+    CHECK_EQ(update(&c, often, N, false)->error_code, 0);
+    CHECK_EQ(image_feature(ctl_image(c.w.c), FEATURE_ELR), 1);
+    CHECK_EQ(image_feature(ctl_image(c.w.c), FEATURE_METADATA), 30);
+    CHECK_EQ(ctl_image(c.w.c)->offset, offset + 3); /* both, and the one min.insync.replicas */
+    cluster_stop(&c);
+}
+
 /* A downgrade that would lose something names each record and is refused; an unsafe one of ELR gives it up. */
 TEST(features, a_downgrade_says_what_it_would_lose)
 {
@@ -274,9 +296,9 @@ TEST(features, kraft_version_is_the_quorums)
 {
     const struct update both[] = {{FEATURE_KRAFT, 1, UPGRADE}, {FEATURE_WEIR, WEIR_VERSION, UPGRADE}};
     const struct update down[] = {{FEATURE_KRAFT, 0, SAFE}};
-    struct UpdateFeaturesRequest_FeatureUpdateKey key = {.feature = SLICE(FEATURE_KRAFT),
-                                                         .max_version_level = 1};
-    struct UpdateFeaturesRequest req = {.feature_updates = {.v = &key, .n = 1}};
+    struct UpdateFeaturesRequest_FeatureUpdateKey keys[] = {
+        {.feature = SLICE(FEATURE_KRAFT), .max_version_level = 1}, {.feature = SLICE(FEATURE_KRAFT)}};
+    struct UpdateFeaturesRequest req = {.feature_updates = {.v = keys, .n = 1}};
     struct UpdateFeaturesResponse refused = {.error_code = 1};
     const struct UpdateFeaturesResponse *r;
     struct cluster c;
@@ -288,6 +310,9 @@ TEST(features, kraft_version_is_the_quorums)
     CHECK_EQ(r->error_code, 0);
     CHECK_EQ(image_feature(ctl_image(c.w.c), FEATURE_KRAFT), 1);
     CHECK(features_kraft(&req, r) && !features_kraft(&req, &refused));
+    req.feature_updates.n = 2;
+    CHECK(!features_kraft(&req, r)); /* the last one counts */
+    req.feature_updates.n = 1;
     req.validate_only = true;
     CHECK(!features_kraft(&req, r));
     for (int i = 0; i < 2; i++) { /* … before the quorum has come to it, too */

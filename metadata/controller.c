@@ -458,6 +458,7 @@ static void propose(struct controller *c, int64_t now_ms)
     struct arena a;
 
     ASSERT(!b->busy && c->n_flight < CTL_FLIGHT_MAX);
+    ASSERT(f->n > 0 && f->n <= CTL_BATCH_MAX); /* who follows tells of a batch in one callback */
     image_seal(f->draft);
     b->busy = true;
     b->base_offset = c->next_offset;

@@ -225,6 +225,7 @@ static void world_propose(void *arg, struct ctl_batch *b)
     struct ctl_world *w = arg;
 
     w->proposed[w->n_proposed++] = b;
+    CHECK(b->last_offset - b->base_offset < CTL_BATCH_MAX);
     if (b->bytes.len > w->largest)
         w->largest = b->bytes.len;
 }

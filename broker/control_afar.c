@@ -47,7 +47,8 @@ static void tell(struct control *c)
         control_loaded(c);
     if (!c->loaded)
         return;
-    if (a->told_leader == a->seen.leader && a->told_epoch == a->seen.epoch)
+    if ((a->told_leader == a->seen.leader && a->told_epoch == a->seen.epoch) ||
+        !control_led(c, a->seen.leader, a->seen.epoch))
         return;
     a->told_leader = c->view.leader = a->seen.leader;
     a->told_epoch = c->view.epoch = a->seen.epoch;
@@ -191,9 +192,9 @@ void afar_begin(struct control *c)
     if (a->follow || !follow_may(c->node))
         return;
     observer_init(&a->seen, image->offset + 1, image->epoch > 0 ? image->epoch : -1);
-    a->seen.epoch = a->seen.led = c->view.epoch;
-    a->told_leader = -1; /* uplink.h has the one before until there is news */
-    a->told_epoch = c->view.epoch;
+    a->seen.epoch = a->seen.led = c->led; /* one without a leader, the life's before, may be nobody else's */
+    a->told_leader = -1;                  /* uplink.h has the one before until there is news */
+    a->told_epoch = c->led;
     a->led_ns = 0;
     a->again.fire = again_fired;
     a->follow = follow_start(c->node, c->loop, &c->settings.metadata_dir_id, c->node->raft_link, &ops);

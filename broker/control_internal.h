@@ -82,6 +82,7 @@ struct control {
     struct timer rest;
     struct afar afar;
     bool loaded; /* an image was told */
+    int32_t led; /* the newest epoch of which a leader was told, in any life or from afar; 0: none */
     struct uplink *uplink;
     struct joiner *joiner; /* NULL: it doesn't join by itself */
     struct overseer *overseer;
@@ -155,6 +156,8 @@ void control_role(struct control *c);     /* quorum_ops.role */
 /* Its files failed. false: that is no disk that may come back. */
 bool control_rest(struct control *c, enum err err);
 void control_well(struct control *c); /* it has loaded */
+/* Somebody leads, or nobody is known to (leader -1). false: that is older than what was told, and isn't told on. */
+bool control_led(struct control *c, int32_t leader, int32_t epoch);
 /* So many voters are dead that nobody can come to lead, or no more: says so. */
 void control_desert(struct control *c);
 void control_gone(void *arg, int32_t node, bool is); /* presence_ops.gone */

@@ -9,14 +9,18 @@
  *  2. What a life had begun is over before the next one begins: entries, reads, questions.
  *  3. No image is published that is older than one that was: a quorum tells `loaded` only when it has caught up with what a
  *     leader had committed, and never when it lacks what an earlier life has told (quorum_settings.told).
- *  4. A disk that fails ends the controller of this node and nothing else. While it rests the metadata is followed from afar,
+ *  4. Nor is anybody told of who led before the leader that was told last: while a life begins, who leads is heard from afar too,
+ *     and what the life was answered before an election may come to its disk after it. Such news is dropped (control_led); the
+ *     life asks on, and hears the same. Who itself leads an older epoch than that has no majority any more, and ends it. Only
+ *     leaders count: an epoch without one may be that of a voter which was removed.
+ *  5. A disk that fails ends the controller of this node and nothing else. While it rests the metadata is followed from afar,
  *     in memory (control_afar.c), so that the broker hears what it has to do and where its session is kept. The next life
  *     believes of the files what was synced (quorum_mark). At a start, before anything was served, too: then the broker begins
  *     with what it hears from afar, and a controller alone waits for its disk. What is damaged stops the node at any time,
  *     and so does, at a start, a log of which nobody can tell what is on disk (quorum_view.for_good); who follows from afar by then
  *     goes on so.
- *  5. Its messages to voters end with it; one that led has said who is to lead next (quorum/stand.c).
- *  6. A disk that hangs below a leader is one that failed, once another voter has stored what it hasn't; its ENDS takes until
+ *  6. Its messages to voters end with it; one that led has said who is to lead next (quorum/stand.c).
+ *  7. A disk that hangs below a leader is one that failed, once another voter has stored what it hasn't; its ENDS takes until
  *     the disk answers, and what follows from afar begins at once. Below a follower it is only told. */
 #include "broker/control_internal.h"
 
@@ -350,6 +354,15 @@ bool control_rest(struct control *c, enum err err)
     c->resting = true;
     timer_set(c->loop, &c->rest, now + c->rest_s * INT64_C(1000000000));
     control_role(c);
+    return true;
+}
+
+bool control_led(struct control *c, int32_t leader, int32_t epoch)
+{
+    if (epoch < c->led)
+        return false;
+    if (leader >= 0)
+        c->led = epoch;
     return true;
 }
 

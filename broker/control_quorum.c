@@ -92,7 +92,7 @@ static void on_leader(void *arg, int32_t leader, int32_t epoch, bool self, int64
 {
     struct control *c = arg;
 
-    if (!c->quorum) /* its life is over */
+    if (!c->quorum || !control_led(c, leader, epoch)) /* its life is over; or it knows less than was told */
         return;
     if (self)
         TRACE(c->node->io, quorum_leads, epoch, next_offset);

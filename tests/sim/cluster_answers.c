@@ -104,6 +104,9 @@ static void created_again(struct asker *a)
         JUDGE(code != 0 && !asker_went_well(a, code),
               "client %d: topic %d was made, and node %d would make it again", a->number, a->at, a->broker);
     asker_unknown(a, code, E_TOPIC_ALREADY_EXISTS);
+    /* What has run out of time at a broker may still lie in a controller's socket. */
+    if (!a->only_look && code != err_wire(E_REQUEST_TIMED_OUT))
+        a->owned[a->at].asked_again = false;
 }
 
 static void created_gone(struct asker *a)

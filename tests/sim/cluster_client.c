@@ -41,7 +41,7 @@ static void create(struct asker *a, enum question q, int partitions, int replica
 
     owned_name(a, a->at, name);
     in->timeout_ms = TIMEOUT_MS;
-    in->validate_only = only_look;
+    a->only_look = in->validate_only = only_look;
     PROTO_ARRAY_NEW(&a->ask.arena, CreateTopicsRequest_CreatableTopic, in->topics, 1);
     in->topics.v[0].name = arena_copy(&a->ask.arena, SLICE(name));
     in->topics.v[0].num_partitions = partitions;
@@ -63,12 +63,23 @@ static void create_new(struct asker *a, int replicas)
     create(a, ASK_CREATE, o->parts, replicas, false);
 }
 
+static void create_again(struct asker *a)
+{
+    struct owned *o = &a->owned[a->at];
+    bool only_look = sim_below(a->c->s, 2) || o->asked_again;
+
+    o->asked_again |= !only_look;
+    create(a, ASK_CREATE_AGAIN, 1, 1, only_look);
+}
+
 static void delete (struct asker *a, enum question q)
 {
     struct DeleteTopicsRequest *in = wire_in(&a->ask, API_DeleteTopics);
     struct slice *names = arena_alloc(&a->ask.arena, sizeof(*names));
     char name[TRUTH_NAME];
 
+    if (q == ASK_DELETE && a->owned[a->at].asked_again)
+        return;
     owned_name(a, a->at, name);
     names[0] = arena_copy(&a->ask.arena, SLICE(name));
     in->topic_names.v = names;
@@ -190,7 +201,7 @@ static void ask_about_topics(struct asker *a)
     case 6:
     case 7:
         if (asker_pick(a, OWN_SURE))
-            create(a, ASK_CREATE_AGAIN, 1, 1, sim_below(s, 2));
+            create_again(a);
         break;
     case 8:
         if (asker_pick(a, OWN_GONE))

@@ -43,6 +43,9 @@ struct owned {
     struct uuid id;
     int parts; /* at least */
     bool growing;
+    /* It was to be made again, and nobody has said no yet. Who gave that up doesn't know how long it lies in a socket, of a
+     * broker that is paused or about to start: it would be right to make a topic that is gone by then. */
+    bool asked_again;
 };
 
 struct asker {
@@ -56,6 +59,7 @@ struct asker {
     int broker;     /* that it is connected to: a node */
     enum question question;
     int at; /* the topic that it is about */
+    bool only_look;
     char value[24];
     int64_t since; /* what had committed when it asked */
     int part, target;

@@ -56,8 +56,8 @@ static void topic_made(struct truth *t, const struct record_topic *r)
 
     text(name, r->name);
     before = truth_topic(t, name);
-    JUDGE(!before, "%s is made at %lld, and was made at %lld by the same request", name, (long long)t->offset,
-          (long long)before->made);
+    JUDGE(!before, "%s is made at %lld, was made at %lld, and nobody asked for it who may find it gone", name,
+          (long long)t->offset, (long long)before->made);
     JUDGE(!truth_topic_id(t, &r->id), "the id of %s is another's", name);
     t->topics = more(t, t->topics, t->n_topics, &t->topics_room, sizeof(t->topics[0]));
     t->topics[t->n_topics] = (struct truth_topic){.id = r->id, .made = t->offset, .gone = TRUTH_EVER};

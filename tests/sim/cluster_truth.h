@@ -8,7 +8,8 @@
  *         a new leader was in sync or eligible, or the partition is marked as recovering;
  *         with ELR on, a broker that comes with other disks is in no ISR and not eligible, but where it is alone;
  *         nobody leads a partition who is fenced, or not registered, but the only replica, which begins again as its leader;
- *         a topic is made once by each name, for nobody asks for a name again.
+ *         a topic is made once by each name: nobody asks for a name again but to be refused, and whoever did and wasn't
+ *         answered leaves the topic there (cluster_client_internal.h, asked_again).
  * A disagreement ends the process by JUDGE(). */
 #pragma once
 #include "metadata/batches.h"

@@ -72,6 +72,8 @@ static struct fate call_begin(struct io *io, const char *what, enum cost cost, b
     at = (h->stall_until > s->now ? h->stall_until : s->now) + call_cost(s, h, cost);
     if (sim_chance(s, s->opt.disk_stall_ppm))
         at += world_draw(s, s->opt.stall);
+    if (h->calls_until < at)
+        h->calls_until = at;
     loop_wait(l, at);
     if (fate.crash && !fate.half)
         sim_crash(s, io->node, fate.how);

@@ -254,6 +254,19 @@ static void silence(struct sim *s, void *arg, int64_t side)
 
 /* ---- from outside ---- */
 
+int64_t net_delayed_until(const struct sim *s)
+{
+    int64_t last = 0;
+
+    list_each (it, &s->conns) {
+        const struct conn *c = container_of(it, struct conn, link);
+
+        for (int side = 0; side < 2; side++)
+            last = c->pipe[side].last_arrival > last ? c->pipe[side].last_arrival : last;
+    }
+    return last;
+}
+
 static void pipe_healed(struct conn *c, int side)
 {
     struct pipe *q = &c->pipe[side];

@@ -33,6 +33,16 @@ void sim_calm(struct sim *s)
         s->links[i].reset_ppm = s->links[i].stall_ppm = 0;
 }
 
+int64_t sim_delayed_until(const struct sim *s)
+{
+    int64_t last = net_delayed_until(s);
+
+    last = last > s->now ? last : s->now;
+    for (int i = 0; i < SIM_NODES_MAX; i++)
+        last = s->hosts[i].calls_until > last ? s->hosts[i].calls_until : last;
+    return last;
+}
+
 static struct host *host_of(const struct sim *s, int node)
 {
     ASSERT(node > 0 && node < SIM_NODES_MAX);

@@ -47,6 +47,9 @@ struct sim *sim_new_with(const struct sim_options *o);
 void sim_drop(struct sim *s);
 void sim_calm(
     struct sim *s); /* no more random faults: for the phase in which progress is promised. Anywhere. */
+/* What is under way by now, bytes and file calls, comes as late as faults have made it, though they are over: all of it has
+ * come at that time, now or later. What a partition holds isn't under way. */
+int64_t sim_delayed_until(const struct sim *s);
 /* Anywhere: nodes' callbacks and judges draw from it too. */
 uint64_t sim_random(struct sim *s);
 uint64_t sim_below(struct sim *s, uint64_t n); /* 0 .. n-1 */

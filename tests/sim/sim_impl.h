@@ -29,6 +29,7 @@ struct host {
     enum sim_fault fault;
     const char *broken; /* sim_disk_break() */
     int64_t stall_until;
+    int64_t calls_until;    /* the last of the file calls that have begun is over */
     struct sim_range speed; /* of syncs and cold reads; max 0: the options' */
     uint16_t next_port;
 };
@@ -135,6 +136,7 @@ void loop_unwind(struct loop *loop);                  /* own DISK loop: leaves t
 void files_kill(struct io *io);
 void net_kill(struct io *io, enum sim_crash how);
 void net_drop(struct sim *s);
+int64_t net_delayed_until(const struct sim *s); /* 0: nothing was ever sent */
 void net_resume(struct io *io);
 void net_close_loop(struct loop *loop); /* own loop: ends its listeners and sockets */
 /* The next bytes of a file part as sendfile would find them; warm or assert. Short: the file has been cut. */

@@ -308,6 +308,25 @@ TEST(sim, crash_is_of_the_kind_its_call_began_with)
     }
 }
 
+/* A call that a stalled disk holds up takes its time when the disk is well again, and it is known how much. */
+TEST(sim, a_call_under_way_stays_delayed)
+{
+    struct disk_test t = begin(1);
+    struct late_call c = {.msg.run = call_late, .io = t.io};
+    int64_t stalled = sim_now(t.s) + 500000000, until;
+
+    CHECK_EQ(sim_delayed_until(t.s), sim_now(t.s));
+    sim_disk_stall(t.s, 1, stalled);
+    loop_post(loop_start(c.io, LOOP_DISK, "disk"), &c.msg);
+    (void)sim_run(t.s, NULL, NULL, 100000000);
+    sim_disk_stall(t.s, 1, 0);
+    until = sim_delayed_until(t.s);
+    CHECK(until > stalled && until < stalled + 1000000);
+    (void)sim_run(t.s, NULL, NULL, until - sim_now(t.s));
+    CHECK_EQ(sim_delayed_until(t.s), sim_now(t.s));
+    sim_drop(t.s);
+}
+
 static void peek(struct loop *loop, void *arg)
 {
     struct disk_test *t = arg;

@@ -252,6 +252,35 @@ TEST(sim, links_end_with_calm_and_heal)
     }
 }
 
+/* What a stall has delayed comes late in a calm and healed world too, with all that is sent behind it, and it is known when. */
+TEST(sim, what_is_under_way_stays_delayed)
+{
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        const struct sim_link stalls = {.net = {20000, 60000}, .stall_ppm = 1000000};
+        struct pair p;
+        int64_t until;
+        size_t n_got;
+
+        pair_begin(&p, seed);
+        sim_link(p.s, 1, 2, &stalls);
+        pair_dial(&p);
+        for (int n = 0; n < 1000 && sim_delayed_until(p.s) < sim_now(p.s) + 1000000; n++)
+            (void)sim_run(p.s, NULL, NULL, 100000);
+        sim_calm(p.s);
+        sim_heal(p.s);
+        until = sim_delayed_until(p.s);
+        CHECK(until >= sim_now(p.s) + 1000000);
+        (void)sim_run(p.s, NULL, NULL, until - sim_now(p.s) - 1);
+        n_got = p.n_got;
+        (void)sim_run(p.s, NULL, NULL, 100000); /* the last of it */
+        CHECK(p.n_got > n_got);
+        pair_pass(&p, 10000);
+        CHECK_EQ(p.n_got, BYTES);
+        CHECK_EQ(sim_delayed_until(p.s), sim_now(p.s));
+        pair_end(&p);
+    }
+}
+
 /* A killed process's port refuses at once; a paused one's connects; a machine without power says nothing. */
 TEST(sim, a_dial_tells_dead_from_paused_from_powerless)
 {

@@ -315,6 +315,11 @@ bool cbook_agree(const struct cbook *b)
     return true;
 }
 
+bool cbook_rests(const struct cbook *b, int node)
+{
+    return b->nodes[node].rests;
+}
+
 /* ---- disks ---- */
 
 struct disk_walk {

@@ -29,6 +29,9 @@ bool cbook_judge_disk(struct cbook *b, int node);
 void cbook_judge_kept(struct cbook *b); /* all that has committed is on a majority of the voters' disks */
 /* All nodes show the newest image. */
 bool cbook_agree(const struct cbook *b);
+/* This node's disk has failed below the metadata log, and in this life it hasn't said yet that it takes part again: if it
+ * votes, its vote is missing in every majority. */
+bool cbook_rests(const struct cbook *b, int node);
 int cbook_leader(const struct cbook *b);              /* who led last; 0: nobody ever */
 int64_t cbook_image(const struct cbook *b, int node); /* -1: none in this life */
 int64_t cbook_end(const struct cbook *b);             /* behind what is known to have committed */

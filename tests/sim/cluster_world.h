@@ -18,6 +18,7 @@ struct world {
         errors; /* disks fail, and then the power doesn't: what a sync had failed on may be in the page cache for
                   * ever, where a new process finds it and can't tell */
     bool calm;
+    int64_t settled_ns; /* before that what was calmed still shows */
     int64_t session_ms;
     struct cbook *book;
     struct cwire *wire;

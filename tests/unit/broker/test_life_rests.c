@@ -243,6 +243,56 @@ TEST(life_rests, elections_while_it_rests)
     }
 }
 
+/* ---- without a majority ---- */
+
+struct dying {
+    struct life *w;
+    int i; /* killed */
+};
+
+static bool known_dead(void *arg)
+{
+    const struct dying *d = arg;
+
+    for (int n = 0; n < N; n++) {
+        const struct image_broker *b;
+
+        if (n == d->i)
+            continue;
+        b = image_broker(control_image(d->w->v[n]->node->control), d->i + 1);
+        if (!b || !b->reg.fenced)
+            return false;
+    }
+    return true;
+}
+
+/* Of three voters one rests, and the broker of another, the leader's or not, is killed: nobody is told that it is dead, however
+ * plain it is, for a majority has to agree. The rest is over, and both know it at once, long before any session is. */
+TEST(life_rests, a_broker_dies_meanwhile)
+{
+    for (uint64_t seed = 100; seed < 106; seed++) {
+        struct life w;
+        struct dying d;
+        struct control *c;
+        int i;
+
+        life_init(&w, seed);
+        i = (life_leader(&w) + 1) % N;
+        c = w.v[i]->node->control;
+        d = (struct dying){&w, (i + 1 + (int)(seed % 2)) % N};
+        breaks(&w, i);
+        CHECK(sim_run(w.sim, life_all_alike, &w, 5000 * A_MS));
+        whole_crash(w.v[d.i], SIM_PROCESS);
+        CHECK(!sim_run(w.sim, known_dead, &d, 12000 * A_MS) && life_rests(c));
+        sim_disk_break(w.sim, i + 1, NULL);
+        CHECK(sim_run(w.sim, life_is_back, c, 40000 * A_MS));
+        CHECK(sim_run(w.sim, known_dead, &d, 1000 * A_MS));
+        whole_start(w.v[d.i]);
+        CHECK(sim_run(w.sim, whole_ready, w.v[d.i], 20000 * A_MS));
+        life_drop(&w);
+    }
+}
+
 /* ---- behind the log's start ---- */
 
 static void part(struct life *w, int i, bool on)

@@ -46,6 +46,10 @@ struct timer {
 struct loop *loop_start(struct io *io, enum loop_kind kind, const char *name);
 void loop_post(struct loop *to,
                struct msg *msg); /* never fails, never waits: its owner was admitted before */
+/* In its order as any other, but a loop that sleeps isn't woken for it: it runs when that loop has something else to do, or
+ * after loop_wake(). For what comes often, and is needed only by what comes after it. */
+void loop_post_quietly(struct loop *to, struct msg *msg);
+void loop_wake(struct loop *loop);
 /* Runs what was posted before, ends what sockets are still open with E_CANCELED, forgets timers and later posts, and
  * then posts `stopped` to another loop; tell may be NULL. */
 void loop_stop(struct loop *loop, struct loop *tell, struct msg *stopped);

@@ -46,8 +46,9 @@ enum { TIMER_LISTS = 32 };
 
 /* A loop's turn: sockets, mailbox, timers, writes; then it sleeps until one of them has something.
  * 1. The mailbox is a stack that senders push on and the loop takes as a whole and turns round.
- * 2. It holds &asleep, and nothing else, only while the loop sleeps or is about to: the sender that replaces
- * it wakes the loop, all others need not. */
+ * 2. ASLEEP is set in it only while the loop sleeps or is about to: the sender that clears it wakes the loop, all
+ * others need not. What is posted quietly leaves it set. */
+enum { ASLEEP = 1 };
 struct loop {
     struct io *io;
     struct list link; /* of io->loops */
@@ -58,9 +59,8 @@ struct loop {
     int64_t step_from; /* when the callback under way began */
     struct list timers[TIMER_LISTS];
 
-    char apart[64]; /* senders' cache line from the loop's own */
-    _Atomic(struct msg *) mail;
-    struct msg asleep;
+    char apart[64];         /* senders' cache line from the loop's own */
+    _Atomic uintptr_t mail; /* the last message posted, or 0; and ASLEEP */
     _Atomic uint32_t woken; /* DISK loops sleep on it */
     int wake_fd;            /* NET loops poll it */
 

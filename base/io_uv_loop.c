@@ -59,25 +59,42 @@ static void wake(struct loop *loop)
     futex_wake(&loop->woken);
 }
 
+/* true: it sleeps, and no longer if `wakes`. */
+static bool mail_push(struct loop *to, struct msg *msg, bool wakes)
+{
+    uintptr_t old = atomic_load_explicit(&to->mail, memory_order_relaxed), new;
+
+    do {
+        msg->next = (struct msg *)(old & ~(uintptr_t)ASLEEP);
+        new = (uintptr_t)msg | (wakes ? 0 : old & ASLEEP);
+    } while (!atomic_compare_exchange_weak_explicit(&to->mail, &old, new, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    return old & ASLEEP;
+}
+
 void loop_post(struct loop *to, struct msg *msg)
 {
-    struct msg *old = atomic_load_explicit(&to->mail, memory_order_relaxed);
-
-    do
-        msg->next = old == &to->asleep ? NULL : old;
-    while (!atomic_compare_exchange_weak_explicit(&to->mail, &old, msg, memory_order_acq_rel,
-                                                  memory_order_relaxed));
-    if (old == &to->asleep)
+    if (mail_push(to, msg, true))
         wake(to);
+}
+
+void loop_post_quietly(struct loop *to, struct msg *msg)
+{
+    (void)mail_push(to, msg, false);
+}
+
+void loop_wake(struct loop *loop)
+{
+    if (atomic_fetch_and_explicit(&loop->mail, ~(uintptr_t)ASLEEP, memory_order_acq_rel) & ASLEEP)
+        wake(loop);
 }
 
 /* All that lies in the mailbox, in the order posted. */
 static struct msg *mail_take(struct loop *loop)
 {
-    struct msg *m = atomic_exchange_explicit(&loop->mail, NULL, memory_order_acq_rel), *first = NULL;
+    uintptr_t mail = atomic_exchange_explicit(&loop->mail, 0, memory_order_acq_rel);
+    struct msg *m = (struct msg *)(mail & ~(uintptr_t)ASLEEP), *first = NULL;
 
-    if (m == &loop->asleep)
-        return NULL;
     while (m) {
         struct msg *next = m->next;
         m->next = first;
@@ -90,18 +107,16 @@ static struct msg *mail_take(struct loop *loop)
 /* False: there is mail. */
 static bool mail_sleep(struct loop *loop)
 {
-    struct msg *none = NULL;
+    uintptr_t none = 0;
 
     atomic_store_explicit(&loop->woken, 0, memory_order_relaxed);
-    return atomic_compare_exchange_strong_explicit(&loop->mail, &none, &loop->asleep, memory_order_acq_rel,
+    return atomic_compare_exchange_strong_explicit(&loop->mail, &none, ASLEEP, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }
 
 static bool mail_none(struct loop *loop)
 {
-    struct msg *m = atomic_load_explicit(&loop->mail, memory_order_relaxed);
-
-    return !m || m == &loop->asleep;
+    return (atomic_load_explicit(&loop->mail, memory_order_relaxed) & ~(uintptr_t)ASLEEP) == 0;
 }
 
 /* What a callback took, told where it was too much for a loop on which others wait (STEP_NS_MAX). `what` names it: its

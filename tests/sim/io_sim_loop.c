@@ -265,7 +265,7 @@ struct loop *loop_start(struct io *io, enum loop_kind kind, const char *name)
     return l;
 }
 
-void loop_post(struct loop *to, struct msg *msg)
+void loop_post_quietly(struct loop *to, struct msg *msg)
 {
     ASSERT(!to->stopped && !to->io->dead); /* whoever posts knows that the loop lives */
     ASSERT(msg->run || msg == &to->stop_mark);
@@ -276,7 +276,17 @@ void loop_post(struct loop *to, struct msg *msg)
     *to->last = msg;
     to->last = &msg->next;
     to->n_msgs++;
-    wake(to, world_draw(to->io->s, to->io->s->opt.post));
+}
+
+void loop_wake(struct loop *l)
+{
+    wake(l, world_draw(l->io->s, l->io->s->opt.post));
+}
+
+void loop_post(struct loop *to, struct msg *msg)
+{
+    loop_post_quietly(to, msg);
+    loop_wake(to);
 }
 
 void loop_stop(struct loop *l, struct loop *tell, struct msg *stopped)

@@ -56,6 +56,58 @@ TEST_EACH(loop, messages_keep_a_senders_order, kinds)
     io_uv_drop(io);
 }
 
+static void post_mixed(void *arg)
+{
+    int k = (int)(intptr_t)arg;
+
+    for (int j = 0; j < EACH; j++) {
+        sent[k][j] = (struct numbered){.msg.run = numbered_run, .sender = k, .number = j};
+        (j % 3 ? loop_post_quietly : loop_post)(loop, &sent[k][j].msg);
+    }
+    loop_wake(loop);
+    loop_stop(others[k], NULL, NULL);
+}
+
+/* Those posted quietly keep their place among the others, and the last ones run when the loop is woken. */
+TEST_EACH(loop, quiet_messages_keep_their_place, kinds)
+{
+    io = io_uv_new();
+    loop = loop_start(io, *row, "to");
+    for (int k = 0; k < SENDERS; k++)
+        others[k] = loop_start(io, k % 2 ? LOOP_NET : LOOP_DISK, "from");
+    for (int k = 0; k < SENDERS; k++)
+        call_post(others[k], &calls[k], post_mixed, (void *)(intptr_t)k);
+    io_uv_run(io);
+    CHECK_EQ(arrived, SENDERS * EACH);
+    io_uv_drop(io);
+}
+
+static void quiet_run(struct msg *msg)
+{
+    loop_stop(loop, NULL, NULL);
+}
+
+static void wake_for_quiet(void *arg)
+{
+    loop_stop(others[0], NULL, NULL);
+    loop_post_quietly(loop, &calls[1].msg);
+    loop_wake(loop);
+}
+
+/* A loop that sleeps with a quiet message in its mailbox, or is about to, is woken by loop_wake(). */
+TEST_EACH(loop, a_quiet_message_runs_when_it_is_woken, kinds)
+{
+    for (int n = 0; n < 200; n++) {
+        calls[1] = (struct call){.msg.run = quiet_run};
+        io = io_uv_new();
+        loop = loop_start(io, *row, "to");
+        others[0] = loop_start(io, LOOP_DISK, "from");
+        call_post(others[0], &calls[0], wake_for_quiet, NULL);
+        io_uv_run(io);
+        io_uv_drop(io);
+    }
+}
+
 static struct timer timers[7];
 static char fired[16];
 

@@ -46,6 +46,39 @@ TEST(sim, messages_run_in_order)
     sim_drop(s);
 }
 
+static void quiet_send(struct loop *loop, void *arg)
+{
+    struct order *o = arg;
+
+    for (int i = 0; i < 50; i++) {
+        o->msgs[i].run = order_came;
+        if (i < 49)
+            loop_post_quietly(o->to, &o->msgs[i]);
+    }
+}
+
+static void loud_send(struct loop *loop, void *arg)
+{
+    loop_post(order_of->to, &order_of->msgs[49]);
+}
+
+/* What is posted quietly to a loop that rests lies there until there is something else for it, and runs before that. */
+TEST(sim, quiet_messages_wake_nobody)
+{
+    struct sim *s = sim_new(1);
+    struct io *io = sim_node(s, 1);
+    struct order o = {.to = loop_start(io, LOOP_NET, "to")};
+
+    order_of = &o;
+    CHECK(sim_call(s, io, LOOP_DISK, quiet_send, &o));
+    (void)sim_run(s, NULL, NULL, 1000000000);
+    CHECK_EQ(o.came, 0);
+    CHECK(sim_call(s, io, LOOP_DISK, loud_send, &o));
+    (void)sim_run(s, NULL, NULL, 1000000000);
+    CHECK_EQ(o.came, 50);
+    sim_drop(s);
+}
+
 struct timers {
     struct timer timer[4];
     struct loop *loop;

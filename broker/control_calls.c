@@ -158,6 +158,8 @@ static void call_decided(struct ctl_request *r, enum err err)
     call->shown_from = !err && r->changed ? r->after : 0;
     if (!err)
         overseer_after(c->overseer, call);
+    if (call->shown_from && call->comes_again && c->quorum) /* that broker answers when it shows it */
+        quorum_hurry(c->quorum);
     if (err == E_NOT_CONTROLLER) {
         call_elsewhere(call);
     } else if (!err && call->here && (!call->wants || call->wants(call))) {

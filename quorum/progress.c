@@ -2,6 +2,8 @@
  * so that they hear of commits. */
 #include "quorum/raft_internal.h"
 
+enum { TELL_MS = 2 };
+
 void progress_begin(struct quorum *q)
 {
     for (int i = 0; i < q->voters.n; i++) {
@@ -31,15 +33,20 @@ void progress_answer(struct quorum *q, int voter, bool taken, raft_index last)
     p->heard_ms = now;
 }
 
-/* The library tells a commit with the next append, or heartbeat. Where no append is under way that is far off, and clients of
- * the brokers there wait for it (broker/control_shown.c): so who has it all is told by a heartbeat of its own. */
-void progress_commits(struct quorum *q)
+static bool all_has_committed(struct quorum *q)
+{
+    return q->phase == QUORUM_RUNNING && raft_state(&q->raft) == RAFT_LEADER && q->barrier_done &&
+           q->raft.commit_index >= raft_last_index(&q->raft);
+}
+
+static void tell_commits(struct quorum *q)
 {
     raft_index at = q->raft.commit_index;
     const struct entry_row *row = entry_book_row(&q->book, at);
 
-    if (raft_state(&q->raft) != RAFT_LEADER || !q->barrier_done || !row || at < raft_last_index(&q->raft))
+    if (!row || !all_has_committed(q))
         return;
+    q->tell_ns = loop_now(q->control);
     for (int i = 0; i < q->voters.n; i++) {
         struct raft_peer *peer = &q->peers[i];
         struct raft_message m = {.type = RAFT_IO_APPEND_ENTRIES,
@@ -54,4 +61,35 @@ void progress_commits(struct quorum *q)
         peer->told = at;
         (void)raft_msg_send(q, &m);
     }
+}
+
+static void tell_fired(struct timer *timer)
+{
+    struct quorum *q = container_of(timer, struct quorum, tell_timer);
+
+    q->tells = false;
+    tell_commits(q);
+}
+
+/* The library tells a commit with the next append, or heartbeat. Where no append is under way that is far off, and brokers wait
+ * for it: so who has it all is told by a heartbeat of its own. Where one commits after the other, the next append mostly comes
+ * before anybody needs to know, and a heartbeat for each would only be in its way: then it goes TELL_MS after the last. */
+void progress_commits(struct quorum *q)
+{
+    int64_t due = q->tell_ns + (int64_t)TELL_MS * MS;
+
+    if (q->tells || q->stopped || !all_has_committed(q))
+        return;
+    if (loop_now(q->control) >= due) {
+        tell_commits(q);
+        return;
+    }
+    q->tells = true;
+    q->tell_timer.fire = tell_fired;
+    timer_set(q->control, &q->tell_timer, due);
+}
+
+void quorum_hurry(struct quorum *q)
+{
+    tell_commits(q);
 }

@@ -115,8 +115,7 @@ void quorum_observe(struct quorum *q)
     q->view.epoch = (int32_t)q->raft.current_term;
     quorum_snapshot_look(q);
     member_step(q);
-    if (q->phase == QUORUM_RUNNING)
-        progress_commits(q);
+    progress_commits(q);
 }
 
 /* ---- the disk ends it ---- */
@@ -491,6 +490,7 @@ void quorum_stop(struct quorum *q, struct msg *stopped)
     q->stopped = stopped;
     timer_stop(&q->snapshot_timer);
     timer_stop(&q->confirm_timer);
+    timer_stop(&q->tell_timer);
     if (!q->waits_ended)
         loop_post(q->loop, &q->end_waits);
     q->waits_ended = true;

@@ -176,6 +176,9 @@ struct quorum_confirm {
 };
 void quorum_confirm(struct quorum *q, struct quorum_confirm *c);
 
+/* What has committed is told to all voters now, not within milliseconds: a broker waits to hear of it. */
+void quorum_hurry(struct quorum *q);
+
 /* The committed log and the checkpoints as files, for Fetch, FetchSnapshot and tools: read on the quorum's DISK loop,
  * `done` on `back`, before quorum_stop(). Lent until then. E_SNAPSHOT_NOT_FOUND, E_POSITION_OUT_OF_RANGE,
  * E_OFFSET_OUT_OF_RANGE, E_KAFKA_STORAGE_ERROR. */

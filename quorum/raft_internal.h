@@ -214,8 +214,11 @@ struct quorum {
     struct msg confirm_msg;
     bool confirm_posted;
     struct timer confirm_timer;
-    int ops_out;       /* on the disk loop */
-    struct list stuck; /* appends that failed: they call back when raft is closed */
+    struct timer tell_timer; /* progress.c */
+    bool tells;              /* … is set */
+    int64_t tell_ns;         /* voters were told what has committed */
+    int ops_out;             /* on the disk loop */
+    struct list stuck;       /* appends that failed: they call back when raft is closed */
     /* an observer's */
     struct observer seen;
     bool asking; /* ops.fetch() isn't answered */
@@ -311,7 +314,7 @@ void quorum_snapshot_last(struct quorum *q); /* before a stop */
 void progress_begin(struct quorum *q); /* this node leads now */
 /* A voter took an append, up to that entry, or refused one. */
 void progress_answer(struct quorum *q, int voter, bool taken, raft_index last);
-void progress_commits(struct quorum *q); /* tells voters what they have that has committed */
+void progress_commits(struct quorum *q); /* voters are to be told what they have that has committed, soon */
 
 /* ---- raft_io.c ---- */
 void raft_enter(struct quorum *q);

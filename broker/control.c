@@ -39,6 +39,8 @@ static void publish(struct control *c)
 {
     if (publisher_publish(c->publisher, ctl_image(c->ctl)))
         c->ops.configured(c->ops.arg, publisher_config(c->publisher));
+    if (!list_empty(&c->unshown))
+        publisher_hurry(c->publisher);
     c->ops.published(c->ops.arg, ctl_image(c->ctl));
 }
 
@@ -147,6 +149,7 @@ void control_publish(struct control *c)
 void control_publish_end(struct control *c)
 {
     c->publishing = false;
+    publisher_rest(c->publisher);
 }
 
 struct overseer *control_overseer(const struct control *c)

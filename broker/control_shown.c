@@ -47,6 +47,7 @@ bool shown_wait(struct control_call *call)
         now >= call->deadline || is_shown(c, call))
         return false;
     list_add(&c->unshown, &call->ctl.link);
+    publisher_hurry(c->publisher);
     call->timer = (struct timer){.fire = wait_over};
     timer_set(c->loop, &call->timer, until < call->deadline ? until : call->deadline);
     return true;

@@ -2,7 +2,10 @@
 #include "base/check.h"
 #include <stdio.h>
 
-enum { ENTRIES_MAX = 512 };
+/* Loops needn't wake for each of many images: each has the newest before whatever is asked of it next, for it is posted first. What
+ * they do by themselves begins at once if the last image is as old as that, and so much later at most. */
+enum { WAKE_MS = 5 };
+enum { ENTRIES_MAX = 512, NS_A_MS = 1000000 };
 
 /* Settings in force, shared by the images that don't change them. */
 struct shared_config {
@@ -20,6 +23,8 @@ struct publisher {
     struct image_slot **slots; /* of DISK loops, then of NET loops */
     int n;
     int n_disk;
+    int64_t woken; /* all of them, at that time */
+    struct timer wake;
     void (*shown)(void *arg);
     void *arg;
 };
@@ -47,6 +52,7 @@ struct publisher *publisher_new(struct node *node, struct loop *control, struct 
     p->base = base;
     p->config = heap_alloc(node->heap, sizeof(*p->config));
     p->config->refs = 1;
+    p->woken = -(int64_t)WAKE_MS * NS_A_MS;
     return p;
 }
 
@@ -92,7 +98,7 @@ static void copy_told(struct msg *msg)
 static void copy_leave(struct copy *c)
 {
     c->back.run = copy_back;
-    loop_post(c->publisher->control, &c->back);
+    loop_post_quietly(c->publisher->control, &c->back);
 }
 
 static void copy_tell(struct copy *c)
@@ -183,7 +189,38 @@ static void slot_put(struct publisher *p, struct image_slot *slot, struct image 
     if (stale)
         copy_free(container_of(stale, struct copy, pub));
     else
-        loop_post(slot->loop, &slot->adopt);
+        loop_post_quietly(slot->loop, &slot->adopt);
+}
+
+static void wake_from(struct publisher *p, int first)
+{
+    for (int i = first; i < p->n; i++)
+        if (atomic_load_explicit(&p->slots[i]->newest, memory_order_relaxed))
+            loop_wake(p->slots[i]->loop);
+}
+
+static void wake_all(struct timer *timer)
+{
+    struct publisher *p = container_of(timer, struct publisher, wake);
+
+    p->woken = loop_now(p->control);
+    wake_from(p, 0);
+}
+
+static void wake_in_time(struct publisher *p)
+{
+    int64_t due = p->woken + (int64_t)WAKE_MS * NS_A_MS;
+
+    p->wake.fire = wake_all;
+    if (loop_now(p->control) >= due)
+        wake_all(&p->wake);
+    else
+        timer_set(p->control, &p->wake, due);
+}
+
+void publisher_hurry(struct publisher *p)
+{
+    wake_from(p, p->n_disk);
 }
 
 void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *loop, enum loop_kind kind,
@@ -201,8 +238,10 @@ void publisher_slot(struct publisher *p, struct image_slot *slot, struct loop *l
     slot->shown = -1;
     slot->adopted = adopted;
     slot->adopt.run = slot_adopt;
-    if (p->last)
+    if (p->last) {
         slot_put(p, slot, p->last);
+        loop_wake(loop);
+    }
 }
 
 int64_t publisher_shown(const struct publisher *p)
@@ -240,11 +279,17 @@ bool publisher_publish(struct publisher *p, struct image *image)
         config_renew(p, image);
     for (int i = 0; i < p->n; i++)
         slot_put(p, p->slots[i], image);
+    wake_in_time(p);
     image_ref(image);
     if (p->last)
         image_unref(p->last, p->grave);
     p->last = image;
     return changed;
+}
+
+void publisher_rest(struct publisher *p)
+{
+    timer_stop(&p->wake);
 }
 
 void publisher_drop(struct publisher *p)

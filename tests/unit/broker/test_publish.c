@@ -51,6 +51,13 @@ static void made(struct control_call *call)
     }
 }
 
+static bool is_made(void *arg)
+{
+    const struct asked *a = arg;
+
+    return a->n_looks > 0 && a->n_looked == a->n_looks;
+}
+
 static void make(struct msg *msg)
 {
     struct asked *a = container_of(msg, struct asked, go);
@@ -96,4 +103,60 @@ TEST(publish, images_come_before_answers)
         }
         node_world_drop(w);
     }
+}
+
+/* ---- many in a row ---- */
+
+/* A DISK loop that nobody asks anything. */
+struct rester {
+    struct node *node;
+    struct loop *loop;
+    struct image_slot slot;
+    int adopted;
+    int64_t offset;
+};
+
+static void rester_adopted(struct image_slot *slot, const struct published *old, const struct published *now)
+{
+    struct rester *r = container_of(slot, struct rester, slot);
+
+    r->adopted++;
+    r->offset = now->image->offset;
+}
+
+static void rester_begin(struct loop *loop, void *arg)
+{
+    struct rester *r = arg;
+
+    control_slot(r->node->control, &r->slot, r->loop, LOOP_DISK, rester_adopted);
+}
+
+static bool has_newest(void *arg)
+{
+    const struct rester *r = arg;
+
+    return r->offset == control_image(r->node->control)->offset;
+}
+
+/* Where one image follows the other, a loop that rests isn't woken for each; it has the newest soon. */
+TEST(publish, who_rests_is_not_woken_for_each_image)
+{
+    enum { MADE = 60, SOON_NS = 7000000 };
+    struct node_world *w = node_world_new(3, 1, NULL, 0);
+    struct node *n = w->whole->node;
+    struct rester r = {.node = n, .loop = loop_start(n->io, LOOP_DISK, "rester")};
+
+    CHECK(sim_call(w->sim, n->io, LOOP_DISK, rester_begin, &r));
+    for (int i = 0; i < MADE; i++) {
+        struct asked a = {.go.run = make, .net = n->net[0]};
+        snprintf(a.name, sizeof(a.name), "t-%d", i);
+        arena_init(&a.arena, n->heap, SIZE_MAX);
+        loop_post(a.net->loop, &a.go);
+        CHECK(sim_run(w->sim, is_made, &a, 1000000000));
+        arena_drop(&a.arena);
+    }
+    CHECK(sim_run(w->sim, has_newest, &r, SOON_NS));
+    CHECK(r.adopted > 0 && r.adopted < MADE / 2);
+    node_world_crash(w, SIM_PROCESS); /* nobody stops this loop */
+    node_world_drop(w);
 }

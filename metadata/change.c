@@ -380,50 +380,6 @@ bool changer_put(struct changer *c, struct change *ch)
     return true;
 }
 
-/* ---- the end of eligible leaders ---- */
-
-/* Who leads when it is back; NOBODY: nobody but by an unclean election. */
-static int32_t comes_back(const struct record_partition *p)
-{
-    if (p->leader != NOBODY || p->isr.n > 0)
-        return NOBODY;
-    if (p->last_elr.n == 1 && ids_has(p->elr.n ? p->elr : p->replicas, p->last_elr.v[0]))
-        return p->last_elr.v[0];
-    return p->elr.n ? p->elr.v[0] : NOBODY;
-}
-
-static void keep_one(const struct image_topic *t, const struct image_partition *p, struct ctl_out *o)
-{
-    struct record_partition_change r = partition_unchanged(t->id, partition_index(p));
-    struct meta_record now;
-    int32_t id;
-
-    partition_record(t, p, &now);
-    id = comes_back(&now.partition);
-    if (id == NOBODY)
-        return;
-    r.isr = just(o, id);
-    r.elr = ids_without(o, now.partition.elr, r.isr);
-    if (now.partition.elr.n == 0 && !now.partition.recovering)
-        r.recovering = 1; /* it may lack something */
-    ctl_emit(o, RECORD_PARTITION_CHANGE, false)->partition_change = r;
-}
-
-void clear_elr(const struct image *tip, struct ctl_out *o, struct slice topic)
-{
-    struct image_topics w = image_topics_from(tip, topic);
-    const struct image_topic *t;
-    const struct image_partition *p;
-
-    while ((t = image_topics_next(&w)) && (topic.len == 0 || slice_eq(t->name, topic))) {
-        struct image_partitions of = image_partitions_from(t, 0);
-
-        while ((p = image_partitions_next(&of)))
-            keep_one(t, p, o);
-    }
-    ctl_emit(o, RECORD_CLEAR_ELR, false)->clear_elr.topic = topic;
-}
-
 /* ---- many of them ---- */
 
 static bool wanted(const struct changer *c, int32_t leader, struct ids isr, struct ids elr,

@@ -71,10 +71,6 @@ bool changer_walk(struct changer *c, struct walk *w, enum change_walk what);
 /* … keeps the replica of c->removed in one of these directories. */
 bool changer_walk_dirs(struct changer *c, struct walk *w, struct uuids dirs);
 
-/* Eligible leaders count no more, of a topic or ("") of all. Where nobody is in sync, the one who would lead as soon as it is
- * back is alone in the ISR from then on, so that it still does: Kafka's partition would stay without a leader. */
-void clear_elr(const struct image *tip, struct ctl_out *o, struct slice topic);
-
 bool ids_equal(struct ids a, struct ids b);
 struct ids ids_without(struct ctl_out *o, struct ids from, struct ids gone);
 struct ids ids_copy(struct arena *a, struct ids v);

@@ -1,6 +1,6 @@
 #include "base/check.h"
 #include "base/map.h"
-#include "metadata/change.h"
+#include "metadata/decide.h"
 #include "metadata/list_value.h"
 #include "metadata/mentions.h"
 #include "proto_gen.h"
@@ -161,11 +161,11 @@ static struct api_error apply_op(const struct image *tip, struct ctl_out *o, con
 
 /* Whoever was eligible under another min.insync.replicas may not have all that is acknowledged under this one. true: the
  * change of the setting belongs to the record that says so. */
-static bool clears_elr(const struct image *tip, struct ctl_out *o, const struct target *t, struct slice name)
+static bool clear_elr(const struct image *tip, struct ctl_out *o, const struct target *t, struct slice name)
 {
     if (!slice_eq(name, SLICE(SETTING_MIN_ISR)) || image_feature(tip, FEATURE_ELR) == 0)
         return false;
-    clear_elr(tip, o, t->type == CONFIG_TOPIC ? t->name : SLICE(""));
+    ctl_emit(o, RECORD_CLEAR_ELR, false)->clear_elr.topic = t->type == CONFIG_TOPIC ? t->name : SLICE("");
     return true;
 }
 
@@ -178,7 +178,7 @@ static void emit_config(const struct image *tip, struct ctl_out *o, const struct
 
     if (t->type != CONFIG_BROKER && !now.p == !c->value.p && slice_eq(now, c->value))
         return;
-    r = ctl_emit(o, RECORD_CONFIG, clears_elr(tip, o, t, c->name));
+    r = ctl_emit(o, RECORD_CONFIG, clear_elr(tip, o, t, c->name));
     r->config = (struct record_config){
         .resource_type = (int8_t)t->type, .resource = t->name, .name = c->name, .value = c->value};
 }

@@ -276,7 +276,7 @@ static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequ
     if (now == 0 && then > 0)
         elr_begins(tip, o);
     if (now > 0 && then == 0)
-        clear_elr(tip, o, SLICE(""));
+        (void)ctl_emit(o, RECORD_CLEAR_ELR, false);
     for (int i = 0; i < req->feature_updates.n; i++) {
         const struct UpdateFeaturesRequest_FeatureUpdateKey *u = &req->feature_updates.v[i];
 

@@ -118,51 +118,6 @@ TEST(change, min_isr_clears_elr)
     cluster_stop(&c);
 }
 
-enum { UNSAFE = 3 };
-
-struct ending {
-    const char *min_isr; /* NULL: the feature is given up */
-    const char *topic;   /* whose; NULL: all brokers' */
-    bool lost;           /* the one who led last comes back after a power cut, and is eligible no more */
-};
-static const struct ending ENDINGS[] = {
-    {NULL, NULL, false}, {"1", "t", false}, {"1", NULL, false}, {NULL, NULL, true}, {"1", "t", true}};
-
-/* A partition whose last ones in sync are all gone when eligible leaders end isn't lost: who led last leads again when it is
- * back, and so does the only replica; as one who may lack something if it may. */
-TEST_EACH(change, who_comes_back_leads, ENDINGS)
-{
-    static const int32_t alone[] = {1};
-    struct cluster c;
-
-    three(&c);
-    cluster_place(&c, "alone", 1, alone);
-    CHECK_EQ(cluster_feature(&c, FEATURE_ELR, 1, 1), 0);
-    cluster_set(&c, CONFIG_BROKER, "", SETTING_MIN_ISR, "2");
-    CHECK(cluster_fence(&c, 3) && cluster_fence(&c, 2) && cluster_fence(&c, 1));
-    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/ L-1 E1 elr 1 2 last 1");
-    CHECK_STR(cluster_text(&c, "alone", 0), "1/ L-1 E1 elr 1 last 1");
-    if (row->lost) {
-        CHECK_OK(cluster_register(&c, 1, NULL, false));
-        CHECK_OK(cluster_register(&c, 2, NULL, false));
-        CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/ L-1 E1 last 1");
-    }
-    if (row->min_isr)
-        cluster_set(&c, row->topic ? CONFIG_TOPIC : CONFIG_BROKER, row->topic ? row->topic : "",
-                    SETTING_MIN_ISR, row->min_isr);
-    else
-        CHECK_EQ(cluster_feature(&c, FEATURE_ELR, 0, UNSAFE), 0);
-    CHECK_STR(cluster_text(&c, "t", 0), row->lost ? "1 2 3/1 L-1 E1 recovering" : "1 2 3/1 L-1 E1");
-    if (!row->topic)
-        CHECK_STR(cluster_text(&c, "alone", 0), "1/1 L-1 E1");
-    unfence(&c, 2);
-    CHECK_EQ(cluster_part(&c, "t", 0)->leader, -1);
-    unfence(&c, 1);
-    CHECK_STR(cluster_text(&c, "t", 0), row->lost ? "1 2 3/1 L1 E2 recovering" : "1 2 3/1 L1 E2");
-    CHECK_EQ(cluster_part(&c, "alone", 0)->leader, 1);
-    cluster_stop(&c);
-}
-
 /* ---- AlterPartition ---- */
 
 struct alter_row {

@@ -60,6 +60,8 @@ struct control_call {
     bool (*wants)(const struct control_call *c); /* is there such a thing to do? NULL: always */
     bool held;                                   /* needs room on a disk that has none */
     int64_t shown_from;                          /* as struct request's, whoever has decided it */
+    bool (*shows)(
+        const struct control_call *c); /* … and does this node, what isn't in images? NULL: all is */
     enum err err; /* E_REQUEST_TIMED_OUT: it may still come to be; E_NOT_CONTROLLER; E_UNSUPPORTED_VERSION */
     void (*done)(struct control_call *c);
     void *arg;

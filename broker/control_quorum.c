@@ -225,6 +225,7 @@ void control_voters(struct control *c)
     atomic_store(&c->node->kraft_version, (int16_t)v.kraft_version);
     if (c->node->raft_link)
         raft_link_voters(c->node->raft_link, v.voters, v.n_voters);
+    shown_look(c);
 }
 
 static void on_voters(void *arg)

@@ -12,7 +12,8 @@
  *     broker for itself.
  *  3. Where this node leads, its newest image is enough: what committed later is nobody's answer yet, and what isn't in
  *     images (barriers, voters) has offsets, too.
- *  4. What waits is the request itself, so it is bounded by what is admitted. */
+ *  4. What isn't in images is shown by the node as a whole (control_call.shows): kraft.version, by the voters' configuration.
+ *  5. What waits is the request itself, so it is bounded by what is admitted. */
 #include "broker/control_internal.h"
 
 enum { SHOWN_WAIT_MS = 1000, NS_A_MS = 1000000 };
@@ -22,7 +23,7 @@ static bool is_shown(const struct control *c, const struct control_call *call)
     int64_t newest = ctl_image(c->ctl)->offset;
     int64_t from = c->leads && call->shown_from > newest ? newest : call->shown_from;
 
-    return publisher_shown(c->publisher) >= from;
+    return publisher_shown(c->publisher) >= from && (!call->shows || call->shows(call));
 }
 
 static void wait_over(struct timer *timer)

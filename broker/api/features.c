@@ -58,6 +58,12 @@ static bool upgrade_wanted(const struct control_call *call)
     return features_kraft(call->in, call->out);
 }
 
+/* As ApiVersions here tells it; whoever raised it. */
+static bool upgrade_shown(const struct control_call *call)
+{
+    return !upgrade_wanted(call) || atomic_load(&call->node->kraft_version) > 0;
+}
+
 static void upgrade_again(struct timer *timer)
 {
     struct features_call *f = container_of(timer, struct features_call, again);
@@ -85,5 +91,6 @@ void update_features(struct request *r)
     f->call = control_call_of(r, decide_update_features, r->in, answered, r);
     f->call.here = upgrade_here;
     f->call.wants = upgrade_wanted;
+    f->call.shows = upgrade_shown;
     control_call(&f->call);
 }

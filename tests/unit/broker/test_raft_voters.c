@@ -397,7 +397,7 @@ TEST(raft_voters, fixed_voters_stay)
 
 /* ---- kraft.version, with other features in one request ---- */
 
-static const struct UpdateFeaturesRequest *levels_in(struct voting *w)
+static struct UpdateFeaturesRequest *levels_in(struct voting *w)
 {
     struct UpdateFeaturesRequest *in = wire_in(&w->ask, API_UpdateFeatures);
 
@@ -451,6 +451,44 @@ TEST(raft_voters, levels_rise_together)
         voting_drop(&w);
     }
     CHECK(none > 0 && both > 0);
+}
+
+static bool image_raised(void *arg)
+{
+    const struct voting *w = arg;
+
+    return image_feature(control_image(w->v[1]->node->control), FEATURE_KRAFT) > 0;
+}
+
+/* Who is answered by a broker that kraft.version was raised finds it there, though that broker follows from outside of the quorum,
+ * and its disk hangs between the record of it and the configuration. */
+TEST(raft_voters, a_raised_level_is_shown_by_who_says_so)
+{
+    for (uint64_t seed = 41; seed <= 44; seed++) {
+        struct UpdateFeaturesRequest *in;
+        struct voting w;
+
+        voting_init(&w, seed, "controller.quorum.voters=1@10.0.0.1:9093");
+        start(&w, 1);
+        start(&w, 2);
+        CHECK(becomes(&w, 2, 1, true));
+        dial(&w, 2, WHOLE_PORT);
+        in = levels_in(&w);
+        in->feature_updates.n = 1;
+        w.answered = false;
+        w.in = in;
+        CHECK(sim_call(w.sim, w.client, LOOP_NET, ask_run, &w));
+        CHECK(sim_run(w.sim, image_raised, &w, 1000 * A_MS));
+        CHECK(!w.answered && atomic_load(&w.v[1]->node->kraft_version) == 0);
+        sim_disk_stall(w.sim, 2, sim_now(w.sim) + 400 * A_MS);
+        (void)sim_run(w.sim, NULL, NULL, 390 * A_MS);
+        CHECK(!w.answered && kraft_raised(&w));
+        CHECK(sim_run(w.sim, ask_over, &w, 100 * A_MS));
+        CHECK_EQ(((const struct UpdateFeaturesResponse *)w.ask.out)->error_code, 0);
+        CHECK_EQ(atomic_load(&w.v[1]->node->kraft_version), 1);
+        CHECK(told(w.v[1], TR_control_shows_late) == 0);
+        voting_drop(&w);
+    }
 }
 
 /* ---- who can't be a voter ---- */

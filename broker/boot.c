@@ -75,23 +75,31 @@ static enum err metadata_open(struct boot *b, const struct config *config)
         }
     b->metadata.path = path;
     err = dir_read(b, &b->metadata);
-    return err && !b->why[0] ? refuse(b, err, path, err_text(err)) : err;
+    return err && !b->why[0] ? refuse(b, err, path, "can't be read") : err;
 }
 
-/* Fixed voters begin without the second one: where the disk below the metadata log doesn't work, control_life.c waits for it. */
-static enum err beginning_read(struct boot *b, const struct config *config)
+/* A file there doesn't read: it is damaged, or the disk doesn't work. */
+static enum err refuse_file(struct boot *b, enum err err, const char *path, const char *file)
 {
-    int n_fixed;
+    bool damaged = err == E_MALFORMED || err == E_CORRUPT_MESSAGE || err == E_TRUNCATED ||
+                   err == E_UNSUPPORTED_VERSION || err == E_NOMEM;
+
+    snprintf(b->why, sizeof(b->why), "%s: %s %s", path, file, damaged ? "is damaged" : "can't be read");
+    return err;
+}
+
+/* Where the disk below the second one doesn't work, control_life.c waits for it. */
+static enum err beginning_read(struct boot *b)
+{
     enum err err = bootstrap_read(b->io, b->metadata.path, &b->metadata_version);
 
     if (err)
-        return refuse(b, err, b->metadata.path, "bootstrap.checkpoint is damaged");
+        return refuse_file(b, err, b->metadata.path, "bootstrap.checkpoint");
     err = formatted_read(b->io, b->metadata.path, &b->formatted);
-    if (err == E_IO && config_voters(config, &n_fixed) && n_fixed > 0)
-        return E_OK;
-    return err ? refuse(b, err, b->metadata.path,
-                        METADATA_TOPIC "-0/00000000000000000000-0000000000.checkpoint, which `weir format` "
-                                       "wrote to say who votes first, is damaged")
+    return err && err != E_IO
+               ? refuse_file(b, err, b->metadata.path,
+                             METADATA_TOPIC "-0/00000000000000000000-0000000000.checkpoint, which `weir "
+                                            "format` wrote to say who votes first,")
                : E_OK;
 }
 
@@ -111,7 +119,7 @@ enum err boot_open(struct boot *b, struct io *io, const struct config *config)
     if (!err)
         err = dir_agrees(b, &b->metadata, (int32_t)config_int(config, C_node_id));
     if (!err)
-        err = beginning_read(b, config);
+        err = beginning_read(b);
     for (int i = 0; i < b->n && !err; i++)
         if (!b->dirs[i].offline)
             err = dir_agrees(b, &b->dirs[i], (int32_t)config_int(config, C_node_id));

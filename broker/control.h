@@ -78,7 +78,7 @@ struct control_settings {
     struct loop *loop;
     struct uuid metadata_dir_id;
     int16_t metadata_version; /* with which a new cluster begins: bootstrap.h */
-    /* … and which voters, where controller.quorum.voters says nothing; lent. */
+    /* … and which voters, where controller.quorum.voters says nothing; lent. Unread: it is read again, and waited for. */
     const struct formatted *formatted;
     const struct config *config; /* as started */
 };

@@ -1,6 +1,7 @@
 /* What the files of the control loop share; nobody else includes it. control.c decides in turns and publishes, control_calls.c
  * has the requests of the other loops, control_quorum.c the metadata log and those that it comes from, control_life.c its
- * lives: it begins, ends and begins again while the node runs on; control_afar*.c follow the others' log meanwhile.
+ * lives: it begins, ends and begins again while the node runs on (control_formatted.c: as what, the first time); control_afar*.c
+ * follow the others' log meanwhile.
  * Loop: the control loop, but for messages that name another. */
 #pragma once
 #include "base/check.h"
@@ -58,6 +59,15 @@ struct afar {
     struct msg *ended;     /* who waits until nothing is under way */
 };
 
+/* The file that says who votes first is read again (control_formatted.c). */
+struct formats {
+    struct msg msg; /* to the loop that reads, and back */
+    struct loop *loop;
+    struct msg *over;
+    struct formatted formatted;
+    enum err err;
+};
+
 struct control {
     struct node *node;
     struct loop *loop;
@@ -69,7 +79,8 @@ struct control {
     struct quorum_settings quorum_settings;
     struct quorum_view view; /* of the life before, while there is none */
     struct quorum_mark mark;
-    struct msg quorum_gone, follow_gone, link_gone, afar_gone;
+    struct formats formats;
+    struct msg quorum_gone, follow_gone, link_gone, afar_gone, formats_gone;
     int n_closing;        /* of these, what is on its way out */
     bool follow_closing;  /* … among it what the quorum followed by, */
     bool afar_closing;    /* … and what was followed from afar */
@@ -162,6 +173,10 @@ bool control_led(struct control *c, int32_t leader, int32_t epoch);
 void control_desert(struct control *c);
 void control_gone(void *arg, int32_t node, bool is); /* presence_ops.gone */
 void control_follow(struct control *c);              /* there is a struct follow from now on */
+
+/* ---- control_formatted.c ---- */
+/* settings.formatted is unread: reads it into `formats`; then `over` runs. */
+void control_formatted_read(struct control *c, struct msg *over);
 
 /* ---- control_afar.c ---- */
 void afar_begin(struct control *c);

@@ -18,7 +18,7 @@
  *     believes of the files what was synced (quorum_mark). At a start, before anything was served, too: then the broker begins
  *     with what it hears from afar, and a controller alone waits for its disk. What is damaged stops the node at any time,
  *     and so does, at a start, a log of which nobody can tell what is on disk (quorum_view.for_good); who follows from afar by then
- *     goes on so.
+ *     goes on so. Where only a file on that disk says who votes first, no life begins before it was read (control_formatted.c).
  *  6. Its messages to voters end with it; one that led has said who is to lead next (quorum/stand.c).
  *  7. A disk that hangs below a leader is one that failed, once another voter has stored what it hasn't; its ENDS takes until
  *     the disk answers, and what follows from afar begins at once. Below a follower it is only told. */
@@ -263,10 +263,21 @@ void control_life_end(struct control *c)
 
 /* ---- a life ---- */
 
+/* Who else could say whether this node votes doesn't. */
+static bool votes_unread(const struct control *c)
+{
+    return c->settings.formatted->unread && !c->quorum_settings.observes && !c->quorum_settings.fixed;
+}
+
 static void life_begin(struct control *c)
 {
     struct quorum_ops ops = control_quorum_ops;
 
+    if (votes_unread(c)) {
+        c->n_closing++;
+        control_formatted_read(c, &c->formats_gone);
+        return;
+    }
     ops.arg = c;
     if (c->loaded)
         c->quorum_settings.told = ctl_tip(c->ctl)->offset;
@@ -333,15 +344,11 @@ static bool rest_for_good(struct control *c)
     return c->loaded;
 }
 
-bool control_rest(struct control *c, enum err err)
+static void rest_begin(struct control *c)
 {
     int64_t now = loop_now(c->loop);
     bool first = c->rest_s == 0 || c->well_ns > 0;
 
-    if (!may_come_back(c, err))
-        return false;
-    if (quorum_view(c->quorum).for_good)
-        return rest_for_good(c);
     if (c->rest_s == 0 || (c->well_ns > 0 && now - c->well_ns > WELL_S * INT64_C(1000000000)))
         c->rest_s = 1;
     else
@@ -353,6 +360,15 @@ bool control_rest(struct control *c, enum err err)
     c->well_ns = 0;
     c->resting = true;
     timer_set(c->loop, &c->rest, now + c->rest_s * INT64_C(1000000000));
+}
+
+bool control_rest(struct control *c, enum err err)
+{
+    if (!may_come_back(c, err))
+        return false;
+    if (quorum_view(c->quorum).for_good)
+        return rest_for_good(c);
+    rest_begin(c);
     control_role(c);
     return true;
 }
@@ -402,6 +418,29 @@ static void first_places(const struct control *c)
             raft_link_place(c->node->raft_link, f->v[i].node, SLICE(f->v[i].host), f->v[i].port);
 }
 
+/* What couldn't be read at the start: now it could, or its disk is waited for. */
+static void formats_gone(struct msg *msg)
+{
+    struct control *c = container_of(msg, struct control, formats_gone);
+    enum err err = c->formats.err;
+
+    if (c->ending) {
+        closed(c);
+        return;
+    }
+    if (!err) {
+        c->settings.formatted = &c->formats.formatted;
+        first_voters(c, NULL, 0, &c->quorum_settings);
+        first_places(c);
+    } else if (may_come_back(c, err)) {
+        rest_begin(c);
+    } else {
+        c->resting = true;
+        c->ops.failed(c->ops.arg, err, "reading which voters the metadata log begins with");
+    }
+    closed(c);
+}
+
 void control_life_first(struct control *c)
 {
     const struct config *cfg = c->settings.config;
@@ -431,6 +470,8 @@ void control_life_first(struct control *c)
     c->quorum_gone.run = quorum_gone;
     c->follow_gone.run = follow_gone;
     c->link_gone.run = link_gone;
+    c->formats_gone.run = formats_gone;
+    c->view = (struct quorum_view){.leader = -1, .snapshot = -1};
     if (!s->observes) {
         link_begin(c, voters, n);
         if (!s->fixed)

@@ -198,7 +198,7 @@ enum err formatted_read(struct io *io, const char *dir, struct formatted *out)
     else if (err == E_NOENT)
         err = E_OK;
     if (err)
-        out->n = 0;
+        *out = (struct formatted){.unread = err == E_IO};
     arena_drop(&a);
     bytes_drop(&in);
     heap_free(io_heap(io), path);

@@ -25,12 +25,13 @@ struct formatted_voter {
 struct formatted {
     struct formatted_voter v[VOTERS_MAX];
     int n; /* 0: nothing was written: this node follows until a configuration names it, or its settings name the voters */
+    bool unread; /* the disk failed: nobody knows */
 };
 
 /* This directory of this node is among them. */
 bool formatted_names(const struct formatted *f, int32_t node, const struct uuid *directory_id);
 /* dir: metadata.log.dir, which exists; listener: the name of theirs. Durable when it returns. */
 enum err formatted_write(struct io *io, const char *dir, const char *listener, const struct formatted *f);
-/* out->n is 0 if there is no such file. E_MALFORMED, E_CORRUPT_MESSAGE, E_TRUNCATED, E_UNSUPPORTED_VERSION: it is damaged, or
+/* out->n is 0 if there is no such file. E_IO: unread. E_MALFORMED, E_CORRUPT_MESSAGE, E_TRUNCATED, E_UNSUPPORTED_VERSION: it is damaged, or
  * it wasn't written by a formatter. */
 enum err formatted_read(struct io *io, const char *dir, struct formatted *out);

@@ -1,5 +1,7 @@
 #include "tests/unit/broker/life_world.h"
 #include "base/trace.h"
+#include "quorum/formatted.h"
+#include <stdio.h>
 
 enum { OURS = 3, MORE_MAX = 8 }; /* settings */
 
@@ -88,20 +90,54 @@ void life_init(struct life *w, uint64_t seed)
     life_init_with(w, seed, NULL, 0);
 }
 
-void life_init_with(struct life *w, uint64_t seed, const char *const *more, int n)
+struct formatting {
+    struct io *io;
+    int n;
+};
+
+static void format_run(struct loop *loop, void *arg)
+{
+    struct formatting *x = arg;
+    struct formatted f = {.n = x->n};
+
+    for (int i = 0; i < x->n; i++) {
+        f.v[i] = (struct formatted_voter){.node = i + 1, .port = WHOLE_CONTROL_PORT};
+        memset(f.v[i].directory_id.b, 0x20 + i, sizeof(f.v[i].directory_id.b));
+        f.v[i].directory_id.b[0] = (uint8_t)(f.v[i].directory_id.b[0] + i);
+        snprintf(f.v[i].host, sizeof(f.v[i].host), "10.0.0.%d", i + 1);
+    }
+    CHECK_OK(formatted_write(x->io, "/meta", "CONTROLLER", &f));
+}
+
+void life_format(struct sim *sim, struct whole *v, int n)
+{
+    struct formatting x = {sim_node(sim, v->id), n};
+
+    CHECK(sim_call(sim, x.io, LOOP_DISK, format_run, &x));
+    sim_exit(sim, v->id);
+}
+
+static void begin(struct life *w, uint64_t seed, const char *const *more, int n, bool formatted)
 {
     const char *sets[OURS + MORE_MAX] = {
         "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093", "metadata.log.dir=/meta",
         "broker.session.timeout.ms=6000"};
+    char listeners[80];
 
-    CHECK(n <= MORE_MAX);
+    CHECK(n < MORE_MAX);
     for (int i = 0; i < n; i++)
         sets[OURS + i] = more[i];
 
     *w = (struct life){.sim = sim_new(seed)};
+    if (formatted)
+        sets[OURS + n++] = listeners;
     for (int i = 0; i < N; i++) {
+        snprintf(listeners, sizeof(listeners), "listeners=PLAINTEXT://:9092,CONTROLLER://10.0.0.%d:9093",
+                 i + 1);
         w->v[i] = whole_new(w->sim, i + 1, 1, sets, OURS + n);
         whole_dir(w->v[i], "/meta", (uint8_t)(0x20 + i));
+        if (formatted)
+            life_format(w->sim, w->v[i], N);
         whole_start(w->v[i]);
     }
     for (int i = 0; i < N; i++) {
@@ -112,6 +148,20 @@ void life_init_with(struct life *w, uint64_t seed, const char *const *more, int 
     w->client = sim_node(w->sim, CLIENT);
     CHECK(sim_call(w->sim, w->client, LOOP_NET, life_client_begin, w));
     life_dial(w);
+}
+
+void life_init_formatted(struct life *w, uint64_t seed)
+{
+    static const char *const sets[] = {
+        "controller.quorum.voters=",
+        "controller.quorum.bootstrap.servers=10.0.0.1:9093,10.0.0.2:9093,10.0.0.3:9093"};
+
+    begin(w, seed, sets, 2, true);
+}
+
+void life_init_with(struct life *w, uint64_t seed, const char *const *more, int n)
+{
+    begin(w, seed, more, n, false);
 }
 
 void life_drop(struct life *w)

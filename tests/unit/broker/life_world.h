@@ -23,6 +23,10 @@ struct life {
 void life_init(struct life *w, uint64_t seed);
 /* With more settings, "name=value". */
 void life_init_with(struct life *w, uint64_t seed, const char *const *more, int n);
+/* The same, but no setting says who votes: each directory was formatted with all three. */
+void life_init_formatted(struct life *w, uint64_t seed);
+/* Formats v's directory /meta with the voters 1 to n; v is down. */
+void life_format(struct sim *sim, struct whole *v, int n);
 void life_drop(struct life *w);
 /* On the client's loop. */
 void life_client_begin(struct loop *loop, void *arg);

@@ -73,6 +73,35 @@ TEST(life_starts, a_broken_disk_of_three)
     }
 }
 
+/* The same where no setting says who votes, but the directories themselves, as they were formatted. */
+TEST(life_starts, a_broken_disk_of_three_formatted)
+{
+    for (uint64_t seed = 11; seed <= 16; seed++) {
+        struct life w;
+        int i;
+
+        life_init_formatted(&w, seed);
+        i = (life_leader(&w) + (int)(seed % 3)) % N;
+        whole_crash(w.v[i], seed % 2 ? SIM_PROCESS : SIM_POWER);
+        for (int n = 0; n < 3; n++)
+            creates(&w, (i + 1) % N);
+        sim_disk_break(w.sim, i + 1, LOG);
+        whole_start(w.v[i]);
+        CHECK(sim_run(w.sim, whole_up, w.v[i], 20000 * A_MS));
+        if (!w.v[i]->ready)
+            test_fail(__FILE__, __LINE__, "%s", w.v[i]->text);
+        CHECK(w.v[i]->ready && w.v[i]->node->control->rest_s > 0);
+        client_again(&w, i);
+        creates(&w, i);
+        life_run(&w, 10000);
+        CHECK(w.v[i]->ready && !w.v[i]->stopped);
+        sim_disk_break(w.sim, i + 1, NULL);
+        CHECK(sim_run(w.sim, life_is_back, w.v[i]->node->control, 40000 * A_MS));
+        votes_again(&w, i);
+        life_drop(&w);
+    }
+}
+
 /* A log that can't be opened when the node serves already, with what it has heard: nobody knows what an earlier process had left
  * unsynced there, so it isn't believed in this process any more, and the broker goes on. */
 TEST(life_starts, a_log_of_which_nobody_can_tell)
@@ -138,6 +167,53 @@ TEST(life_starts, a_broken_disk_of_one)
             whole_drop(v);
             sim_drop(sim);
         }
+    }
+}
+
+/* A file that says with what the log begins can't be read for good, or not yet: that is said in words of its own, or waited for;
+ * damaged is what is damaged. */
+TEST(life_starts, unreadable_is_not_damaged)
+{
+    static const char *const sets[] = {"metadata.log.dir=/meta", "controller.quorum.voters=",
+                                       "controller.quorum.bootstrap.servers=10.0.0.1:9093"};
+    static const struct {
+        const char *file;
+        const char *words; /* it stops with these */
+    } files[] = {{"/meta/meta.properties", "/meta: can't be read (input or output error)"},
+                 {"/meta/bootstrap.checkpoint", "bootstrap.checkpoint can't be read (input or output error)"},
+                 {LOG "/00000000000000000000-0000000000.checkpoint", NULL}};
+
+    for (int k = 0; k < 6; k++) {
+        struct sim *sim = sim_new(17);
+        struct whole *v = whole_new(sim, 1, 1, sets, 3);
+        const char *file = files[k % 3].file, *words = files[k % 3].words;
+
+        whole_dir(v, "/meta", 0x20);
+        life_format(sim, v, 1);
+        if (k < 3)
+            sim_disk_break(sim, 1, file);
+        else
+            CHECK_OK(sim_file_put(sim, 1, file, "rotten", 6));
+        whole_start(v);
+        (void)sim_run(sim, whole_up, v, 9000 * A_MS);
+        if (k < 3 && !words) {
+            CHECK(!v->ready && !v->stopped && v->node->control->rest_s > 1);
+            whole_stop(v);
+            CHECK(sim_run(sim, whole_over, v, 10000 * A_MS));
+            CHECK_OK(v->why);
+            whole_start(v);
+            (void)sim_run(sim, whole_up, v, 9000 * A_MS);
+            sim_disk_break(sim, 1, NULL);
+            CHECK(sim_run(sim, is_back, v, 40000 * A_MS));
+            CHECK(quorum_view(v->node->control->quorum).leader == 1); /* it began, and doesn't follow */
+            whole_stop(v);
+        } else {
+            CHECK(!v->ready && strstr(v->text, k < 3 ? words : "damaged"));
+        }
+        CHECK(sim_run(sim, whole_over, v, 10000 * A_MS));
+        CHECK(!v->why == (k < 3 && !words));
+        whole_drop(v);
+        sim_drop(sim);
     }
 }
 
@@ -252,16 +328,20 @@ static void keeps_what_it_says(struct life *w)
     sim_crash(w->sim, CLIENT, SIM_PROCESS);
 }
 
-static int errors(enum sim_fault fault)
+/* formatted: no setting says who votes. */
+static int errors(enum sim_fault fault, bool formatted)
 {
-    static const char *const sets[] = {"metadata.log.dir=/meta"};
+    static const char *const sets[] = {"metadata.log.dir=/meta", "controller.quorum.voters=",
+                                       "controller.quorum.bootstrap.servers=10.0.0.1:9093"};
     int rested = 0;
 
     for (int nth = 1; nth <= CALLS; nth++) {
         struct life w = {.sim = sim_new(40)};
-        struct whole *v = w.v[0] = whole_new(w.sim, 1, 1, sets, 1);
+        struct whole *v = w.v[0] = whole_new(w.sim, 1, 1, sets, formatted ? 3 : 1);
 
         whole_dir(v, "/meta", 0x20);
+        if (formatted)
+            life_format(w.sim, v, 1);
         if (nth % 2) { /* else it is its very first start */
             whole_start(v);
             CHECK(sim_run(w.sim, whole_ready, v, 20000 * A_MS));
@@ -279,14 +359,20 @@ static int errors(enum sim_fault fault)
     return rested;
 }
 
-/* One file call of a start fails: the node comes up all the same, by itself, or says what a person must look at. */
+/* One file call of a start fails: the node comes up all the same, by itself, or says what a person must look at; whoever says who
+ * votes. */
 TEST(life_starts, an_error_at_any_call)
 {
-    CHECK(errors(SIM_EIO) > 15);
+    CHECK(errors(SIM_EIO, false) > 15);
+}
+
+TEST(life_starts, an_error_at_any_call_formatted)
+{
+    CHECK(errors(SIM_EIO, true) > 15);
 }
 
 /* The same where one finds no room; the log itself is no reason to stop then. */
 TEST(life_starts, no_room_at_any_call)
 {
-    CHECK(errors(SIM_FULL) > 5);
+    CHECK(errors(SIM_FULL, false) > 5);
 }

@@ -198,13 +198,14 @@ static void complete(struct changer *c, struct change *ch)
 }
 
 /* With fewer in sync than min.insync.replicas nothing more is acknowledged, so whoever leaves the ISR from then on has
- * all that was: it stays eligible. Unlike Kafka's, the ELR never names a broker that is no replica any more. */
+ * all that was: it stays eligible. Unlike Kafka's, the ELR never names a broker that is no replica any more. Without ELR only those
+ * are left who were eligible when it ended, where nobody was in sync: until one of them leads. */
 static struct ids eligible(struct changer *c, const struct change *ch)
 {
     int32_t *v;
     int n = 0;
 
-    if (!c->elr || ch->isr.n >= c->min_isr)
+    if (c->elr ? ch->isr.n >= c->min_isr : ch->old.isr.n > 0 || ch->isr.n > 0)
         return (struct ids){0};
     v = arena_alloc(c->out->work, (size_t)(ch->old.elr.n + ch->old.isr.n + 1) * sizeof(*v));
     for (int i = 0; i < ch->old.elr.n + ch->old.isr.n; i++) {
@@ -303,15 +304,13 @@ static void put_ids(struct ids *field, struct ids want, struct ids old)
 
 static void put_sync(struct changer *c, struct change *ch, struct record_partition_change *r, struct ids elr)
 {
-    if (r->isr.n >= 0 || !c->elr)
+    if (r->isr.n >= 0 || (!c->elr && ch->isr.n > 0))
         elr = (struct ids){0};
     put_ids(&r->elr, elr, ch->old.elr);
     /* Without ELR the last one in sync stays in the ISR when it goes, so that it alone may come back as leader. */
     if (r->isr.n < 0 && (ch->isr.n > 0 || c->elr))
         put_ids(&r->isr, ch->isr, ch->old.isr);
-    if (!c->elr)
-        return;
-    if (r->leader == NOBODY && ch->old.last_elr.n == 0 && ch->old.leader >= 0)
+    if (c->elr && r->leader == NOBODY && ch->old.last_elr.n == 0 && ch->old.leader >= 0)
         r->last_elr = just(c->out, ch->old.leader);
     else if (r->leader >= 0 && ch->old.last_elr.n > 0)
         r->last_elr = (struct ids){0};

@@ -119,9 +119,9 @@ static bool begin_anew(const struct image *tip, int32_t id, bool kept, struct ct
     bool over;
 
     changer_init(&c, tip, o, false);
-    if (c.elr && !kept)
+    if (!kept)
         c.unclean = id;
-    else
+    if (kept || !c.elr)
         c.removed = id;
     c.alone = kept ? ALONE_STAYS : ALONE_NEW_EPOCH;
     over = changer_walk(&c, walk_of(o), WALK_ISR);

@@ -276,7 +276,8 @@ static void emit_levels(const struct image *tip, const struct UpdateFeaturesRequ
     if (now == 0 && then > 0)
         elr_begins(tip, o);
     if (now > 0 && then == 0)
-        (void)ctl_emit(o, RECORD_CLEAR_ELR, false);
+        ctl_emit(o, RECORD_CLEAR_ELR, false)->clear_elr.leaderless_stay =
+            level_then(tip, req, FEATURE_WEIR) >= WEIR_VERSION_CONTROLLERS;
     for (int i = 0; i < req->feature_updates.n; i++) {
         const struct UpdateFeaturesRequest_FeatureUpdateKey *u = &req->feature_updates.v[i];
 

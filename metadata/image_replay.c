@@ -114,7 +114,7 @@ static void replay_partition_change(struct image *i, struct grave *g, const stru
     put_partition(i, g, &now.partition, now.unknown);
 }
 
-static void clear_elr(struct image *i, struct grave *g, struct uuid topic)
+static void clear_elr(struct image *i, struct grave *g, struct uuid topic, bool leaderless_stay)
 {
     const struct image_topic *t = image_topic_by_id(i, topic);
     int32_t n = (int32_t)t->partitions.count;
@@ -124,7 +124,7 @@ static void clear_elr(struct image *i, struct grave *g, struct uuid topic)
         struct record_partition_change none = partition_unchanged(topic, index);
         struct meta_record now;
 
-        if (p->n_elr == 0 && p->n_last_elr == 0)
+        if ((p->n_elr == 0 && p->n_last_elr == 0) || (leaderless_stay && p->n_isr == 0))
             continue;
         partition_record(t, p, &now);
         none.elr = none.last_elr = (struct ids){0};
@@ -142,7 +142,7 @@ static void replay_clear_elr(struct image *i, struct grave *g, const struct meta
     const struct image_name *n;
 
     while ((n = (const struct image_name *)pmap_next(&it)) && (name.len == 0 || slice_eq(n->name, name)))
-        clear_elr(i, g, n->id);
+        clear_elr(i, g, n->id, r->clear_elr.leaderless_stay);
 }
 
 static void replay_register_controller(struct image *i, struct grave *g, const struct meta_record *r)

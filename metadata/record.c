@@ -192,11 +192,13 @@ static bool of_register_controller(const Weir__RegisterController *m, struct rec
 static void to_clear_elr(const struct record_clear_elr *r, Weir__ClearElr *m, struct arena *a)
 {
     m->topic = text(r->topic);
+    m->leaderless_stay = r->leaderless_stay;
 }
 
 static bool of_clear_elr(const Weir__ClearElr *m, struct record_clear_elr *r, struct arena *a)
 {
     r->topic = text_of(m->topic);
+    r->leaderless_stay = m->leaderless_stay;
     return true;
 }
 

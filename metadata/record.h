@@ -162,7 +162,8 @@ struct record_register_controller {
 
 /* No partition of the topic has eligible leaders outside its ISR any more. */
 struct record_clear_elr {
-    struct slice topic; /* empty: of every topic */
+    struct slice topic;   /* empty: of every topic */
+    bool leaderless_stay; /* but where nobody is in sync: there they are all who may lead */
 };
 
 /* Ours: the cluster's name, the first record of all. */

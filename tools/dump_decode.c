@@ -231,6 +231,8 @@ static void data_json(struct json *j, const struct meta_record *r)
         break;
     case RECORD_CLEAR_ELR:
         json_text(j, "topicName", r->clear_elr.topic);
+        if (r->clear_elr.leaderless_stay)
+            json_bool(j, "leaderlessStay", true);
         break;
     case RECORD_BEGIN_TRANSACTION:
         json_text(j, "name", r->begin_transaction.name);

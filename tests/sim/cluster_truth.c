@@ -188,6 +188,8 @@ static void elr_cleared(struct truth *t, const struct record_clear_elr *r)
         for (int32_t k = 0; is && k < topic->n_parts; k++) {
             struct truth_part p = *part_now(topic, k);
 
+            if (r->leaderless_stay && p.isr == 0)
+                continue;
             p.partition_epoch += p.elr || p.elects;
             p.elr = 0;
             p.elects = false;

@@ -146,6 +146,7 @@ static void random_other(struct test_random *r, const struct image *i, struct ar
     case 5:
         out->type = RECORD_CLEAR_ELR;
         out->clear_elr.topic = test_random_below(r, 2) ? random_name(r, a) : SLICE("");
+        out->clear_elr.leaderless_stay = test_random_below(r, 2);
         break;
     case 6:
         out->type = RECORD_REGISTER_CONTROLLER;

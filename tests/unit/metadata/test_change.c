@@ -118,6 +118,37 @@ TEST(change, min_isr_clears_elr)
     cluster_stop(&c);
 }
 
+/* Where all who were in sync are gone when ELR is given up, they are eligible until one of them leads, as in Kafka: the only replica
+ * of a topic leads again when it is back, and one of several; not one that comes back after a power cut. */
+TEST(change, elr_ends_and_who_comes_back_leads)
+{
+    static const int32_t alone[] = {1};
+    struct cluster c;
+
+    three(&c);
+    cluster_place(&c, "alone", 1, alone);
+    CHECK_EQ(cluster_feature(&c, FEATURE_ELR, 1, 1), 0);
+    cluster_set(&c, CONFIG_BROKER, "", SETTING_MIN_ISR, "2");
+    CHECK(cluster_fence(&c, 3) && cluster_fence(&c, 2) && cluster_fence(&c, 1));
+    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/ L-1 E1 elr 1 2 last 1");
+    CHECK_STR(cluster_text(&c, "alone", 0), "1/ L-1 E1 elr 1 last 1");
+    CHECK_EQ(cluster_feature(&c, FEATURE_ELR, 0, 3), 0);
+    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/ L-1 E1 elr 1 2 last 1");
+    CHECK_OK(cluster_register(&c, 1, NULL, false)); /* after a power cut */
+    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/ L-1 E1 elr 2 last 1");
+    unfence(&c, 1);
+    CHECK_EQ(cluster_part(&c, "t", 0)->leader, -1);
+    CHECK_STR(cluster_text(&c, "alone", 0), "1/1 L1 E2");
+    CHECK_OK(cluster_register(&c, 2, NULL, true));
+    unfence(&c, 2);
+    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/2 L2 E2");
+    CHECK(cluster_fence(&c, 2)); /* from now on as ever without ELR */
+    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/2 L-1 E3");
+    unfence(&c, 2);
+    CHECK_STR(cluster_text(&c, "t", 0), "1 2 3/2 L2 E4");
+    cluster_stop(&c);
+}
+
 /* ---- AlterPartition ---- */
 
 struct alter_row {

@@ -11,6 +11,7 @@ struct golden {
 };
 static const struct golden GOLDEN[] = {
     {{.type = RECORD_CLEAR_ELR, .clear_elr = {.topic = {(uint8_t *)"t", 1}}}, "011c0a0174"},
+    {{.type = RECORD_CLEAR_ELR, .clear_elr = {.leaderless_stay = true}}, "011c1001"},
     {{.type = RECORD_REGISTER_CONTROLLER,
       .register_controller =
           {.id = 3,

@@ -142,12 +142,12 @@ static enum err remove_check(struct quorum *q, struct quorum_change *c)
 static enum err change_check(struct quorum *q, struct quorum_change *c)
 {
     bool busy = q->change_step != CHANGE_NONE;
+    bool raise = c->kind == QUORUM_UPGRADE;
 
     if (q->phase != QUORUM_RUNNING || q->observes || !q->told_self)
         return E_NOT_CONTROLLER;
     busy |= !member_settled(q);
-    if (!(busy && c->kind == QUORUM_UPGRADE) &&
-        (c->kind == QUORUM_UPGRADE) != (q->voters.kraft_version == 0)) {
+    if (!(busy && raise) && raise != (q->voters.kraft_version == 0)) {
         snprintf(c->why, sizeof(c->why), "kraft.version is %d", q->voters.kraft_version);
         return E_UNSUPPORTED_VERSION;
     }

@@ -14,7 +14,9 @@
  *     nobody is elected.
  *  6. An append never ends with an error (raft_io.c: raft_append_done): the library would cut its log once for each.
  *  7. A follower learns of a commit up to the end of the request that tells it: the library would take its own stale tail
- *     behind that for committed.
+ *     behind that for committed. No seed brings that about any more since a leader that searches sends one entry, for its logs
+ *     differ first where a barrier begins an epoch, and that barrier comes with the first question that fits. The rule doesn't
+ *     count on it.
  *
  * And two for membership.c:
  *  8. A server votes once in an epoch, also while it gives its leadership away: the library would vote for the heir again.

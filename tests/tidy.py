@@ -261,6 +261,16 @@ def check_settings(root, files):
             yield f"{text} is said to work, and no code reads it"
 
 
+def check_canaries(root, files):
+    """Each replaces a line that is there once; else nobody would notice that a bug isn't looked for any more."""
+    for row in read(root, "tests/sim/canaries.def").splitlines() if "tests/sim/canaries.def" in files else []:
+        if row and not row.startswith("#"):
+            name, path, line = row.split("|")[:3]
+            n = read(root, path.strip()).splitlines().count(line[1:-1])
+            if n != 1:
+                yield f"canary {name.strip()}: its line occurs {n} times in {path.strip()}"
+
+
 def check_format(root, files):
     wanted = sources(files)
     done = subprocess.run(["clang-format", "--dry-run", "-Werror", *wanted], cwd=root, capture_output=True, text=True)
@@ -286,7 +296,7 @@ def main():
                            ("words", check_words(root, files)), ("lengths", check_lengths(root, files)),
                            ("dead files", check_dead(root, files)), ("outside", check_outside(found)),
                            ("globals", check_globals(found)), ("ignored errors", check_ignored(root, files)),
-                           ("settings", check_settings(root, files)),
+                           ("settings", check_settings(root, files)), ("canaries", check_canaries(root, files)),
                            ("format", check_format(root, files))):
         problems = list(problems)
         for p in problems:

@@ -41,6 +41,12 @@ CASES = [
                                                 'TOPIC(d, "d", INT, "1", LOW, DYNAMIC, ANY, WORKS, "D.")\n'
                                                 'SYNONYM(T_d, C_d, 1)\n',
                            "broker/x.c": "x = config_int(c, C_a) + TOPIC_INT(d);\n"}, ["b is said to work"]),
+    (tidy.check_canaries, {"tests/sim/canaries.def": "# on purpose\n"
+                                                     "one | a.c |     f(); |     (void)0; | node | 60\n"
+                                                     "two | a.c |     g(); |     (void)0; | node | 60\n"
+                                                     "no | a.c |     h() |     (void)0; | node | 60\n",
+                           "a.c": "    f();\n    g();\n    g();\n    h();\n"},
+     ["canary two: its line occurs 2 times", "canary no: its line occurs 0 times"]),
     (tidy.check_directions, {"base/a.c": '#include "proto/wire.h"\n'}, ["base stands below proto"]),
     (tidy.check_directions, {"log/a.c": '#include "metadata/image.h"\n'}, ["log stands below metadata"]),
     (tidy.check_directions, {"quorum/a.c": '#include "broker/node.h"\n'}, ["quorum stands below broker"]),

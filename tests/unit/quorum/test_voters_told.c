@@ -196,3 +196,40 @@ TEST(voters, commits_in_a_row_are_told_now_and_then)
         CHECK_EQ(w.nodes[i].committed->offset, vworld_leader(&w)->committed->offset);
     vworld_drop(&w);
 }
+
+static struct {
+    int all, refused;
+} answers;
+
+static bool counts_answers(struct vworld *w, int from, int to, struct slice bytes)
+{
+    struct RaftAppendResult m;
+    struct arena a;
+
+    if (bytes.p[0] != 4)
+        return false;
+    arena_init(&a, io_heap(w->nodes[from].io), SIZE_MAX);
+    CHECK_OK(proto_decode(&RaftAppendResult_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &m));
+    answers.all++;
+    answers.refused += m.rejected != 0;
+    arena_drop(&a);
+    return false;
+}
+
+/* Long appends that follow one another aren't held back until the one before is answered: what comes next wouldn't fit, and be
+ * refused. */
+TEST(voters, long_appends_in_a_row_go_at_once)
+{
+    enum { FAT = 100000, WRITES = 64 };
+    struct vworld w;
+
+    vworld_init(&w, 3, 1);
+    vworld_write(&w, 1);
+    w.fat = FAT;
+    w.loses = counts_answers;
+    vworld_write(&w, WRITES);
+    w.fat = 0;
+    CHECK(answers.all >= WRITES && answers.refused == 0);
+    vworld_agree(&w);
+    vworld_drop(&w);
+}

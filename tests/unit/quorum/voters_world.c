@@ -611,6 +611,20 @@ static void done(struct quorum_entry *e, enum err err)
     bytes_drop(&x->bytes);
 }
 
+static void fat_add(const struct vnode *n, struct bytes *out)
+{
+    struct meta_record r = {.type = RECORD_CONFIG};
+    char *text = heap_alloc(io_heap(n->io), (size_t)n->world->fat);
+
+    memset(text, 'f', (size_t)n->world->fat);
+    r.config.resource_type = CONFIG_BROKER;
+    r.config.resource = SLICE("1");
+    r.config.name = SLICE("fat");
+    r.config.value = slice_of(text, (size_t)n->world->fat);
+    record_encode(&r, out);
+    heap_free(io_heap(n->io), text);
+}
+
 static void submit_run(struct loop *loop, void *arg)
 {
     struct vnode *n = arg;
@@ -620,7 +634,8 @@ static void submit_run(struct loop *loop, void *arg)
     struct bytes value;
     struct arena a;
     char name[20];
-    size_t end;
+    size_t ends[2];
+    int count = n->world->fat > 0 ? 2 : 1;
 
     if (!n->leads)
         return;
@@ -636,15 +651,20 @@ static void submit_run(struct loop *loop, void *arg)
     bytes_init(&x->bytes, io_heap(n->io));
     arena_init(&a, io_heap(n->io), SIZE_MAX);
     record_encode(&r, &value);
-    end = value.len;
-    batches_data(&at, bytes_slice(&value), &end, 1, &a, &x->bytes);
+    ends[0] = value.len;
+    if (count > 1)
+        fat_add(n, &value);
+    ends[1] = value.len;
+    batches_data(&at, bytes_slice(&value), ends, count, &a, &x->bytes);
     arena_drop(&a);
     bytes_drop(&value);
     x->node = n;
     x->busy = true;
-    x->entry = (struct quorum_entry){
-        .bytes = bytes_slice(&x->bytes), .base_offset = n->next, .last_offset = n->next, .done = done};
-    n->next++;
+    x->entry = (struct quorum_entry){.bytes = bytes_slice(&x->bytes),
+                                     .base_offset = n->next,
+                                     .last_offset = n->next + count - 1,
+                                     .done = done};
+    n->next += count;
     n->in_flight++;
     quorum_submit(n->quorum, &x->entry);
 }

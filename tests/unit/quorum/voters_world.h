@@ -73,6 +73,7 @@ struct vworld {
                   struct slice bytes); /* … nor that message; NULL: every one does */
     bool mute;                         /* nobody says hello */
     int attempted, promised;           /* topics */
+    int fat;                           /* bytes that an entry has beside its topic */
     bool refuses_restart;              /* a node that is told to be something else isn't started again */
 };
 

@@ -11,6 +11,8 @@ struct watched {
     bool leaving;
     int64_t leaves_at;
     int64_t dialled_ms; /* when last; -LIFE_DIAL_MS: never */
+    int64_t asked_ms;   /* whether it lives, when last; -1: never */
+    int asked_open;     /* n_open then */
     bool dialling, fencing;
     bool seen; /* in the newest image */
 };
@@ -113,6 +115,7 @@ static void begin(struct life_watch *w, struct watched *b, int32_t id, int64_t e
                           .n_open = early_take(w, id, epoch),
                           .life = {.heard_ms = w->leads_ms, .closed_ms = -1, .refused_ms = -1},
                           .dialled_ms = -LIFE_DIAL_MS,
+                          .asked_ms = -1,
                           .offset = -1};
 }
 
@@ -278,15 +281,31 @@ int64_t life_watch_look(struct life_watch *w, int64_t now_ms)
 
 /* ---- what goes into decisions ---- */
 
+/* Does it stand in the way of another process that registers on its disks? Asks it if that isn't known. One of whom no
+ * connection could be ended wasn't asked, so its silence says nothing. */
+static bool stands(struct life_watch *w, struct watched *b, bool connected, int64_t now_ms)
+{
+    if (b->asked_ms >= 0 && b->life.heard_ms <= b->asked_ms) /* nothing has come since */
+        return now_ms - b->asked_ms < LIFE_ANSWER_MS || (connected && b->n_open >= b->asked_open);
+    if (!connected)
+        return false;
+    b->asked_ms = now_ms;
+    b->asked_open = b->n_open;
+    w->ops.ask(w->ops.arg, b->id, b->epoch);
+    return true;
+}
+
 void life_watch_registering(struct life_watch *w, struct broker_registration *r, int64_t now_ms)
 {
-    const struct watched *b = find(w, r->request->broker_id);
+    struct watched *b = find(w, r->request->broker_id);
     const struct image_broker *in = b ? image_broker(w->image, b->id) : NULL;
-
     bool heard = b && now_ms - b->life.heard_ms < w->rules.session_ms;
 
-    /* The connection of a machine that lost its power never ends by itself. */
-    r->connected = b && (is_self(w, b) || (b->n_open > 0 && heard));
+    r->connected = heard && b->n_open > 0;
+    if (b && is_self(w, b))
+        r->connected = true;
+    else if (b && broker_returns(in, r->request))
+        r->connected = stands(w, b, r->connected, now_ms);
     r->session = r->connected || (heard && !in->reg.fenced);
 }
 

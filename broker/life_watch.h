@@ -12,7 +12,11 @@
  * 3. A new active controller takes all brokers for heard at that moment. It dials at once whose last connection here has closed,
  *    and after LIFE_DIAL_MS whoever never had one and was silent.
  * 4. A broker is dialled once at a time, fenced once at a time. One in this process isn't judged: who judges lives.
- * Loop:  the control loop. Ops run inside life_watch_look() alone.
+ * 5. A connection of a machine that lost its power stays open here until something is sent on it. So where another process
+ *    registers on the disks of a broker that is connected, that one is asked whether it lives: its connections that are there for
+ *    nothing else (link/presence.h) are ended here. Who lives dials again and says so; of whom nothing has come in
+ *    LIFE_ANSWER_MS, that one stands in nobody's way. Each controller asks for itself; other disks wait for the session.
+ * Loop:  the control loop. Ops run inside life_watch_look() alone, but for `ask`, in life_watch_registering().
  * Times: of one monotonic clock, in ms. */
 #pragma once
 #include "metadata/controller.h"
@@ -25,6 +29,8 @@ struct life_watch_ops {
     void (*dial)(void *arg, const struct image_broker *b);
     /* life_watch_fenced() says what came of it. */
     void (*fence)(void *arg, int32_t id, int64_t epoch, const char *why);
+    /* life_watch_closed() and, if it lives, _opened() and _beating() come of it. */
+    void (*ask)(void *arg, int32_t id, int64_t epoch);
     void *arg;
 };
 

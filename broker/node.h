@@ -79,6 +79,7 @@ struct net_loop {
     const struct disk_table *disks; /* replaced by a message */
     struct api_ranges controller;   /* what the active one has, by message: link/leader_apis.h */
     struct net *net;                /* connections, budget share (net/net.h) */
+    struct list lives;              /* connections by which brokers live: overseer.c */
     struct fetch_sessions *sessions;
     struct codec_cache *codecs;        /* for batch_check() */
     struct topic_rules_cache *rules;   /* api/topic_rules.h */

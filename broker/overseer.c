@@ -3,6 +3,7 @@
 #include "base/trace.h"
 #include "broker/life_watch.h"
 #include "broker/link/knock.h"
+#include "broker/link/presence.h"
 #include "proto_gen.h"
 
 enum {
@@ -179,9 +180,11 @@ void overseer_after(struct overseer *o, const struct control_call *call)
 
 struct liveness {
     struct conn_tie tie;
+    struct list link; /* net_loop.lives */
     struct node *node;
     int32_t id;
     int64_t epoch;
+    bool alone;
 };
 
 /* From a connection's loop to the control loop. */
@@ -220,11 +223,12 @@ static void liveness_cut(struct conn_tie *tie)
 {
     struct liveness *l = container_of(tie, struct liveness, tie);
 
+    list_remove(&l->link);
     news_tell(l, false);
     heap_free(l->node->heap, l);
 }
 
-void liveness_note(struct request *r, int32_t broker, int64_t epoch)
+void liveness_note(struct request *r, int32_t broker, int64_t epoch, bool alone)
 {
     struct conn_tie *tie = request_tied(r, liveness_cut);
     struct liveness *l = tie ? container_of(tie, struct liveness, tie) : NULL;
@@ -237,11 +241,50 @@ void liveness_note(struct request *r, int32_t broker, int64_t epoch)
         l = heap_alloc(r->net->node->heap, sizeof(*l));
         l->tie.cut = liveness_cut;
         l->node = r->net->node;
+        l->alone = alone;
+        list_add(&r->net->lives, &l->link);
         request_tie(r, &l->tie);
     }
     l->id = broker;
     l->epoch = epoch;
     news_tell(l, true);
+}
+
+/* ---- a broker is asked whether it lives ---- */
+
+_Static_assert((int)LIFE_ANSWER_MS >= 2 * (int)PRESENCE_REST_MS, "who lives has dialled again by then");
+
+/* From the control loop to a NET loop. */
+struct asking {
+    struct msg msg;
+    struct net_loop *net;
+    int32_t id;
+    int64_t epoch;
+};
+
+static void asking_run(struct msg *msg)
+{
+    struct asking *a = container_of(msg, struct asking, msg);
+
+    list_each (it, &a->net->lives) {
+        struct liveness *l = container_of(it, struct liveness, link);
+
+        if (l->alone && l->id == a->id && l->epoch == a->epoch)
+            request_tie_end(&l->tie);
+    }
+    heap_free(a->net->node->heap, a);
+}
+
+static void on_ask(void *arg, int32_t id, int64_t epoch)
+{
+    const struct overseer *o = arg;
+
+    for (int i = 0; i < o->node->n_net && !o->ended; i++) {
+        struct asking *a = heap_alloc(o->node->heap, sizeof(*a));
+
+        *a = (struct asking){.msg.run = asking_run, .net = o->node->net[i], .id = id, .epoch = epoch};
+        loop_post(a->net->loop, &a->msg);
+    }
 }
 
 /* ---- elections by time ---- */
@@ -335,7 +378,7 @@ struct overseer *overseer_new(struct node *node, struct loop *control, const str
 {
     struct overseer *o = heap_alloc(node->heap, sizeof(*o));
     const struct config *c = node->config;
-    const struct life_watch_ops watch = {.dial = on_dial, .fence = on_fence, .arg = o};
+    const struct life_watch_ops watch = {.dial = on_dial, .fence = on_fence, .ask = on_ask, .arg = o};
     const struct life_rules rules = {.grace_ms = config_int(c, C_broker_fence_grace_ms),
                                      .session_ms = config_int(c, C_broker_session_timeout_ms)};
     int64_t every_ms = config_int(c, C_leader_imbalance_check_interval_seconds) * 1000;

@@ -27,5 +27,6 @@ void overseer_after(struct overseer *o, const struct control_call *call);
 void overseer_end(struct overseer *o, struct msg *ended);
 void overseer_drop(struct overseer *o);
 
-/* A heartbeat came in by this request, on its NET loop: its connection is one of that broker's, until it ends. */
-void liveness_note(struct request *r, int32_t broker, int64_t epoch);
+/* A heartbeat came in by this request, on its NET loop: its connection is one of that broker's, until it ends. `alone`: it is
+ * there for nothing else, so it may be ended to see whether somebody dials again. */
+void liveness_note(struct request *r, int32_t broker, int64_t epoch, bool alone);

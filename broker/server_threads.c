@@ -73,6 +73,7 @@ struct net_loop *net_loop_start(struct server *s, int index)
     l->config = n->config;
     l->disks = n->disks;
     l->controller = n->controller;
+    list_init(&l->lives);
     l->loop = loop_start(n->io, LOOP_NET, name);
     l->codecs = codec_cache_new(n->heap);
     l->sessions = fetch_sessions_new(n->heap, seed, (slots + loops - 1) / loops, FETCH_EVICTION_MS);

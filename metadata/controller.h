@@ -211,10 +211,13 @@ void decide_list_reassignments(const struct image *tip, const void *in, void *ou
 struct broker_registration {
     const struct BrokerRegistrationRequest *request;
     bool
-        connected; /* the registered incarnation still has a liveness connection, and its session isn't over */
-    bool session;  /* … or has been heard within its session */
+        connected; /* the registered incarnation still has a liveness connection, and its session isn't over; where
+                    * broker_returns(), it may have been asked, and is silent: then it has none */
+    bool session; /* … or has been heard within its session */
 };
 void decide_broker_registration(const struct image *tip, const void *in, void *out, struct ctl_out *o);
+/* Does another process register on disks of the one that is registered? */
+bool broker_returns(const struct image_broker *old, const struct BrokerRegistrationRequest *req);
 
 /* A controlled shutdown is over when the others have seen the records that moved the leaders. The shell keeps for each
  * broker the offset that it told last, and `leaves_at` as ctl_request.after of the first heartbeat that was answered

@@ -87,6 +87,11 @@ static bool same_disks(const struct image_broker *old, const struct BrokerRegist
     return false;
 }
 
+bool broker_returns(const struct image_broker *old, const struct BrokerRegistrationRequest *req)
+{
+    return !uuid_eq(old->reg.incarnation, req->incarnation_id) && same_disks(old, req);
+}
+
 /* Does the broker that is registered still live? Its disks in another incarnation's hands say that it doesn't, once its
  * connections have ended. One with other disks waits until its session has ended too. */
 static bool taken(const struct image_broker *old, const struct broker_registration *in)

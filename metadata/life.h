@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LIFE_DIAL_MS = 50 };
+enum {
+    LIFE_DIAL_MS = 50,
+    LIFE_ANSWER_MS = 250 /* who lives has answered by then when it is asked whether it does */
+};
 
 struct life {
     int64_t heard_ms; /* its last heartbeat, or its registration */

@@ -67,6 +67,7 @@ void broker_heartbeat(struct request *r)
     in->request = r->in;
     if (!cluster_allowed(r, OP_CLUSTER_ACTION, heartbeat_failed))
         return;
-    liveness_note(r, in->request->broker_id, in->request->broker_epoch);
+    liveness_note(r, in->request->broker_id, in->request->broker_epoch,
+                  in->request->current_metadata_offset < 0);
     control_request_in(r, decide_broker_heartbeat, in, heartbeat_failed);
 }

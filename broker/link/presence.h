@@ -10,7 +10,8 @@
  *
  * Who:    the voters of the newest configuration, the active controller among them: nothing changes hands when it does. Where
  *         they listen: uplink_place().
- * Says:   CurrentMetadataOffset -1, so where it is decided it lets nobody in; the answer is for nobody.
+ * Says:   CurrentMetadataOffset -1, so where it is decided it lets nobody in; the answer is for nobody. The active controller
+ *         may end the connection to see whether this process lives: it is dialled again after PRESENCE_REST_MS.
  * Tells:  when a voter's port has refused, and when it took a call again: no process of its is there, for what is dialled is
  *         what it said of itself, or the settings. One that doesn't vote any more is told as one that is there.
  * Loop:   the control loop calls, and is told. Connections live on net[0]; names are looked up on the reader's loop.

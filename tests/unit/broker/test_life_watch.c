@@ -11,7 +11,7 @@ struct post {
     struct image *image;
     struct life_watch *w;
     int64_t now;
-    int dials, fences;
+    int dials, fences, asks;
     int32_t fenced;
     const char *why;
 };
@@ -31,6 +31,14 @@ static void on_fence(void *arg, int32_t id, int64_t epoch, const char *why)
     p->fences++;
     p->fenced = id;
     p->why = why;
+}
+
+static void on_ask(void *arg, int32_t id, int64_t epoch)
+{
+    struct post *p = arg;
+
+    CHECK(id == THEM && epoch == 20);
+    p->asks++;
 }
 
 static void replay(struct post *p, const struct meta_record *r)
@@ -61,7 +69,7 @@ static void joins(struct post *p, int32_t id, int64_t epoch, bool fenced)
 static void post_init(struct post *p)
 {
     const struct life_rules rules = {.grace_ms = GRACE, .session_ms = SESSION};
-    const struct life_watch_ops ops = {.dial = on_dial, .fence = on_fence, .arg = p};
+    const struct life_watch_ops ops = {.dial = on_dial, .fence = on_fence, .ask = on_ask, .arg = p};
 
     *p = (struct post){.heap = heap_new(true), .now = 1000};
     grave_init(&p->grave, p->heap);
@@ -246,6 +254,97 @@ TEST(life_watch, registrations_meet_what_is_known)
     in.broker_id = OTHER;
     life_watch_registering(p.w, &r, p.now);
     CHECK(!r.connected && !r.session);
+    post_drop(&p);
+}
+
+/* Another process comes as broker 2, from its disks or others. Returns whether it is told that the old one is connected. */
+static bool meets(struct post *p, bool same_disks)
+{
+    struct uuid dir = {{same_disks ? THEM : OTHER, 1}};
+    struct BrokerRegistrationRequest in;
+    struct broker_registration r = {.request = &in};
+
+    proto_defaults(&BrokerRegistrationRequest_type, &in);
+    in.broker_id = THEM;
+    in.incarnation_id = (struct uuid){{99}};
+    in.log_dirs.v = &dir;
+    in.log_dirs.n = 1;
+    life_watch_registering(p->w, &r, p->now);
+    return r.connected;
+}
+
+struct asked {
+    int open;  /* connections when another process comes */
+    int ended; /* of these, by being asked */
+    bool answers;
+    bool stands; /* after its time to answer */
+};
+static const struct asked askings[] = {
+    {2, 1, false, false},
+    {1, 1, false, false}, /* nothing is open any more: who lives has the time to dial again */
+    {2, 1, true, true},
+    {1, 1, true, true},
+    {1, 0, false, true}, /* nothing could be ended, so silence says nothing */
+};
+
+/* A broker is asked whether it lives when another process comes from its disks, once; what is left of the connections of a
+ * machine that lost its power doesn't answer, and soon stands for nothing, however young its session is. */
+TEST_EACH(life_watch, one_whose_disks_return_is_asked, askings)
+{
+    struct post p;
+
+    settled(&p);
+    for (int i = 1; i < row->open; i++)
+        life_watch_opened(p.w, THEM, 20);
+    CHECK(meets(&p, true) && p.asks == 1);
+    for (int i = 0; i < row->ended; i++)
+        life_watch_closed(p.w, THEM, 20, p.now);
+    p.now += 100;
+    if (row->answers) {
+        life_watch_opened(p.w, THEM, 20);
+        (void)beat(&p, THEM, 20, -1);
+    } else {
+        CHECK(meets(&p, true));
+    }
+    p.now += LIFE_ANSWER_MS - 101;
+    CHECK(meets(&p, true));
+    CHECK_EQ(p.asks, 1 + row->answers);
+    p.now++;
+    CHECK_EQ(meets(&p, true), row->stands);
+    CHECK_EQ(p.asks, 1 + row->answers);
+    p.now += SESSION;
+    CHECK(!meets(&p, true));
+    post_drop(&p);
+}
+
+/* A new active controller asks for itself: a session that begins with it is nobody's sign of life. */
+TEST(life_watch, a_new_controller_asks_anew)
+{
+    struct post p;
+
+    settled(&p);
+    life_watch_opened(p.w, THEM, 20);
+    CHECK(meets(&p, true) && p.asks == 1);
+    p.now += 10;
+    life_watch_lead(p.w, true, p.now);
+    CHECK(meets(&p, true) && p.asks == 2);
+    life_watch_closed(p.w, THEM, 20, p.now);
+    p.now += LIFE_ANSWER_MS;
+    CHECK(!meets(&p, true) && p.asks == 2);
+    post_drop(&p);
+}
+
+/* Who comes from other disks disturbs nobody. */
+TEST(life_watch, other_disks_wait_for_the_session)
+{
+    struct post p;
+
+    settled(&p);
+    CHECK(meets(&p, false));
+    p.now += SESSION - 1;
+    CHECK(meets(&p, false) && p.asks == 0);
+    p.now++;
+    CHECK(!meets(&p, false));
     post_drop(&p);
 }
 

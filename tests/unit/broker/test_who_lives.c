@@ -1,12 +1,13 @@
-/* Who lives, as three whole nodes know it of each other: processes that came back after a power cut, and brokers that die while
- * nobody leads. */
+/* Who lives, as three whole nodes know it of each other: processes that came back after a power cut, brokers that die while
+ * nobody leads, and two who say that they are the same. */
 #include "base/trace.h"
 #include "broker/control.h"
 #include "tests/check.h"
+#include "tests/sim/client_wire.h"
 #include "tests/sim/whole.h"
 
 #define VOTERS "controller.quorum.voters=1@10.0.0.1:9093,2@10.0.0.2:9093,3@10.0.0.3:9093"
-enum { NODES = 4, VOTING = 3 };
+enum { NODES = 4, VOTING = 3, CLIENT = 9 };
 static const int64_t A_MS = 1000000;
 
 struct lives {
@@ -158,6 +159,128 @@ TEST(who_lives, halves_of_connections_keep_no_disk)
         CHECK(agree(&t));
         lives_drop(&t);
     }
+}
+
+/* A broker whose machine lost its power, and has it back at once, is let in as soon as it runs: its old process is asked whether
+ * it lives, and nobody answers. No session is waited for, that of the last leader or one that begins with a new one. */
+TEST(who_lives, a_power_cut_is_over_with_it)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct lives t;
+
+        lives_init(&t, seed);
+        CHECK(agree(&t));
+        (void)sim_run(t.sim, NULL, NULL, 3000 * A_MS);
+        whole_crash(t.v[NODES], SIM_POWER);
+        if (seed % 2) {
+            whole_crash(t.v[leader(&t)], SIM_PROCESS);
+            CHECK(sim_run(t.sim, somebody_leads, &t, 20 * A_MS));
+        }
+        whole_start(t.v[NODES]);
+        CHECK(sim_run(t.sim, agreed, &t, 1000 * A_MS));
+        lives_drop(&t);
+    }
+}
+
+/* ---- two of the same number, from the same disks ---- */
+
+struct double_ {
+    struct wire wire;
+    struct wire_ask ask;
+    int at; /* who is asked */
+    const struct image_broker *of;
+    struct uuid dir;
+    bool answered;
+};
+
+static void double_answered(struct wire_ask *a)
+{
+    ((struct double_ *)a->arg)->answered = true;
+}
+
+static bool double_open(void *arg)
+{
+    return ((struct double_ *)arg)->wire.open;
+}
+
+static bool double_told(void *arg)
+{
+    return ((struct double_ *)arg)->answered;
+}
+
+static void double_dials(struct loop *loop, void *arg)
+{
+    struct double_ *d = arg;
+    struct addr to = sim_addr(d->at, WHOLE_CONTROL_PORT);
+
+    wire_dial(&d->wire, &to);
+}
+
+static void double_begins(struct loop *loop, void *arg)
+{
+    struct double_ *d = arg;
+
+    wire_init(&d->wire, d->wire.io, loop);
+    wire_ask_init(&d->ask, d->wire.io);
+    d->wire.patience = d->ask.patience = 20000 * A_MS;
+    d->ask.done = double_answered;
+    d->ask.arg = d;
+    double_dials(loop, d);
+}
+
+static void double_asks(struct loop *loop, void *arg)
+{
+    struct double_ *d = arg;
+    struct BrokerRegistrationRequest *in = wire_in(&d->ask, API_BrokerRegistration);
+
+    d->answered = false;
+    in->cluster_id = SLICE("sim-cluster");
+    in->broker_id = d->of->reg.id;
+    in->incarnation_id = (struct uuid){{0xd0, 0xb1}};
+    d->dir = d->of->reg.dirs.v[0];
+    in->log_dirs.v = &d->dir;
+    in->log_dirs.n = 1;
+    CHECK(wire_ask(&d->wire, &d->ask, -1, in));
+}
+
+static void double_ends(struct loop *loop, void *arg)
+{
+    struct double_ *d = arg;
+
+    wire_cut(&d->wire);
+    wire_ask_drop(&d->ask);
+}
+
+/* A copy of a broker's disks begins beside it: the one that lives answers each time that it is asked, and stays. */
+TEST(who_lives, one_who_lives_isnt_replaced)
+{
+    struct lives t;
+    struct double_ d = {0};
+    int64_t epoch;
+
+    lives_init(&t, 1);
+    CHECK(agree(&t));
+    (void)sim_run(t.sim, NULL, NULL, 3000 * A_MS);
+    d.at = leader(&t);
+    d.of = image_broker(control_image(control_of(&t, d.at)), NODES);
+    epoch = d.of->reg.epoch;
+    d.wire.io = sim_node(t.sim, CLIENT);
+    CHECK(sim_call(t.sim, d.wire.io, LOOP_NET, double_begins, &d));
+    CHECK(sim_run(t.sim, double_open, &d, 1000 * A_MS));
+    for (int i = 0; i < 100; i++) {
+        const struct BrokerRegistrationResponse *out;
+
+        d.of = image_broker(control_image(control_of(&t, d.at)), NODES);
+        CHECK(d.of->reg.epoch == epoch && !d.of->reg.fenced);
+        CHECK(sim_call(t.sim, d.wire.io, LOOP_NET, double_asks, &d));
+        CHECK(sim_run(t.sim, double_told, &d, 1000 * A_MS));
+        out = d.ask.out;
+        CHECK_EQ(out->error_code, err_wire(E_DUPLICATE_BROKER_REGISTRATION));
+        (void)sim_run(t.sim, NULL, NULL, 100 * A_MS);
+    }
+    CHECK(sim_call(t.sim, d.wire.io, LOOP_NET, double_ends, &d));
+    sim_crash(t.sim, CLIENT, SIM_PROCESS);
+    lives_drop(&t);
 }
 
 /* A broker that dies together with the active controller is fenced by the next one as it begins to lead: its connections there

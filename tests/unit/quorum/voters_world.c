@@ -6,11 +6,6 @@
 enum { STEP_NS = 5000000, PIECE_BYTES = 1 << 16 };
 static const int64_t BOUND_NS = 30000000000;
 
-static bool up(const struct vnode *n)
-{
-    return n->io && sim_up(n->world->sim, n->id);
-}
-
 static void make_run(struct loop *loop, void *arg)
 {
     struct vnode *n = arg;
@@ -68,14 +63,14 @@ void vworld_init_fixed(struct vworld *w, int voters, uint64_t seed)
 
 void vworld_new_disk(struct vworld *w, int i)
 {
-    CHECK(!up(&w->nodes[i]) && strcmp(w->nodes[i].settings.dir, VOTERS_DIR) == 0);
+    CHECK(!vnode_up(&w->nodes[i]) && strcmp(w->nodes[i].settings.dir, VOTERS_DIR) == 0);
     w->nodes[i].settings.dir = VOTERS_EMPTY;
     w->nodes[i].settings.directory_id.b[5] = 55;
 }
 
 void vworld_old_disk(struct vworld *w, int i)
 {
-    CHECK(!up(&w->nodes[i]));
+    CHECK(!vnode_up(&w->nodes[i]));
     w->nodes[i].settings.dir = VOTERS_DIR;
     w->nodes[i].settings.directory_id.b[5] = 0;
 }
@@ -209,7 +204,7 @@ static bool on_send(void *arg, int32_t node, struct slice bytes)
     struct letter *l;
 
     CHECK(node >= 1 && node <= VWORLD_NODES && node != n->id);
-    if (w->cut[n->id] || w->cut[node] || !up(&w->nodes[node]))
+    if (w->cut[n->id] || w->cut[node] || !vnode_up(&w->nodes[node]))
         return false;
     if (w->loses && w->loses(w, n->id, node, bytes))
         return true;
@@ -222,7 +217,7 @@ static bool on_send(void *arg, int32_t node, struct slice bytes)
 
 void vworld_say(struct vworld *w, int from, int to, struct slice bytes)
 {
-    CHECK(up(&w->nodes[from]) && on_send(&w->nodes[from], to, bytes));
+    CHECK(vnode_up(&w->nodes[from]) && on_send(&w->nodes[from], to, bytes));
 }
 
 static void on_fetch(void *arg, int64_t offset, int32_t epoch)
@@ -273,9 +268,9 @@ void vworld_start(struct vworld *w, int i)
     struct vnode *n = &w->nodes[i];
     struct vnode fresh = {.world = w, .id = i, .settings = n->settings, .leader = -1, .told_leader = -1};
 
-    if (up(n) && n->quorum)
+    if (vnode_up(n) && n->quorum)
         return;
-    fresh.io = up(n) ? n->io : sim_node(w->sim, i);
+    fresh.io = vnode_up(n) ? n->io : sim_node(w->sim, i);
     fresh.life = ++w->lives;
     memset(w->met[i], 0, sizeof(w->met[i]));
     *n = fresh;
@@ -312,7 +307,7 @@ static void greet_run(struct loop *loop, void *arg)
 
 static bool connected(const struct vworld *w, const struct vnode *a, const struct vnode *b)
 {
-    return up(a) && up(b) && a->quorum && b->quorum && !w->cut[a->id] && !w->cut[b->id];
+    return vnode_up(a) && vnode_up(b) && a->quorum && b->quorum && !w->cut[a->id] && !w->cut[b->id];
 }
 
 static void greetings_carry(struct vworld *w)
@@ -335,7 +330,7 @@ static void letters_carry(struct vworld *w)
         struct delivery d = {&w->nodes[l->to], l};
 
         list_remove(&l->link);
-        if (up(d.node) && up(&w->nodes[l->from]) && !w->cut[l->to] && !w->cut[l->from])
+        if (vnode_up(d.node) && vnode_up(&w->nodes[l->from]) && !w->cut[l->to] && !w->cut[l->from])
             (void)!sim_call(w->sim, d.node->io, LOOP_DISK, deliver_run, &d);
         free(l);
     }
@@ -366,7 +361,7 @@ static void read_run(struct loop *loop, void *arg)
 static bool was_read(void *arg)
 {
     struct carried *c = arg;
-    return c->done || !up(c->from);
+    return c->done || !vnode_up(c->from);
 }
 
 static void bytes_run(struct loop *loop, void *arg)
@@ -382,7 +377,7 @@ static void bytes_run(struct loop *loop, void *arg)
 static bool carried_read(struct vworld *w, struct carried *c)
 {
     if (!sim_call(w->sim, c->from->io, LOOP_DISK, read_run, c) || !sim_run(w->sim, was_read, c, 2000000000) ||
-        !up(c->from))
+        !vnode_up(c->from))
         return false;
     return sim_call(w->sim, c->from->io, LOOP_DISK, bytes_run, c);
 }
@@ -426,14 +421,14 @@ static void answer(struct vworld *w, struct vnode *from, struct vnode *n, bool p
 {
     struct carried c = {.from = from, .to = n};
 
-    if (!up(from) || !from->quorum || w->cut[from->id] || w->cut[n->id])
+    if (!vnode_up(from) || !from->quorum || w->cut[from->id] || w->cut[n->id])
         return;
     c.read = (struct quorum_read){.offset = piece ? n->piece_at : n->offset,
                                   .last_epoch = n->last_epoch,
                                   .max_bytes = PIECE_BYTES,
                                   .is_checkpoint = piece,
                                   .checkpoint = n->piece};
-    if (carried_read(w, &c) && up(n))
+    if (carried_read(w, &c) && vnode_up(n))
         (void)!sim_call(w->sim, n->io, LOOP_DISK, piece ? piece_run : fetched_run, &c);
     free(c.bytes);
 }
@@ -443,7 +438,8 @@ static struct vnode *leading(struct vworld *w)
     struct vnode *best = NULL;
 
     for (int i = 1; i <= VWORLD_NODES; i++)
-        if (up(&w->nodes[i]) && w->nodes[i].leads && !w->cut[i] && (!best || w->nodes[i].epoch > best->epoch))
+        if (vnode_up(&w->nodes[i]) && w->nodes[i].leads && !w->cut[i] &&
+            (!best || w->nodes[i].epoch > best->epoch))
             best = &w->nodes[i];
     return best;
 }
@@ -455,9 +451,9 @@ static void questions_carry(struct vworld *w)
     for (int i = 1; i <= VWORLD_NODES; i++) {
         struct vnode *n = &w->nodes[i];
 
-        if (up(n) && n->quorum && n->wanted)
+        if (vnode_up(n) && n->quorum && n->wanted)
             answer(w, &w->nodes[n->piece_of], n, true);
-        else if (from && up(n) && n->quorum && n->asked)
+        else if (from && vnode_up(n) && n->quorum && n->asked)
             answer(w, from, n, false);
     }
 }
@@ -467,7 +463,7 @@ static void roles_carry(struct vworld *w)
     for (int i = 1; i <= VWORLD_NODES; i++) {
         struct vnode *n = &w->nodes[i];
 
-        if (!up(n) || !n->restart || w->refuses_restart)
+        if (!vnode_up(n) || !n->restart || w->refuses_restart)
             continue;
         vworld_stop(w, i);
         vworld_start(w, i);
@@ -527,7 +523,7 @@ static void stop_run(struct loop *loop, void *arg)
 static bool is_stopped(void *arg)
 {
     struct vnode *n = arg;
-    return n->is_stopped || !up(n);
+    return n->is_stopped || !vnode_up(n);
 }
 
 static void free_run(struct loop *loop, void *arg)
@@ -557,10 +553,10 @@ void vworld_stop(struct vworld *w, int i)
 {
     struct vnode *n = &w->nodes[i];
 
-    if (up(n))
+    if (vnode_up(n))
         (void)!sim_call(w->sim, n->io, LOOP_DISK, stop_run, n);
     CHECK(sim_run(w->sim, is_stopped, n, 5000000000));
-    if (up(n) && sim_call(w->sim, n->io, LOOP_DISK, free_run, n)) {
+    if (vnode_up(n) && sim_call(w->sim, n->io, LOOP_DISK, free_run, n)) {
         (void)!sim_run(w->sim, NULL, NULL, 1000000);
         sim_exit(w->sim, i);
     }
@@ -574,7 +570,7 @@ void vworld_restart_all(struct vworld *w)
     bool was[VWORLD_NODES + 1] = {false};
 
     for (int i = 1; i <= VWORLD_NODES; i++)
-        if ((was[i] = up(&w->nodes[i])))
+        if ((was[i] = vnode_up(&w->nodes[i])))
             vworld_stop(w, i);
     for (int i = 1; i <= VWORLD_NODES; i++)
         if (was[i])
@@ -584,7 +580,7 @@ void vworld_restart_all(struct vworld *w)
 void vworld_drop(struct vworld *w)
 {
     for (int i = 1; i <= VWORLD_NODES; i++)
-        if (up(&w->nodes[i]))
+        if (vnode_up(&w->nodes[i]))
             vworld_stop(w, i);
     while (!list_empty(&w->queue)) {
         struct letter *l = list_first(&w->queue, struct letter, link);
@@ -686,7 +682,7 @@ static bool has_leader(struct vworld *w, void *arg)
         struct vnode *v = &w->nodes[quorum_view(n->quorum).voters[i]];
 
         voters += quorum_view(n->quorum).progress[i].votes;
-        same += up(v) && v->leader == n->id && v->epoch == n->epoch;
+        same += vnode_up(v) && v->leader == n->id && v->epoch == n->epoch;
     }
     return same > voters / 2;
 }
@@ -700,7 +696,7 @@ struct vnode *vworld_leader(struct vworld *w)
 static bool settled(struct vworld *w, void *arg)
 {
     for (int i = 1; i <= VWORLD_NODES; i++)
-        if (up(&w->nodes[i]) && w->nodes[i].in_flight > 0)
+        if (vnode_up(&w->nodes[i]) && w->nodes[i].in_flight > 0)
             return false;
     return true;
 }
@@ -715,60 +711,6 @@ void vworld_write(struct vworld *w, int topics)
         vworld_submit(w, vworld_leader(w), n);
         CHECK(vworld_until(w, settled, NULL));
     }
-}
-
-/* ---- changes ---- */
-
-struct asked_change {
-    struct quorum_change change;
-    struct vnode *node;
-    bool done;
-    enum err err;
-};
-
-static void change_done(struct quorum_change *c, enum err err)
-{
-    struct asked_change *a = container_of(c, struct asked_change, change);
-
-    CHECK(!a->done);
-    a->done = true;
-    a->err = err;
-}
-
-static void change_run(struct loop *loop, void *arg)
-{
-    struct asked_change *a = arg;
-
-    a->change.done = change_done;
-    quorum_change(a->node->quorum, &a->change);
-}
-
-static bool change_over(struct vworld *w, void *arg)
-{
-    struct asked_change *a = arg;
-    return a->done || !up(a->node);
-}
-
-enum err vworld_change(struct vworld *w, enum quorum_change_kind kind, int node, int tries, char *why)
-{
-    struct asked_change *a = calloc(1, sizeof(*a)); /* a node that crashes keeps it */
-    enum err err;
-
-    a->node = vworld_leader(w);
-    a->change.kind = kind;
-    a->change.node = node;
-    a->change.directory_id = w->nodes[node].settings.directory_id;
-    (void)!sim_call(w->sim, a->node->io, LOOP_DISK, change_run, a);
-    CHECK(vworld_until(w, change_over, a));
-    err = a->done ? a->err : E_NOT_CONTROLLER;
-    if (why)
-        memcpy(why, a->change.why, QUORUM_WHY_MAX);
-    free(a);
-    if ((err == E_NOT_CONTROLLER || err == E_REQUEST_TIMED_OUT) && tries > 1) {
-        vworld_carry(w, 500000000);
-        return vworld_change(w, kind, node, tries - 1, why);
-    }
-    return err;
 }
 
 /* ---- what must hold ---- */
@@ -786,7 +728,7 @@ static bool agree(struct vworld *w, void *arg)
         struct quorum_view v;
         bool votes = false;
 
-        if (!up(other) || !other->quorum || w->cut[i])
+        if (!vnode_up(other) || !other->quorum || w->cut[i])
             continue;
         v = quorum_view(other->quorum);
         for (int k = 0; k < of.n_voters; k++)
@@ -805,16 +747,4 @@ static bool agree(struct vworld *w, void *arg)
 void vworld_agree(struct vworld *w)
 {
     CHECK(vworld_until(w, agree, NULL));
-}
-
-int vworld_voters(struct vworld *w)
-{
-    struct quorum_view v = quorum_view(vworld_leader(w)->quorum);
-    int bits = 0;
-
-    for (int i = 0; i < v.n_voters; i++) {
-        CHECK(v.progress[i].votes);
-        bits |= 1 << v.voters[i];
-    }
-    return bits;
 }

@@ -77,6 +77,11 @@ struct vworld {
     bool refuses_restart;              /* a node that is told to be something else isn't started again */
 };
 
+static inline bool vnode_up(const struct vnode *n)
+{
+    return n->io && sim_up(n->world->sim, n->id);
+}
+
 /* Nodes 1 … voters begin a log together; the others follow, when they are started. */
 void vworld_init(struct vworld *w, int voters, uint64_t seed);
 /* Nodes 1 … voters are fixed, and don't know each other's directories; nothing runs yet. */

@@ -42,18 +42,24 @@ static void send_all(void *arg)
 
 static const enum loop_kind kinds[] = {LOOP_NET, LOOP_DISK};
 
-/* Messages of one sender run in the order posted, and none is lost, while others post too. */
-TEST_EACH(loop, messages_keep_a_senders_order, kinds)
+/* Each sender posts all of its messages to a loop of that kind, and they arrive in order. */
+static void all_arrive(enum loop_kind kind, void (*posts)(void *k))
 {
     io = io_uv_new();
-    loop = loop_start(io, *row, "to");
+    loop = loop_start(io, kind, "to");
     for (int k = 0; k < SENDERS; k++)
         others[k] = loop_start(io, k % 2 ? LOOP_NET : LOOP_DISK, "from");
     for (int k = 0; k < SENDERS; k++)
-        call_post(others[k], &calls[k], send_all, (void *)(intptr_t)k);
+        call_post(others[k], &calls[k], posts, (void *)(intptr_t)k);
     io_uv_run(io);
     CHECK_EQ(arrived, SENDERS * EACH);
     io_uv_drop(io);
+}
+
+/* Messages of one sender run in the order posted, and none is lost, while others post too. */
+TEST_EACH(loop, messages_keep_a_senders_order, kinds)
+{
+    all_arrive(*row, send_all);
 }
 
 static void post_mixed(void *arg)
@@ -71,15 +77,7 @@ static void post_mixed(void *arg)
 /* Those posted quietly keep their place among the others, and the last ones run when the loop is woken. */
 TEST_EACH(loop, quiet_messages_keep_their_place, kinds)
 {
-    io = io_uv_new();
-    loop = loop_start(io, *row, "to");
-    for (int k = 0; k < SENDERS; k++)
-        others[k] = loop_start(io, k % 2 ? LOOP_NET : LOOP_DISK, "from");
-    for (int k = 0; k < SENDERS; k++)
-        call_post(others[k], &calls[k], post_mixed, (void *)(intptr_t)k);
-    io_uv_run(io);
-    CHECK_EQ(arrived, SENDERS * EACH);
-    io_uv_drop(io);
+    all_arrive(*row, post_mixed);
 }
 
 static void quiet_run(struct msg *msg)

@@ -39,6 +39,25 @@ static void votes_again(struct life *w, int i)
     CHECK(sim_run(w->sim, whole_ready, next, 20000 * A_MS));
 }
 
+/* Node i starts on a broken disk: it is ready, does what clients ask, and votes when the disk works. */
+static void rests_and_votes_again(struct life *w, int i)
+{
+    struct whole *v = w->v[i];
+
+    whole_start(v);
+    CHECK(sim_run(w->sim, whole_up, v, 20000 * A_MS));
+    if (!v->ready)
+        test_fail(__FILE__, __LINE__, "%s", v->text);
+    CHECK(v->ready && v->node->control->rest_s > 0);
+    client_again(w, i);
+    creates(w, i);
+    life_run(w, 10000);
+    CHECK(v->ready && !v->stopped);
+    sim_disk_break(w->sim, i + 1, NULL);
+    CHECK(sim_run(w->sim, life_is_back, v->node->control, 40000 * A_MS));
+    votes_again(w, i);
+}
+
 /* One voter of three starts while its metadata log can't be read: it serves clients with what the others have told it, follows
  * them, and votes when the disk is back. The others' log is whole, or its begin is gone. */
 TEST(life_starts, a_broken_disk_of_three)
@@ -57,18 +76,7 @@ TEST(life_starts, a_broken_disk_of_three)
         for (int n = 0; n < 12; n++)
             creates(&w, (i + 1) % N);
         sim_disk_break(w.sim, i + 1, LOG);
-        whole_start(w.v[i]);
-        CHECK(sim_run(w.sim, whole_up, w.v[i], 20000 * A_MS));
-        if (!w.v[i]->ready)
-            test_fail(__FILE__, __LINE__, "%s", w.v[i]->text);
-        CHECK(w.v[i]->ready && w.v[i]->node->control->rest_s > 0);
-        client_again(&w, i);
-        creates(&w, i);
-        life_run(&w, 10000);
-        CHECK(w.v[i]->ready && !w.v[i]->stopped);
-        sim_disk_break(w.sim, i + 1, NULL);
-        CHECK(sim_run(w.sim, life_is_back, w.v[i]->node->control, 40000 * A_MS));
-        votes_again(&w, i);
+        rests_and_votes_again(&w, i);
         life_drop(&w);
     }
 }
@@ -86,18 +94,7 @@ TEST(life_starts, a_broken_disk_of_three_formatted)
         for (int n = 0; n < 3; n++)
             creates(&w, (i + 1) % N);
         sim_disk_break(w.sim, i + 1, LOG);
-        whole_start(w.v[i]);
-        CHECK(sim_run(w.sim, whole_up, w.v[i], 20000 * A_MS));
-        if (!w.v[i]->ready)
-            test_fail(__FILE__, __LINE__, "%s", w.v[i]->text);
-        CHECK(w.v[i]->ready && w.v[i]->node->control->rest_s > 0);
-        client_again(&w, i);
-        creates(&w, i);
-        life_run(&w, 10000);
-        CHECK(w.v[i]->ready && !w.v[i]->stopped);
-        sim_disk_break(w.sim, i + 1, NULL);
-        CHECK(sim_run(w.sim, life_is_back, w.v[i]->node->control, 40000 * A_MS));
-        votes_again(&w, i);
+        rests_and_votes_again(&w, i);
         life_drop(&w);
     }
 }

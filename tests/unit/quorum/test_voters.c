@@ -578,16 +578,11 @@ static bool votes_by_the_first(struct vworld *w, void *arg)
 static bool entries_for_the_second(struct vworld *w, int from, int to, struct slice bytes)
 {
     struct RaftAppend m;
-    struct arena a;
-    bool lost = false;
 
     if (from != 1 || to != 2 || bytes.p[0] != 3 || !votes_by_the_first(w, NULL))
         return false;
-    arena_init(&a, io_heap(w->nodes[1].io), SIZE_MAX);
-    CHECK_OK(proto_decode(&RaftAppend_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &m));
-    lost = m.records.len > 0;
-    arena_drop(&a);
-    return lost;
+    vworld_read(w, 1, &RaftAppend_type, bytes, &m);
+    return m.records.len > 0;
 }
 
 /* `arg`: the epoch that was. */

@@ -12,8 +12,6 @@ static struct {
 
 static bool offers(struct vworld *w, int from, int to, struct slice bytes)
 {
-    struct arena a;
-
     if (bytes.p[0] == 5) {
         CHECK(bytes.len <= sizeof(offer.bytes));
         memcpy(offer.bytes, bytes.p, bytes.len);
@@ -21,12 +19,8 @@ static bool offers(struct vworld *w, int from, int to, struct slice bytes)
         offer.from = from;
         offer.to = to;
     }
-    if (bytes.p[0] == 4 && from == offer.to && to == offer.from) {
-        arena_init(&a, io_heap(w->nodes[from].io), SIZE_MAX);
-        CHECK_OK(proto_decode(&RaftAppendResult_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a,
-                              &offer.answer));
-        arena_drop(&a);
-    }
+    if (bytes.p[0] == 4 && from == offer.to && to == offer.from)
+        vworld_read(w, from, &RaftAppendResult_type, bytes, &offer.answer);
     return false;
 }
 
@@ -40,7 +34,6 @@ TEST(voters, an_old_snapshot_is_answered)
 {
     struct RaftInstall offered;
     struct vworld w;
-    struct arena a;
     int away;
 
     vworld_init(&w, 3, 11);
@@ -65,9 +58,7 @@ TEST(voters, an_old_snapshot_is_answered)
     CHECK(offer.len > 0);
     vworld_write(&w, 5);
     vworld_agree(&w);
-    arena_init(&a, io_heap(w.nodes[away].io), SIZE_MAX);
-    CHECK_OK(proto_decode(&RaftInstall_type, 0, slice_of(offer.bytes + 2, offer.len - 2), &a, &offered));
-    arena_drop(&a);
+    vworld_read(&w, away, &RaftInstall_type, slice_of(offer.bytes, offer.len), &offered);
     CHECK(offer.answer.last_index > offered.last_index);
     vworld_say(&w, offer.from, offer.to, slice_of(offer.bytes, offer.len));
     CHECK(vworld_until(&w, has_it_all, &offered.last_index));
@@ -164,14 +155,11 @@ static int empties;
 static bool counts_empties(struct vworld *w, int from, int to, struct slice bytes)
 {
     struct RaftAppend m;
-    struct arena a;
 
-    if (bytes.p[0] != 3)
-        return false;
-    arena_init(&a, io_heap(w->nodes[from].io), SIZE_MAX);
-    CHECK_OK(proto_decode(&RaftAppend_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &m));
-    empties += m.records.len == 0;
-    arena_drop(&a);
+    if (bytes.p[0] == 3) {
+        vworld_read(w, from, &RaftAppend_type, bytes, &m);
+        empties += m.records.len == 0;
+    }
     return false;
 }
 
@@ -204,15 +192,12 @@ static struct {
 static bool counts_answers(struct vworld *w, int from, int to, struct slice bytes)
 {
     struct RaftAppendResult m;
-    struct arena a;
 
-    if (bytes.p[0] != 4)
-        return false;
-    arena_init(&a, io_heap(w->nodes[from].io), SIZE_MAX);
-    CHECK_OK(proto_decode(&RaftAppendResult_type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, &m));
-    answers.all++;
-    answers.refused += m.rejected != 0;
-    arena_drop(&a);
+    if (bytes.p[0] == 4) {
+        vworld_read(w, from, &RaftAppendResult_type, bytes, &m);
+        answers.all++;
+        answers.refused += m.rejected != 0;
+    }
     return false;
 }
 

@@ -220,6 +220,15 @@ void vworld_say(struct vworld *w, int from, int to, struct slice bytes)
     CHECK(vnode_up(&w->nodes[from]) && on_send(&w->nodes[from], to, bytes));
 }
 
+void vworld_read(struct vworld *w, int i, const struct proto_type *type, struct slice bytes, void *out)
+{
+    struct arena a;
+
+    arena_init(&a, io_heap(w->nodes[i].io), SIZE_MAX);
+    CHECK_OK(proto_decode(type, bytes.p[1], slice_of(bytes.p + 2, bytes.len - 2), &a, out));
+    arena_drop(&a);
+}
+
 static void on_fetch(void *arg, int64_t offset, int32_t epoch)
 {
     struct vnode *n = arg;

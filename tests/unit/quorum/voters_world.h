@@ -3,6 +3,7 @@
  * stopped and started again, as a broker does it. */
 #pragma once
 #include "metadata/batches.h"
+#include "proto/wire.h"
 #include "quorum/quorum.h"
 #include "tests/check.h"
 #include "tests/sim/sim.h"
@@ -96,6 +97,8 @@ void vworld_restart_all(struct vworld *w);
 void vworld_carry(struct vworld *w, int64_t ns); /* so long */
 /* A message of another making, on a connection of node `from`. */
 void vworld_say(struct vworld *w, int from, int to, struct slice bytes);
+/* What a message to or from node i says. Of its strings only the lengths are left. */
+void vworld_read(struct vworld *w, int i, const struct proto_type *type, struct slice bytes, void *out);
 /* Carries until it holds; false: not within 30 s. */
 bool vworld_until(struct vworld *w, bool (*holds)(struct vworld *w, void *arg), void *arg);
 struct vnode *vworld_leader(struct vworld *w);   /* waits for one that a majority follows */
